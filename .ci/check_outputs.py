@@ -1,0 +1,56 @@
+"""Fail unless the main job's outputs are all there and say something: tables, figures, scores, the PDF."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+root = Path(sys.argv[1])
+problems = []
+
+
+def expect(condition: object, message: str) -> None:
+    if not condition:
+        problems.append(message)
+
+
+with (root / "results" / "metrics.csv").open(encoding="utf-8") as handle:
+    rows = list(csv.DictReader(handle))
+methods = {row["method"] for row in rows}
+tasks = {row["task"] for row in rows}
+expect({"majority", "random", "zero-shot", "few-shot", "sft", "ppo", "encoder"} <= methods, f"methods: {methods}")
+expect(len(tasks) == 21, f"expected scores of 21 tasks, found {len(tasks)}")
+expect(all(row["value"] for row in rows), "metrics.csv has an empty value")
+
+for method in ("sft", "ppo", "encoder"):
+    seeds = {}
+    for row in rows:
+        if row["method"] == method and row["variant"] == "main" and row["mixture"] == row["task"]:
+            seeds.setdefault(row["task"], set()).add(row["seed"])
+    expect(sum(len(s) >= 3 for s in seeds.values()) >= 4, f"{method}: fewer than four tasks with three seeds: {seeds}")
+    expect(len(seeds) >= 8, f"{method}: fewer than eight tasks: {seeds}")
+
+for record in (root / "results").glob("*/*/*/*/seed*/run.json"):
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    expect(facts["digest"] and facts["environment"]["versions"]["torch"], f"{record}: incomplete")
+
+generated = root / "paper" / "generated"
+for name in ("glue", "superglue", "other-models", "cost", "validation", "budgets"):
+    for kind in ("tex", "csv", "md"):
+        path = generated / "tables" / f"{name}.{kind}"
+        expect(path.is_file() and path.stat().st_size > 100, f"{path}: absent or empty")
+for name in ("scores", "curves", "gains", "invalid"):
+    for kind in ("pdf", "png"):
+        path = generated / "figures" / f"{name}.{kind}"
+        expect(path.is_file() and path.stat().st_size > 2000, f"{path}: absent or empty")
+
+if shutil.which("latexmk"):
+    text = subprocess.run(["pdftotext", root / "paper" / "main.pdf", "-"], capture_output=True, text=True).stdout
+    expect("PPO" in text and "??" not in text, "paper/main.pdf: absent, or with unresolved references")
+
+for problem in problems:
+    print(f"missing: {problem}", file=sys.stderr)
+print(f"{len(rows)} numbers, {len(methods)} methods, {len(tasks)} tasks, {len(problems)} problems")
+sys.exit(bool(problems))

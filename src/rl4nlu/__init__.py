@@ -1,0 +1,1 @@
+"""Reinforcement learning for language understanding: the library behind the workflow."""

@@ -1,0 +1,88 @@
+"""A digest of the code that a stage runs, blind to comments, docstrings and layout.
+
+Snakemake does not track imported modules. Rules therefore carry `params: code=code_digest("ppo")`: an edit
+to the logic of `ppo.py`, or of any module of this package that it imports, reruns the stage, and a new
+comment reruns nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def _path_of(module: str) -> Path | None:
+    """File of a dotted module below this package ('' is the package itself), if there is one."""
+    base = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [
+                part
+                for part in node.body
+                if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) and isinstance(part.value.value, str))
+            ]  # fmt: skip
+    return tree
+
+
+def _imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
+    """Dotted names, below this package, that a module imports anywhere in its text."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {a.name.removeprefix("rl4nlu.") for a in node.names if a.name.startswith("rl4nlu.")}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                parts = module.split(".") if module else []
+                parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
+                base = ".".join([*parts, *(node.module.split(".") if node.module else [])])
+            elif node.module == "rl4nlu" or (node.module or "").startswith("rl4nlu."):
+                base = (node.module or "").removeprefix("rl4nlu").removeprefix(".")
+            else:
+                continue
+            found |= {base} | {f"{base}.{a.name}".removeprefix(".") for a in node.names}
+    return {name for name in found if _path_of(name) is not None}
+
+
+@cache
+def modules_of(stage: str) -> tuple[str, ...]:
+    """The stage's module and every module of this package that it reaches by imports, in order of name.
+
+    Raises:
+        FileNotFoundError: there is no such module.
+    """
+    if _path_of(stage) is None:
+        raise FileNotFoundError(f"rl4nlu has no module {stage!r}")
+    reached, waiting = set(), [stage]
+    while waiting:
+        module = waiting.pop()
+        if module in reached:
+            continue
+        reached.add(module)
+        path = _path_of(module)
+        assert path is not None
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        waiting += _imports(tree, module, path.name == "__init__.py")
+    return tuple(sorted(reached))
+
+
+@cache
+def code_digest(*stages: str) -> str:
+    """Sixteen hexadecimal digits that change when the logic of any of the stages' modules changes."""
+    digest = hashlib.sha256()
+    for module in sorted({m for stage in stages for m in modules_of(stage)}):
+        path = _path_of(module)
+        assert path is not None
+        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        digest.update(f"{module}\0{ast.dump(tree)}\0".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,53 @@
+"""A copy of the checkout that a test may edit and run the real workflow in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Checkout:
+    folder: Path
+
+    def snakemake(self, *arguments: str, fails: bool = False, before: Path | None = None) -> str:
+        """Output of a snakemake command in the copy, whose own sources are imported (those in `before`, first)."""
+        folders = [str(folder) for folder in (before, self.folder / "src") if folder]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, output
+        return output
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text, f"{name} does not hold {old!r}"
+        path.write_text(text.replace(old, new, 1))
+
+
+def copy_of(root: Path, folder: Path) -> Checkout:
+    for name in ("Snakefile", "workflow", "src", "config", "resources", "paper", "profiles", "envs"):
+        source = root / name
+        if source.is_dir():
+            shutil.copytree(
+                source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "generated", "*.egg-info")
+            )
+        else:
+            shutil.copy2(source, folder / name)
+    return Checkout(folder)
+
+
+@pytest.fixture
+def checkout(root, tmp_path) -> Checkout:
+    return copy_of(root, tmp_path)

@@ -1,0 +1,59 @@
+"""What the workflow would do: dry runs of every config, targets by name, faults that stop it before any job."""
+
+import re
+
+import pytest
+
+CONFIGS = ["config", "smoke", "single-gpu", "paper"]
+TARGETS = ["data", "pretrain", "baselines", "sft", "ppo", "encoder", "evaluate", "tables", "figures", "paper"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_builds_its_whole_dag(checkout, name):
+    planned = checkout.snakemake("-n", "--configfile", f"config/{name}.yaml")
+    for rule in ("prepare", "prompt", "train_sft", "train_ppo", "train_encoder", "evaluate_run", "collect"):
+        assert re.search(rf"^{rule} +\d+$", planned, re.MULTILINE), f"{rule} is not planned"
+
+
+def test_the_official_files_config_builds_its_dag_and_names_what_is_absent(checkout, official_data):
+    planned = checkout.snakemake(
+        "-n", "--configfile", "config/local-files.yaml", "--config", f"data_root={official_data}"
+    )
+    assert re.search(r"^train_ppo +16$", planned, re.MULTILINE)
+    assert "data/ax/" not in planned
+    assert "data/axb/" in planned
+
+
+def test_every_target_can_be_asked_for_by_name(checkout):
+    for target in TARGETS:
+        checkout.snakemake("-n", target)
+
+
+def test_tables_from_results_plan_no_training(checkout):
+    planned = checkout.snakemake("-n", "tables", "--config", "source=results")
+    assert "train_" not in planned
+    assert "prompt" not in planned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config", "sourse=results"], "did you mean 'source'"),
+        (["--config", "threads=none"], "threads"),
+    ],
+)
+def test_a_typo_stops_before_any_job(checkout, arguments, said):
+    output = checkout.snakemake("-n", *arguments, fails=True)
+    assert said in output
+    assert "Traceback" not in output
+
+
+def test_an_unknown_mixture_is_named_with_the_nearest(checkout):
+    checkout.edit("config/smoke.yaml", "mixtures: [sst2]", "mixtures: [sst]")
+    output = checkout.snakemake("-n", "--configfile", "config/smoke.yaml", fails=True)
+    assert "'sst'" in output
+    assert "did you mean 'sst2'" in output
+
+
+def test_lint_finds_nothing(checkout):
+    assert "Congratulations" in checkout.snakemake("--lint")

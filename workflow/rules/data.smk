@@ -1,0 +1,33 @@
+"""Rows of a task, from the hub, from official files or from the microworld.
+
+OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
+"""
+
+
+def source_files(wildcards):
+    """Official files of a task, where rows come from a folder."""
+    return local_files(TASKS[wildcards.task], SETTINGS.data)
+
+
+rule prepare:
+    """Read a task's rows, carve validation from train, cap, and write them in one schema."""
+    input:
+        source_files,
+    output:
+        multiext("<data>/{task}/", train="train.jsonl", validation="validation.jsonl", test="test.jsonl", record="record.json"),
+    params:
+        task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
+        data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),
+        code=code_digest("data"),
+    log:
+        "<logs>/data/{task}.log",
+    benchmark:
+        "<benchmarks>/data/{task}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python {PROGRAMS}/prepare_data.py --config {CONFIG_FILE:q} --task {wildcards.task:q}"
+        " --out $(dirname {output.record:q}) > {log:q} 2>&1"

@@ -1,0 +1,33 @@
+"""BERT comparison: an encoder fine-tuned per task.
+
+REQUIRED INPUTS: data/<task>/{train,validation}.jsonl
+OUTPUTS: results/<model>/encoder/<task>/<variant>/seed<k>/{run.json,history.jsonl,model/}
+"""
+
+
+rule train_encoder:
+    """Fine-tune one encoder."""
+    input:
+        rows=training_rows("encoder"),
+        model=model_files,
+    output:
+        record="<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/run.json",
+        history="<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/history.jsonl",
+        model=directory("<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/model"),
+    params:
+        run=lambda w: address_of(w, "encoder").path,
+        digest=lambda w: spec_of(w, "encoder").digest,
+        code=code_digest("encoder"),
+    log:
+        "<logs>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.log",
+    benchmark:
+        "<benchmarks>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=gpus,
+        mem_mb=4000,
+        runtime=720,
+    shell:
+        "python {PROGRAMS}/encoder.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
+        " --work {FOLDER:q}/work --out $(dirname {output.record:q}) > {log:q} 2>&1"

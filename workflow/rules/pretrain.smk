@@ -1,0 +1,29 @@
+"""The micro models, from the microworld's text.
+
+The shipped ones lie in resources/micro/; this rule makes them again below pretrained/, so that nothing
+shipped is overwritten. Point `path` in config/models.yaml there to use them.
+
+OUTPUTS: pretrained/<model>/{model.safetensors,config.json,tokenizer.json,record.json}
+"""
+
+MICRO_MODELS = [name for name, model in MODELS.items() if model.path.startswith("resources/micro/")]
+
+
+rule pretrain_model:
+    """Pretrain one micro model until its stated stop."""
+    output:
+        weights="<pretrained>/{model}/model.safetensors",
+        record="<pretrained>/{model}/record.json",
+    params:
+        code=code_digest("microworld.pretrain"),
+    log:
+        "<logs>/pretrain/{model}.log",
+    benchmark:
+        "<benchmarks>/pretrain/{model}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=3000,
+        runtime=180,
+    shell:
+        "python {PROGRAMS}/pretrain.py --model {wildcards.model:q} --out $(dirname {output.weights:q}) > {log:q} 2>&1"

@@ -1,0 +1,33 @@
+"""Supervised fine-tuning of an adapter on the answer tokens.
+
+REQUIRED INPUTS: data/<task>/{train,validation}.jsonl of the mixture's tasks
+OUTPUTS: results/<model>/sft/<mixture>/<variant>/seed<k>/{run.json,history.jsonl,adapter/}
+"""
+
+
+rule train_sft:
+    """Train one SFT run."""
+    input:
+        rows=training_rows("sft"),
+        model=model_files,
+    output:
+        record="<results>/{model}/sft/{mixture}/{variant}/seed{seed}/run.json",
+        history="<results>/{model}/sft/{mixture}/{variant}/seed{seed}/history.jsonl",
+        adapter=directory("<results>/{model}/sft/{mixture}/{variant}/seed{seed}/adapter"),
+    params:
+        run=lambda w: address_of(w, "sft").path,
+        digest=lambda w: spec_of(w, "sft").digest,
+        code=code_digest("sft"),
+    log:
+        "<logs>/{model}/sft/{mixture}/{variant}/seed{seed}.train.log",
+    benchmark:
+        "<benchmarks>/{model}/sft/{mixture}/{variant}/seed{seed}.train.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=gpus,
+        mem_mb=4000,
+        runtime=720,
+    shell:
+        "python {PROGRAMS}/sft.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
+        " --work {FOLDER:q}/work --out $(dirname {output.record:q}) > {log:q} 2>&1"

@@ -1,0 +1,25 @@
+"""Rows of one task, from its source to train, validation and test in one schema (rule data)."""
+
+import argparse
+from pathlib import Path
+
+from rl4nlu.config import REPOSITORY, load_config, read_yaml
+from rl4nlu.jobs import main_of
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=REPOSITORY / "config" / "config.yaml", help="config file")
+    parser.add_argument("--task", required=True, help="task name: a file below config/tasks/")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write, data/<task>")
+    arguments = parser.parse_args()
+    from rl4nlu.data import prepare
+    from rl4nlu.tasks import load_task
+
+    config = load_config(read_yaml(arguments.config), arguments.config.name)
+    record = prepare(load_task(arguments.task), config.data, arguments.out)
+    print(f"{arguments.task}: {record['rows']} rows from {config.data.source}, digests {record['digests']}")
+
+
+if __name__ == "__main__":
+    main_of(main)

@@ -1,0 +1,13 @@
+"""Pretrain one micro model from the microworld's text (rule pretrain)."""
+
+from rl4nlu.jobs import main_of
+
+
+def main() -> None:
+    from rl4nlu.microworld import pretrain
+
+    pretrain.main()
+
+
+if __name__ == "__main__":
+    main_of(main)
