@@ -113,6 +113,14 @@ class Sft(Settings):
     max_grad_norm: float = Field(1.0, gt=0)
     lora: Lora = Lora()
 
+    @model_validator(mode="after")
+    def _divisible(self) -> Sft:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
+            )
+        return self
+
 
 class Ppo(Settings):
     """Proximal policy optimisation of an adapter (paper 1, section 2; TRL 0.11.4's defaults where the paper is silent)."""

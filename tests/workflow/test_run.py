@@ -27,12 +27,12 @@ def finished(root, tmp_path_factory):
     """A copy of the checkout in which a tiny config was run to its tables."""
     checkout = copy_of(root, tmp_path_factory.mktemp("checkout"))
     (checkout.folder / "config" / "tiny.yaml").write_text(CONFIG)
-    checkout.snakemake("--cores", "2", "--configfile", "config/tiny.yaml", "tables", "figures")
+    checkout.snakemake("--cores", "2", "tables", "figures", "--configfile", "config/tiny.yaml")
     return checkout
 
 
-def planned(checkout, *arguments):
-    output = checkout.snakemake("-n", "--configfile", "config/tiny.yaml", "tables", *arguments)
+def planned(checkout):
+    output = checkout.snakemake("-n", "tables", "--configfile", "config/tiny.yaml")
     return set(re.findall(r"^(\w+) +\d+$", output, re.MULTILINE)) - {"total", "tables"}
 
 
@@ -77,7 +77,7 @@ def test_a_setting_reruns_what_it_touches(finished):
 
 def test_tables_are_made_from_results_without_torch(finished, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not needed here')")
-    arguments = ("--cores", "1", "--configfile", "config/tiny.yaml", "--config", "source=results", "-F", "tables")
+    arguments = ("--cores", "1", "-F", "tables", "--configfile", "config/tiny.yaml", "--config", "source=results")
     output = finished.snakemake(*arguments, before=tmp_path)
     assert "train_" not in output
 

@@ -48,7 +48,9 @@ wildcard_constraints:
 def address_of(wildcards, method=None):
     """Address of the run that a rule's wildcards name; the method is the rule's own where it is no wildcard."""
     w = wildcards
-    return Address(w.model, method or w.method, getattr(w, "mixture", "none"), getattr(w, "variant", "main"), int(w.seed))
+    return Address(
+        w.model, method or w.method, getattr(w, "mixture", "none"), getattr(w, "variant", "main"), int(w.seed)
+    )
 
 
 def spec_of(wildcards, method=None):
@@ -76,14 +78,20 @@ def scores_of(*methods):
 def training_rows(method):
     """Input function: rows that a run is trained and selected on."""
     return lambda w: [
-        f"<data>/{task.name}/{split}.jsonl" for task in spec_of(w, method).train_tasks for split in ("train", "validation")
+        f"<data>/{task.name}/{split}.jsonl"
+        for task in spec_of(w, method).train_tasks
+        for split in ("train", "validation")
     ]
 
 
 def model_files(wildcards):
     """Weights of a model that lies in a folder; a hub model has none here, its revision is among the params."""
     folder = REPOSITORY / MODELS[wildcards.model].path
-    return [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")] if folder.is_dir() else []
+    return (
+        [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")]
+        if folder.is_dir()
+        else []
+    )
 
 
 def gpus(wildcards):

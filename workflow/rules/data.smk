@@ -14,11 +14,13 @@ rule prepare:
     input:
         source_files,
     output:
-        multiext("<data>/{task}/", train="train.jsonl", validation="validation.jsonl", test="test.jsonl", record="record.json"),
-    params:
-        task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
-        data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),
-        code=code_digest("data"),
+        multiext(
+            "<data>/{task}/",
+            train="train.jsonl",
+            validation="validation.jsonl",
+            test="test.jsonl",
+            record="record.json",
+        ),
     log:
         "<logs>/data/{task}.log",
     benchmark:
@@ -28,6 +30,10 @@ rule prepare:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
+        data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),
+        code=code_digest("data"),
     shell:
         "python {PROGRAMS}/prepare_data.py --config {CONFIG_FILE:q} --task {wildcards.task:q}"
         " --out $(dirname {output.record:q}) > {log:q} 2>&1"

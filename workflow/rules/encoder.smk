@@ -14,10 +14,6 @@ rule train_encoder:
         record="<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/run.json",
         history="<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/history.jsonl",
         model=directory("<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/model"),
-    params:
-        run=lambda w: address_of(w, "encoder").path,
-        digest=lambda w: spec_of(w, "encoder").digest,
-        code=code_digest("encoder"),
     log:
         "<logs>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -28,6 +24,10 @@ rule train_encoder:
         gpu=gpus,
         mem_mb=4000,
         runtime=720,
+    params:
+        run=lambda w: address_of(w, "encoder").path,
+        digest=lambda w: spec_of(w, "encoder").digest,
+        code=code_digest("encoder"),
     shell:
         "python {PROGRAMS}/encoder.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
         " --work {FOLDER:q}/work --out $(dirname {output.record:q}) > {log:q} 2>&1"

@@ -23,22 +23,22 @@ rule evaluate_run:
         model=model_files,
     output:
         scores=directory("<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/evaluation"),
-    wildcard_constraints:
-        method="|".join(m for m in METHODS if m not in PROMPTING_METHODS),
-    params:
-        run=lambda w: address_of(w).path,
-        digest=lambda w: spec_of(w).evaluation_digest,
-        code=code_digest("evaluate"),
     log:
         "<logs>/{model}/{method}/{mixture}/{variant}/seed{seed}.evaluate.log",
     benchmark:
         "<benchmarks>/{model}/{method}/{mixture}/{variant}/seed{seed}.evaluate.tsv"
+    wildcard_constraints:
+        method="|".join(m for m in METHODS if m not in PROMPTING_METHODS),
     conda:
         ENVIRONMENT
     resources:
         gpu=gpus,
         mem_mb=4000,
         runtime=240,
+    params:
+        run=lambda w: address_of(w).path,
+        digest=lambda w: spec_of(w).evaluation_digest,
+        code=code_digest("evaluate"),
     shell:
         "python {PROGRAMS}/evaluate.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
         " --trained $(dirname {input.trained[0]:q}) --out {output.scores:q} > {log:q} 2>&1"

@@ -21,11 +21,6 @@ rule train_ppo:
         record="<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/run.json",
         history="<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/history.jsonl",
         adapter=directory("<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/adapter"),
-    params:
-        run=lambda w: address_of(w, "ppo").path,
-        digest=lambda w: spec_of(w, "ppo").digest,
-        start=lambda w, input: f"--start {input.start}" if input.start else "",
-        code=code_digest("ppo"),
     log:
         "<logs>/{model}/ppo/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -36,6 +31,11 @@ rule train_ppo:
         gpu=gpus,
         mem_mb=4000,
         runtime=1440,
+    params:
+        run=lambda w: address_of(w, "ppo").path,
+        digest=lambda w: spec_of(w, "ppo").digest,
+        start=lambda w, input: f"--start {input.start}" if input.start else "",
+        code=code_digest("ppo"),
     shell:
         "python {PROGRAMS}/ppo.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
         " --work {FOLDER:q}/work {params.start} --out $(dirname {output.record:q}) > {log:q} 2>&1"

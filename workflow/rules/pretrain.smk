@@ -14,8 +14,6 @@ rule pretrain_model:
     output:
         weights="<pretrained>/{model}/model.safetensors",
         record="<pretrained>/{model}/record.json",
-    params:
-        code=code_digest("microworld.pretrain"),
     log:
         "<logs>/pretrain/{model}.log",
     benchmark:
@@ -25,5 +23,7 @@ rule pretrain_model:
     resources:
         mem_mb=3000,
         runtime=180,
+    params:
+        code=code_digest("microworld.pretrain"),
     shell:
         "python {PROGRAMS}/pretrain.py --model {wildcards.model:q} --out $(dirname {output.weights:q}) > {log:q} 2>&1"

@@ -14,10 +14,6 @@ rule train_sft:
         record="<results>/{model}/sft/{mixture}/{variant}/seed{seed}/run.json",
         history="<results>/{model}/sft/{mixture}/{variant}/seed{seed}/history.jsonl",
         adapter=directory("<results>/{model}/sft/{mixture}/{variant}/seed{seed}/adapter"),
-    params:
-        run=lambda w: address_of(w, "sft").path,
-        digest=lambda w: spec_of(w, "sft").digest,
-        code=code_digest("sft"),
     log:
         "<logs>/{model}/sft/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -28,6 +24,10 @@ rule train_sft:
         gpu=gpus,
         mem_mb=4000,
         runtime=720,
+    params:
+        run=lambda w: address_of(w, "sft").path,
+        digest=lambda w: spec_of(w, "sft").digest,
+        code=code_digest("sft"),
     shell:
         "python {PROGRAMS}/sft.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
         " --work {FOLDER:q}/work --out $(dirname {output.record:q}) > {log:q} 2>&1"

@@ -1,0 +1,379 @@
+"""Scores of one run on one or many tasks: answers, predictions as JSON lines, metrics with intervals.
+
+Steps: 1. prompts that fit the model, 2. answers by generation or by scoring the label words, 3. one parser,
+4. metrics over rows, with bootstrap intervals. Runs that use no model (majority, random) import no torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .config import ConfigError, Decoding, Model, Prompting
+from .data import Row, load_rows
+from .metrics import row_scores, score
+from .parsing import parse
+from .prompting import best_shots, fit_prompts, majority_label, random_label
+from .prompts import CLOSE_TAG, answer_text, choose_demonstrations
+from .records import digest_of, read_json, write_json, write_jsonl
+from .statistics import bootstrap
+from .tasks import Task, load_task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from .runs import RunSpec
+
+    Label = str | float
+
+
+class Backbone(NamedTuple):
+    """A loaded foundation model; runs of the same model may share it one after another."""
+
+    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one row: the text, the label that the parser read, and what the prompt lost to fit the model.
+
+    `confidence` is the probability of the positive label among the labels; ReCoRD chooses a query's candidate by it.
+    """
+
+    text: str
+    prediction: Label | None
+    confidence: float | None = None
+    tokens: int = 0
+    dropped_demonstrations: int = 0
+    shortened: bool = False
+
+
+@dataclass(frozen=True)
+class Shots:
+    """The demonstrations of one task, and the validation score of every number of them that was tried."""
+
+    rows: tuple[Row, ...] = ()
+    scores: dict[int, float] | None = None
+
+
+Answerer = Callable[[Task, list[Row]], tuple[list[Answer], Shots]]
+
+
+def load_backbone_of(model: Model) -> Backbone:
+    """The tokenizer and decoder of a model, to be shared by runs."""
+    from .models import load_backbone, load_tokenizer
+
+    return Backbone(load_tokenizer(model), load_backbone(model))
+
+
+# 1. Answers of a decoder -------------------------------------------------------------------------------------------
+
+
+def ask(
+    spec: RunSpec,
+    backbone: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    rows: Sequence[Row],
+    demonstrations: Sequence[Row] = (),
+    decoding: Decoding | None = None,
+) -> list[Answer]:
+    """The decoder's answers to `rows`, in their order.
+
+    Args:
+        spec: protocol, decoding, token budget, seed of sampling.
+        backbone: the decoder, with or without an adapter.
+        tokenizer: the decoder's.
+        task: prompt, label words and parser.
+        rows: to be answered.
+        demonstrations: shown in every prompt that has room for them.
+        decoding: in place of the run's own.
+    """
+    import torch
+
+    from . import generation
+    from .models import encode_answer
+
+    decoding = decoding or spec.evaluation.decoding
+    labels = list(task.labels)
+    texts = [answer_text(task, label, spec.protocol, "test") for label in labels]
+    choices = [encode_answer(tokenizer, text) for text in texts]
+    scored = decoding.how == "score" and bool(labels)  # numbers have no words to score and are generated
+    room = max([decoding.max_new_tokens, *map(len, choices)])
+    fitted = fit_prompts(tokenizer, task, rows, spec.protocol, spec.model_spec.max_length - room, demonstrations)
+    chance = torch.Generator().manual_seed(int(digest_of([spec.seed, task.name])[:12], 16))
+    stop = CLOSE_TAG if spec.protocol.stop_at_tag else None
+    answers: dict[int, Answer] = {}
+    for shots in sorted({prompt.shots for prompt in fitted}):  # prompts with the same demonstrations share a prefix
+        numbered = [n for n, prompt in enumerate(fitted) if prompt.shots == shots]
+        prompts = [fitted[n].tokens for n in numbered]
+        confidences: list[float | None] = [None] * len(prompts)
+        if scored or task.layout == "record":
+            scores = generation.score_choices(
+                backbone,
+                prompts,
+                [choices] * len(prompts),
+                pad=int(tokenizer.pad_token_id),  # type: ignore[arg-type]
+                batch_tokens=spec.evaluation.batch_tokens,
+            )
+            confidences = torch.tensor(scores, dtype=torch.float64).softmax(dim=1)[:, 0].tolist()
+        if scored:
+            found = [texts[max(range(len(labels)), key=row.__getitem__)] for row in scores]
+            spent = [0] * len(found)
+        else:
+            completions = generation.generate_tokens(
+                backbone,
+                prompts,
+                tokenizer=tokenizer,
+                max_new_tokens=decoding.max_new_tokens,
+                sample=decoding.how == "sample",
+                temperature=decoding.temperature,
+                top_k=decoding.top_k,
+                generator=chance,
+                stop=stop,
+                batch_tokens=spec.evaluation.batch_tokens,
+            )
+            found = generation.decode_completions(backbone, tokenizer, completions, stop)
+            spent = [len(completion) for completion in completions]
+        for n, text, confidence, tokens in zip(numbered, found, confidences, spent, strict=True):
+            prediction = parse(task, text, strict=spec.protocol.parser == "strict")
+            dropped = len(demonstrations) - shots
+            answers[n] = Answer(text, prediction, confidence, tokens, dropped, fitted[n].shortened)
+    return [answers[n] for n in range(len(rows))]
+
+
+def main_score(task: Task, rows: Sequence[Row], answers: Sequence[Answer]) -> float:
+    """The metric that decides choices (the task's first), in percent."""
+    return score(task, rows, [a.prediction for a in answers], _confidences(answers))[task.metrics[0]]
+
+
+def _confidences(answers: Sequence[Answer]) -> list[float] | None:
+    found = [answer.confidence for answer in answers if answer.confidence is not None]
+    return found if len(found) == len(answers) else None
+
+
+def validation_score(spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase, data: Path) -> float:
+    """Mean over the run's training tasks of their main metric on the validation carve; greedy, strictly parsed.
+
+    The model is scored in evaluation mode, and put back in the mode that it was in.
+    """
+    greedy = spec.evaluation.decoding.model_copy(update={"how": "greedy"})
+    strict = spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"parser": "strict"})})
+    training = model.training
+    model.eval()
+    try:
+        scores = []
+        for task in spec.train_tasks:
+            rows = _rows(data, task.name, "validation")
+            scores.append(main_score(task, rows, ask(strict, model, tokenizer, task, rows, decoding=greedy)))
+    finally:
+        model.train(training)
+    return sum(scores) / len(scores)
+
+
+def _rows(data: Path, name: str, split: str) -> list[Row]:
+    """Rows of a task's split.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    rows = load_rows(data, name, split)
+    if not rows:
+        raise ConfigError(f"{data / name / split}.jsonl: holds no rows of task {name}")
+    return rows
+
+
+# 2. Every method's way to answer -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def answering(spec: RunSpec, data: Path, run_folder: Path | None, backbone: Backbone | None) -> Iterator[Answerer]:
+    """How the run's method answers rows: (task, rows) -> (answers, demonstrations).
+
+    Raises:
+        ConfigError: a trained run without its folder, or the folder does not hold what was trained.
+    """
+    trained = spec.method in ("sft", "ppo", "encoder")
+    if trained and run_folder is None:
+        raise ConfigError(f"run {spec.address.path}: evaluation needs the folder of the trained run")
+    if spec.method in ("majority", "random"):
+        yield lambda task, rows: (_without_model(spec, data, task, rows), Shots())
+    elif spec.method == "encoder":
+        from . import encoder
+
+        assert run_folder is not None
+        folder = run_folder / "model"
+
+        def classify(task: Task, rows: list[Row]) -> tuple[list[Answer], Shots]:
+            read = encoder.predict(folder, task, rows)
+            pairs = [label if isinstance(label, tuple) else (label, None) for label in read]
+            return [Answer("", label, confidence) for label, confidence in pairs], Shots()
+
+        yield classify
+    else:
+        from .models import adapted
+
+        tokenizer, decoder = backbone or load_backbone_of(spec.model_spec)
+        adapter = run_folder / "adapter" if trained and run_folder is not None else None
+        with adapted(decoder, adapter) as policy:
+            chosen: dict[str, Shots] = {}  # by the task that the demonstrations come from
+
+            def prompt(task: Task, rows: list[Row]) -> tuple[list[Answer], Shots]:
+                shots = Shots()
+                if spec.method == "few-shot":
+                    source = task.trained_with or task.name
+                    if source not in chosen:
+                        chosen[source] = _choose_shots(spec, policy, tokenizer, data, source)
+                    shots = chosen[source]
+                shown = _in_fields_of(task, shots.rows)
+                return ask(spec, policy, tokenizer, task, rows, shown), shots
+
+            yield prompt
+
+
+def _without_model(spec: RunSpec, data: Path, task: Task, rows: Sequence[Row]) -> list[Answer]:
+    if spec.method == "random":
+        return [Answer("", random_label(task, spec.seed, row.id)) for row in rows]
+    label = majority_label(task, load_rows(data, task.trained_with or task.name, "train"))
+    return [Answer("", label)] * len(rows)
+
+
+def _choose_shots(spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase, data: Path, source: str) -> Shots:
+    """The demonstrations of the task `source`, their number chosen on its validation carve.
+
+    Fewer demonstrations are the first ones of more.
+    """
+    assert isinstance(spec.settings, Prompting)
+    task = next((task for task in spec.eval_tasks if task.name == source), None) or load_task(source)
+    candidates = spec.settings.shots
+    pool = choose_demonstrations(_rows(data, source, "train"), max(candidates), spec.settings.demonstrations, spec.seed)
+    if len(candidates) == 1:
+        return Shots(tuple(pool), {})
+    validation = _rows(data, source, "validation")
+
+    def value(k: int) -> float:
+        return main_score(task, validation, ask(spec, model, tokenizer, task, validation, pool[:k]))
+
+    k, scores = best_shots(candidates, value)
+    return Shots(tuple(pool[:k]), scores)
+
+
+def _in_fields_of(task: Task, rows: Sequence[Row]) -> list[Row]:
+    """Rows of the task that `task` follows, under its own field names; fields correspond in their order.
+
+    RTE has sentence1 and sentence2 in GLUE, and premise and hypothesis in SuperGLUE.
+    """
+    if not rows or set(rows[0].fields) == set(task.fields):
+        return list(rows)
+    own = load_task(str(task.trained_with)).fields
+    return [
+        replace(row, fields={new: row.fields[old] for new, old in zip(task.fields, own, strict=True)}) for row in rows
+    ]
+
+
+# 3. From answers to files ------------------------------------------------------------------------------------------
+
+
+def evaluate_run(
+    spec: RunSpec, data: Path, run_folder: Path | None, out: Path, backbone: Backbone | None = None
+) -> None:
+    """Score a run on all of its tasks: `<out>/<task>/{predictions.jsonl, metrics.json}`.
+
+    Args:
+        spec: the resolved run.
+        data: folder of prepared rows.
+        run_folder: folder of the trained run (`adapter/` or `model/`); None where nothing is trained.
+        out: folder to write, usually the run's own.
+        backbone: the run's foundation model where it is already loaded; it is left as it was, to the bit.
+
+    Raises:
+        ConfigError: rows or the trained run are missing, or the model does not load.
+    """
+    if spec.method not in ("majority", "random"):
+        import torch
+
+        torch.set_num_threads(spec.threads)
+    with answering(spec, data, run_folder, backbone) as answer:
+        for task in spec.eval_tasks:
+            rows = _rows(data, task.name, "test")
+            started = time.perf_counter()
+            answers, shots = answer(task, rows)
+            seconds = time.perf_counter() - started
+            write_evaluation(spec, task, rows, answers, shots, seconds, data, out / task.name)
+
+
+def write_evaluation(
+    spec: RunSpec,
+    task: Task,
+    rows: list[Row],
+    answers: list[Answer],
+    shots: Shots,
+    seconds: float,
+    data: Path,
+    folder: Path,
+) -> None:
+    """Write `predictions.jsonl` and `metrics.json` of one run on one task.
+
+    Unparseable answers are wrong; with `protocol.random_fallback` they are replaced by random labels, as released,
+    and still counted in the invalid rate.
+    """
+    predictions = [answer.prediction for answer in answers]
+    invalid = [n for n, prediction in enumerate(predictions) if prediction is None]
+    if spec.protocol.random_fallback:
+        for n in invalid:
+            predictions[n] = random_label(task, spec.seed, rows[n].id)
+    confidences = _confidences(answers)
+    values = score(task, rows, predictions, confidences)
+    judged = predictions if confidences is None else list(zip(predictions, confidences, strict=True))
+    bounds = bootstrap(task, rows, judged, spec.evaluation.bootstrap, spec.seed)
+    metrics = {
+        name: {"value": value, **dict(zip(("low", "high"), bounds.get(name, (None, None)), strict=True))}
+        for name, value in values.items()
+    }
+    record_file = data / task.name / "record.json"
+    generated = spec.method in ("zero-shot", "few-shot", "sft", "ppo")
+    scores = row_scores(task, rows, predictions)
+    write_jsonl(
+        folder / "predictions.jsonl",
+        (
+            {
+                "id": row.id,
+                "group": row.group,
+                "gold": row.label,
+                "prediction": prediction,
+                "text": answer.text,
+                "confidence": answer.confidence,
+                "score": scores[n],
+                "dropped_demonstrations": answer.dropped_demonstrations,
+            }
+            for n, (row, prediction, answer) in enumerate(zip(rows, predictions, answers, strict=True))
+        ),
+    )
+    how = spec.evaluation.decoding.how
+    write_json(
+        folder / "metrics.json",
+        {
+            **{name: getattr(spec, name) for name in ("model", "method", "mixture", "variant", "seed")},
+            "task": task.name,
+            "split": "test",
+            "n": len(rows),
+            "metrics": metrics,
+            "invalid_rate": len(invalid) / len(rows),
+            "random_labels": len(invalid) if spec.protocol.random_fallback else 0,
+            "shots": len(shots.rows),
+            "shots_validation": shots.scores,
+            "demonstrations": [row.id for row in shots.rows],
+            "dropped_demonstrations": sum(answer.dropped_demonstrations for answer in answers),
+            "shortened_rows": sum(answer.shortened for answer in answers),
+            "decoding": ("greedy" if how == "score" and not task.labels else how) if generated else None,
+            "source": read_json(record_file)["source"] if record_file.is_file() else spec.data.source,
+            "digest": spec.evaluation_digest,
+            "generated_tokens": sum(answer.tokens for answer in answers),
+            "seconds": round(seconds, 3),
+        },
+    )

@@ -1,0 +1,331 @@
+"""Generating answers and scoring them: one decode loop with a key/value cache for every decoder.
+
+What makes it fast, and where plain `generate` or lm-eval lose time (measured in PEERS.md):
+
+1. batches are made by length under a token budget, and padded to the batch;
+2. a prefix that all prompts share (instructions, demonstrations) is computed once and its keys and values
+   are reused, where that saves enough;
+3. logits exist only where they are read: after the prompt, and on answer tokens;
+4. rows that have ended leave the batch.
+
+Rows do not see each other: a row's random numbers are drawn before batching, so that neither batch size nor
+padding changes what is sampled (up to rounding).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedTokenizerBase
+
+from .models import end_tokens
+
+PREFIX_SHARE = 0.1
+"""A shared prefix is cached where it saves at least this share of all prompt tokens. Measured on one thread with
+0.9 M parameters: saving 10 % of the tokens saves 12 % of the time, 35 % saves 35 %, 80 % saves 75 %; less than 8 % nothing."""
+
+
+@dataclass
+class Batch:
+    """Prompts that the model has read: B rows, T columns, of which a row's last ones are its prompt.
+
+    logits (B, V) float32: of the token that follows the prompt. mask (B, T): 1 on the row's own tokens.
+    """
+
+    logits: torch.Tensor
+    cache: DynamicCache
+    mask: torch.Tensor
+
+    def select(self, rows: list[int]) -> None:
+        """Keep (or repeat) rows of the cache and the mask, by number."""
+        index = torch.tensor(rows, device=self.mask.device)
+        self.cache.batch_select_indices(index)
+        self.mask = self.mask[index]
+
+    def extend(self, columns: torch.Tensor) -> None:
+        """Add columns (B, n) to the mask."""
+        self.mask = torch.cat([self.mask, columns], dim=1)
+
+
+def _plain(model: Any) -> Any:
+    """The decoder itself: PEFT's wrapper adds nothing to a LoRA forward but time (the adapters sit in the layers)."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _forward(model: Any, ids: torch.Tensor, batch_mask: torch.Tensor, cache: DynamicCache, keep: int) -> torch.Tensor:
+    """Logits (B, keep, V), float32, of the last `keep` columns; `ids` (B, n) are appended to `cache`."""
+    arguments: dict[str, Any] = {}
+    if "position_ids" in inspect.signature(type(model).forward).parameters:  # ALiBi models (MPT) have none
+        positions = batch_mask.long().cumsum(1).sub(1).clamp(min=0)
+        arguments["position_ids"] = positions[:, -ids.shape[1] :]
+    out = model(
+        input_ids=ids,
+        attention_mask=batch_mask,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=keep,
+        **arguments,
+    )
+    logits: torch.Tensor = out.logits[:, -keep:].float()
+    return logits
+
+
+def shared_prefix(prompts: list[list[int]], least_share: float = PREFIX_SHARE) -> list[int]:
+    """The prompts' longest common prefix where caching it saves at least `least_share` of all tokens, else nothing.
+
+    At least one token of each prompt stays outside.
+    """
+    if len(prompts) < 2:
+        return []
+    first, last = min(prompts), max(prompts)  # in lexical order: the others share what these two share
+    longest = min(map(len, prompts)) - 1
+    common = next((n for n in range(longest) if first[n] != last[n]), longest)
+    saved = common * (len(prompts) - 1)
+    return first[:common] if saved >= least_share * sum(map(len, prompts)) else []
+
+
+def length_batches(lengths: list[int], batch_tokens: int) -> list[list[int]]:
+    """Row numbers in batches, longest first, each at most `batch_tokens` when padded to its longest (or one row)."""
+    batches: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lambda r: (-lengths[r], r)):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= batch_tokens:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def _cache_prefix(model: Any, prefix: list[int], where: torch.device) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Keys and values (1, heads, P, d) of the prefix, layer by layer."""
+    cache = DynamicCache()
+    ids = torch.tensor([prefix], device=where)
+    _forward(model, ids, torch.ones_like(ids), cache, keep=1)
+    return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[misc, union-attr]
+
+
+def _read(
+    model: Any,
+    prompts: list[list[int]],
+    prefix: list[tuple[torch.Tensor, torch.Tensor]],
+    known: int,
+    pad: int,
+    where: torch.device,
+) -> Batch:
+    """Let the model read a batch of prompts whose first `known` tokens lie in `prefix`.
+
+    Every row is laid out as padding, then its tokens without a gap, so that relative position schemes (ALiBi)
+    hold as well as absolute ones. A row that is `gap` shorter than the longest therefore takes its cached
+    columns shifted right by `gap`, and reads the last `gap` tokens of the prefix again in place of padding.
+    """
+    longest = max(map(len, prompts))
+    fresh = longest - known
+    padded = [[pad] * (longest - len(p)) + p for p in prompts]
+    ids = torch.tensor([row[-fresh:] for row in padded], device=where)
+    gaps = torch.tensor([longest - len(p) for p in prompts], device=where)
+    mask = (torch.arange(longest, device=where) >= gaps[:, None]).long()
+    cache = DynamicCache()
+    if known:
+        columns = (torch.arange(known, device=where) - gaps[:, None]).clamp(min=0)  # (B, P): column of the prefix
+        for number, (keys, values) in enumerate(prefix):
+            cache.update(keys[0][:, columns].transpose(0, 1), values[0][:, columns].transpose(0, 1), number)
+    return Batch(_forward(model, ids, mask, cache, keep=1)[:, -1], cache, mask)
+
+
+def choose(
+    logits: torch.Tensor, uniform: torch.Tensor | None, temperature: float = 1.0, top_k: int = 0
+) -> torch.Tensor:
+    """Next tokens (B,): the likeliest, or drawn with one uniform number a row by inverting the distribution function.
+
+    Raises:
+        FloatingPointError: the logits hold NaN.
+    """
+    if uniform is None:
+        value, token = logits.max(dim=-1)
+        if value.isnan().any():
+            raise FloatingPointError("the model's logits are NaN")
+        return token
+    scaled = logits.double() / temperature
+    if top_k:
+        least = scaled.topk(min(top_k, scaled.shape[-1]), dim=-1).values[:, -1:]
+        scaled = scaled.masked_fill(scaled < least, -torch.inf)
+    cumulative = scaled.softmax(dim=-1).cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    if total.isnan().any():
+        raise FloatingPointError("the model's logits are NaN")
+    # The first token whose cumulative probability exceeds the draw; one of zero probability never does.
+    drawn = torch.searchsorted(cumulative, uniform[:, None].to(total) * total, right=True).squeeze(1)
+    return drawn.clamp(max=logits.shape[-1] - 1)
+
+
+def _ended(tokenizer: PreTrainedTokenizerBase, ends: set[int], stop: str | None) -> Callable[[list[int]], bool]:
+    """Whether a completion is over: its last token ends it, or its text holds `stop`."""
+    reach = len(stop.encode()) + 1 if stop else 0  # no token is shorter than a byte
+    seen: dict[tuple[int, ...], bool] = {}  # answers repeat a lot
+
+    def ended(completion: list[int]) -> bool:
+        if completion[-1] in ends:
+            return True
+        if stop is None:
+            return False
+        tail = tuple(completion[-reach:])
+        if tail not in seen:
+            seen[tail] = stop in tokenizer.decode(
+                list(tail), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        return seen[tail]
+
+    return ended
+
+
+@torch.no_grad()
+def generate_tokens(
+    model: Any,
+    prompts: list[list[int]],
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    max_new_tokens: int,
+    sample: bool = False,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    generator: torch.Generator | None = None,
+    stop: str | None = None,
+    batch_tokens: int = 8192,
+    prefix_share: float = PREFIX_SHARE,
+) -> list[list[int]]:
+    """Completions of the prompts, in their order; each ends with the end token, with `stop`, or at `max_new_tokens`.
+
+    Args:
+        model: a decoder, with or without adapters; its training mode is left alone (dropout acts in it).
+        prompts: tokens, none of them empty.
+        tokenizer: decodes completions to look for `stop`, and names the padding and end tokens.
+        max_new_tokens: longest completion.
+        sample: draw from softmax(logits / temperature) among the `top_k` likeliest (0: all), else greedy.
+        temperature: of sampling.
+        top_k: of sampling.
+        generator: source of the draws; needed when sampling. It advances by rows × max_new_tokens numbers.
+        stop: text that ends a completion; it may span several tokens.
+        batch_tokens: bound on rows × (prompt + completion) of a batch.
+        prefix_share: least share of tokens that a cached common prefix must save; above 1: never cache.
+
+    Raises:
+        ValueError: a prompt is empty, or sampling without a generator.
+        FloatingPointError: the model's logits are NaN.
+    """
+    _refuse_empty(prompts, "prompt")
+    if sample and generator is None:
+        raise ValueError("sampling needs a torch.Generator")
+    decoder = _plain(model)
+    where = next(decoder.parameters()).device
+    uniforms = None
+    if sample:
+        assert generator is not None
+        uniforms = torch.rand(len(prompts), max_new_tokens, generator=generator, device=generator.device).to(where)
+    pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
+    common = shared_prefix(prompts, prefix_share)
+    prefix = _cache_prefix(decoder, common, where) if common else []
+    ended = _ended(tokenizer, end_tokens(decoder, tokenizer), stop)
+    completions: list[list[int]] = [[] for _ in prompts]
+    for rows in length_batches([len(p) + max_new_tokens for p in prompts], batch_tokens):
+        batch = _read(decoder, [prompts[r] for r in rows], prefix, len(common), pad, where)
+        for step in range(max_new_tokens):
+            tokens = choose(batch.logits, None if uniforms is None else uniforms[rows, step], temperature, top_k)
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                completions[row].append(token)
+            going = [n for n, row in enumerate(rows) if not ended(completions[row])]
+            if not going or step + 1 == max_new_tokens:
+                break
+            if len(going) < len(rows):
+                batch.select(going)
+                rows, tokens = [rows[n] for n in going], tokens[going]
+            batch.extend(torch.ones_like(tokens)[:, None])
+            batch.logits = _forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
+    return completions
+
+
+def decode_completions(
+    model: Any, tokenizer: PreTrainedTokenizerBase, completions: list[list[int]], stop: str | None = None
+) -> list[str]:
+    """Text of completions without padding and end tokens; what a token adds behind `stop` is cut off."""
+    silent = end_tokens(_plain(model), tokenizer) | {tokenizer.pad_token_id}
+    kept = [[token for token in completion if token not in silent] for completion in completions]
+    texts = [tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) for ids in kept]
+    if stop is None:
+        return [str(text) for text in texts]
+    return [str(text)[: str(text).index(stop) + len(stop)] if stop in text else str(text) for text in texts]
+
+
+def generate_texts(
+    model: Any, prompts: list[list[int]], *, tokenizer: PreTrainedTokenizerBase, **settings: Any
+) -> list[str]:
+    """`generate_tokens`, decoded by `decode_completions`; `settings` are those of `generate_tokens`."""
+    completions = generate_tokens(model, prompts, tokenizer=tokenizer, **settings)
+    return decode_completions(model, tokenizer, completions, settings.get("stop"))
+
+
+@torch.no_grad()
+def score_tokens(
+    model: Any,
+    prompts: list[list[int]],
+    choices: list[list[list[int]]],
+    *,
+    pad: int = 0,
+    batch_tokens: int = 8192,
+    prefix_share: float = PREFIX_SHARE,
+) -> list[list[list[float]]]:
+    """Log-probability of every token of every choice: `result[prompt][choice][token]`, in nats.
+
+    A prompt is read once whatever the number of its choices: they continue copies of its cache.
+
+    Raises:
+        ValueError: a prompt or a choice is empty.
+    """
+    _refuse_empty(prompts, "prompt")
+    for options in choices:
+        _refuse_empty(options, "choice")
+    decoder = _plain(model)
+    where = next(decoder.parameters()).device
+    common = shared_prefix(prompts, prefix_share)
+    prefix = _cache_prefix(decoder, common, where) if common else []
+    costs = [(len(p) + max(map(len, c))) * len(c) for p, c in zip(prompts, choices, strict=True)]
+    scores: list[list[list[float]]] = [[] for _ in prompts]
+    for rows in length_batches(costs, batch_tokens):
+        batch = _read(decoder, [prompts[r] for r in rows], prefix, len(common), pad, where)
+        owners = [n for n, row in enumerate(rows) for _ in choices[row]]  # batch row of each (prompt, choice)
+        options = [choice for row in rows for choice in choices[row]]
+        logits = batch.logits[owners][:, None]  # (C, 1, V): of the choices' first tokens
+        longest = max(map(len, options))
+        if longest > 1:
+            # Padded on the right, where causal attention keeps padding out of every position that is read.
+            ids = torch.tensor([o[:-1] + [pad] * (longest - len(o)) for o in options], device=where)
+            batch.select(owners)
+            batch.extend(torch.ones_like(ids))
+            logits = torch.cat([logits, _forward(decoder, ids, batch.mask, batch.cache, keep=longest - 1)], dim=1)
+        targets = torch.tensor([o + [0] * (longest - len(o)) for o in options], device=where)
+        found = logits.log_softmax(dim=-1).gather(2, targets[:, :, None]).squeeze(2).tolist()
+        for owner, option, values in zip(owners, options, found, strict=True):
+            scores[rows[owner]].append(values[: len(option)])
+    return scores
+
+
+def score_choices(
+    model: Any, prompts: list[list[int]], choices: list[list[list[int]]], **settings: Any
+) -> list[list[float]]:
+    """Log-probability of each choice of each prompt, summed over its tokens; `settings` are those of `score_tokens`."""
+    return [[sum(tokens) for tokens in row] for row in score_tokens(model, prompts, choices, **settings)]
+
+
+def answer_logprobs(
+    model: Any, prompts: list[list[int]], answers: list[list[int]], **settings: Any
+) -> list[list[float]]:
+    """Log-probability of every token of one answer a prompt; `settings` are those of `score_tokens`."""
+    return [row[0] for row in score_tokens(model, prompts, [[answer] for answer in answers], **settings)]
+
+
+def _refuse_empty(sequences: list[list[int]], what: str) -> None:
+    for number, tokens in enumerate(sequences):
+        if not tokens:
+            raise ValueError(f"{what} {number} is empty")

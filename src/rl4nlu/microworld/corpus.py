@@ -1,0 +1,189 @@
+"""Pretraining documents: the skills of `skills` and instruction documents of every task, mixed by a curriculum.
+
+All task rows come from train splits with seeds of their own; instruction wording is never the evaluation's (see `templates.heldout_check`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from . import skills as sk
+from . import templates as tp
+from .fact_tasks import NLI, Knobs, Row
+from .generators import marked_rows
+from .templates import Wording
+from .world import unmark
+
+# how often instruction documents take each task
+TASK_WEIGHTS = {"cola": 3, "sst2": 3, "mrpc": 3.5, "stsb": 3, "qqp": 1, "mnli": 2, "qnli": 1, "rte": 4, "wnli": 1, "boolq": 4, "cb": 1,
+                "copa": 4, "multirc": 1, "record": 1, "wic": 3, "wsc": 1}
+
+
+@dataclass
+class Case:
+    """One task row in the letters of the wordings: texts a, b, c (marks kept), the word q, the class or the number."""
+
+    texts: dict[str, str]
+    klass: int = 0
+    number: float | None = None
+    claims: str = "b"  # the letters whose words the auxiliary loss judges
+
+    def q(self) -> str:
+        """`cause` or `effect` for COPA, else empty."""
+        return self.texts.get("q", "")
+
+
+def cases(task: str, row: Row, rng: random.Random) -> Case:
+    """A row as a case; of a row with many answers one is drawn."""
+    label: Any = row.get("label")
+    if task in ("cola", "sst2"):
+        return Case({"a": row["sentence"]}, label, claims="a")
+    if task in ("mrpc", "rte", "wnli"):
+        return Case({"a": row["sentence1"], "b": row["sentence2"]}, label)
+    if task == "stsb":
+        return Case({"a": row["sentence1"], "b": row["sentence2"]}, number=label)
+    if task == "qqp":
+        return Case({"a": row["question1"], "b": row["question2"]}, label)
+    if task in ("mnli", "cb"):
+        return Case({"a": row["premise"], "b": row["hypothesis"]}, NLI.index(label) if task == "cb" else label)
+    if task == "qnli":
+        return Case({"a": unmark(row["question"]), "b": row["sentence"]}, label, claims="")
+    if task == "boolq":
+        return Case({"a": row["question"], "b": row["passage"]}, int(label), claims="a")
+    if task == "copa":
+        return Case({"a": row["premise"], "b": row["choice1"], "c": row["choice2"], "q": row["question"]}, label, claims="bc")
+    if task == "wic":
+        return Case({"a": row["sentence1"], "b": row["sentence2"], "c": row["word"]}, int(label))
+    if task == "wsc":
+        return Case({"a": row["text"], "b": row["target"]["span1_text"], "c": row["target"]["span2_text"]}, int(label), claims="")
+    if task == "multirc":
+        question = rng.choice(row["passage"]["questions"])
+        value = rng.randrange(2)
+        reply = rng.choice([a for a in question["answers"] if a["label"] == value])
+        text = reply["text"] if value else " ".join("~" + word for word in reply["text"].split())
+        return Case({"a": row["passage"]["text"], "b": question["question"], "c": text}, value, claims="c")
+    if task == "record":
+        text, query = row["passage"]["text"], row["qas"][0]
+        gold = query["answers"][0]["text"]
+        names = sorted({text[e["start"] : e["end"] + 1] for e in row["passage"]["entities"]} - {gold})
+        value = rng.randrange(2)
+        name = gold if value else "~" + rng.choice(names)
+        return Case({"a": text.split("\n@highlight")[0], "b": query["query"].replace("@placeholder", name)}, value)
+    raise KeyError(f"task {task!r} has no case")
+
+
+def query_text(form: str, case: Case) -> str:
+    """A query form filled; a claim that stands after what it speaks of is wrapped for the auxiliary loss."""
+    first = min((form.find("{" + k + "}") for k in case.texts if k != "q" and k not in case.claims), default=-1)
+    words = {}
+    for letter, text in case.texts.items():
+        judged = letter in case.claims and first < form.find("{" + letter + "}")
+        words[letter] = sk.claim(text) if judged else unmark(text)
+    return form.format(**words)
+
+
+def label_words(rng: random.Random, wording: Wording) -> tuple[tuple[str, ...], bool]:
+    """Words for the classes and whether they are natural; else they are another task's or the natural ones turned round."""
+    if not wording.labels:
+        return (), True
+    if rng.random() < 0.72 or len(wording.conditions) != 2:
+        return wording.labels[0] if rng.random() < 0.75 else rng.choice(wording.labels), True
+    other = rng.choice([p for word in tp.TASK_WORDING.values() for p in word.labels if len(p) == 2])
+    return (other if rng.random() < 0.5 else other[::-1]), False
+
+
+def instruction(rng: random.Random, streams: dict[str, Iterator[Row]], longest: int = 5) -> str:
+    """An instruction document: task wording, label words, up to `longest` solved items and one more."""
+    task = rng.choices(list(TASK_WEIGHTS), list(TASK_WEIGHTS.values()))[0]
+    wording = tp.TASK_WORDING[task]
+    count = rng.choices(range(1, longest + 2), [5, 2, 1.5, 1, 0.7, 0.5][: longest + 1])[0]
+    found: list[Case] = []
+    while len(found) < count:
+        case = cases(task, next(streams[task]), rng)
+        if not found or case.q() == found[0].q():
+            found.append(case)
+    names, natural = label_words(rng, wording)
+    words = {"q": found[0].q()}
+    order = list(range(len(names)))
+    rng.shuffle(order)
+    listed = " or ".join(f'"{names[i]}"' for i in order) if names else "a number such as 3.5"
+    shape = rng.choice(tp.FORMATS)
+    if "{w}" not in shape and rng.random() < 0.5:
+        shape = tp.FORMATS[0]
+    form = shape.format(w=listed)
+    text = rng.choice(wording.instructions).format(**words)
+    if names and (not natural or rng.random() < 0.3):
+        text += " " + " ".join(f'Say "{names[i]}" if {wording.conditions[i].format(**words)}.' for i in order)
+    head, item, tags = rng.choices(tp.SKELETONS, [5 if "System_prompt" in s[0] else 1 for s in tp.SKELETONS])[0]
+    query = rng.choice(wording.queries)
+    if rng.random() < 0.4:  # signs set apart from words, as some corpora write them
+        query, text = query.replace(": ", " : "), text.replace("?", " ?").replace(".", " .")
+    carrier = rng.choice(tp.CARRIERS) if rng.random() < 0.35 else "{q}"
+    items = []
+    for case in found:
+        reply = f"{case.number:.1f}" if case.number is not None else names[case.klass]
+        items.append(item.format(q=carrier.replace("{q}", query_text(query, case))) + sk.answer(reply, tags))
+    start = head.format(i=text, f=form)
+    if count > 1 and rng.random() < 0.6:
+        demos = "\n".join(f"[ {x} ]" for x in items[:-1])
+        return f"{start}{rng.choice(tp.DEMO_LINES)}{demos}\n\n{items[-1]}"
+    return start + rng.choice(("\n", "\n\n")).join(items)
+
+
+def mix(progress: float) -> dict[str, float]:
+    """The weights of all kinds of documents at a point of training between 0 and 1.
+
+    Bare copying comes first and nearly alone (mixed with the rest it is not learned at all), then look-up and word equality, then claims about
+    passages, then instructions; each skill stays in the mix to the end.
+    """
+
+    def rise(start: float, full: float) -> float:
+        return min(1.0, max(0.0, (progress - start) / (full - start)))
+
+    copying, words, claims, tasks = 1 - rise(0.05, 0.1), rise(0.04, 0.08), rise(0.08, 0.16), rise(0.16, 0.4)
+    middle, late = words * (1 - 0.75 * tasks), claims * (1 - 0.65 * tasks)
+    rest = 0.002
+    return {
+        "copy_list": 0.025 + copying, "vocabulary": 0.015, "key_values": 0.01 + 0.12 * middle, "same_words": rest + 0.15 * middle,
+        "membership": rest + 0.12 * middle, "same_lists": rest + 0.2 * middle, "reading": rest + 0.12 * late, "retelling": rest + 0.1 * late,
+        "verification": rest + 0.4 * late, "three_way": rest + 0.08 * late, "opinions": rest + 0.08 * late, "grammar": rest + 0.08 * late,
+        "causes": rest + 0.07 * late, "linked_events": rest + 0.12 * late, "senses": rest + 0.1 * late, "pronouns": rest + 0.015 * late,
+        "spelled": 0.006, "instruction": rest + 0.15 * claims + 0.75 * tasks,
+    }
+
+
+def documents(seed: int | str, progress: Callable[[], float], knobs: Knobs | None = None) -> Iterator[str]:
+    """Documents without end; `progress()` says how far training is."""
+    knobs = knobs or Knobs()
+    rng = random.Random(f"corpus|{seed}")
+    streams = {task: marked_rows(task, "train", f"corpus{seed}", knobs) for task in TASK_WEIGHTS}
+    vocabulary = all_words()
+    makers: dict[str, Callable[[random.Random], str]] = {
+        "copy_list": lambda r: sk.copy_list(r, most=3 if progress() < 0.015 else 5 if progress() < 0.025 else 8), "vocabulary": partial(sk.copy_list, vocabulary=vocabulary, most=12), "key_values": sk.key_values,
+        "same_words": sk.same_words, "membership": sk.membership, "same_lists": sk.same_lists, "causes": sk.causes,
+        "linked_events": sk.linked_events, "senses": sk.senses, "pronouns": sk.pronouns, "spelled": sk.spelled,
+        "instruction": partial(instruction, streams=streams),
+        **{name: partial(getattr(sk, name), knobs=knobs)
+           for name in ("reading", "retelling", "three_way", "opinions", "grammar")},
+        "verification": lambda r: sk.verification(r, knobs, most=1 if progress() < 0.18 else 2 if progress() < 0.28 else 3),
+    }
+    while True:
+        weights = mix(progress())
+        for name in rng.choices(list(weights), list(weights.values()), k=50):
+            yield makers[name](rng)
+
+
+def all_template_texts() -> list[str]:
+    """Every wording whose words the tokenizer must hold."""
+    return tp.vocabulary_texts()
+
+
+def all_words() -> tuple[str, ...]:
+    """Every word the tokenizer holds whole, for exercises that train them all."""
+    from .tokenizer import world_words
+
+    return world_words()

@@ -1,0 +1,111 @@
+"""`rows`: labelled rows of any task, balanced, without a text in two splits, with the official field names and label forms."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import fact_tasks as ft
+from . import word_tasks as wt
+from .fact_tasks import Knobs, Row
+from .world import unmark
+
+Maker = Callable[[random.Random, Knobs, int], Row]
+# task -> (maker, number of classes)
+MAKERS: dict[str, tuple[Maker, int]] = {
+    "cola": (wt.cola, 2), "sst2": (wt.sst2, 2), "mrpc": (ft.mrpc, 2), "stsb": (ft.stsb, 6), "qqp": (ft.qqp, 2),
+    "mnli": (ft.nli, 3), "mnli-mm": (ft.mnli_mm, 3), "ax": (ft.ax, 3), "qnli": (ft.qnli, 2), "rte": (ft.rte, 2),
+    "wnli": (wt.wnli, 2), "boolq": (ft.boolq, 2), "cb": (ft.cb, 3), "copa": (wt.copa, 2), "multirc": (ft.multirc, 1),
+    "record": (ft.record, 1), "superglue-rte": (ft.superglue_rte, 2), "wic": (wt.wic, 2), "wsc": (wt.wsc, 2),
+    "axb": (ft.axb, 2), "axg": (wt.axg, 2),
+}
+TASKS = tuple(MAKERS)
+SPLITS = ("train", "validation", "test")
+NOISELESS = ("stsb", "multirc", "record", "axg", "ax", "axb")
+# labels in the order of a maker's `want`
+LABELS: dict[str, tuple[Any, ...]] = {
+    "cb": ft.NLI, "superglue-rte": ("entailment", "not_entailment"), "axb": ("entailment", "not_entailment"),
+    "boolq": (False, True), "wic": (False, True), "wsc": (False, True),
+}
+
+
+def clean(value: Any) -> Any:
+    """A copy of a row without mismatch marks."""
+    if isinstance(value, str):
+        return unmark(value)
+    if isinstance(value, dict):
+        return {k: clean(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [clean(v) for v in value]
+    return value
+
+
+def content(row: Row) -> str:
+    """What a row says, without label, indices and derivation: the key that decides its split."""
+    row = clean(row["pair"][0] if "pair" in row else row)
+    return json.dumps({k: v for k, v in row.items() if k not in ("label", "idx", "derivation", "pair_id")}, sort_keys=True)
+
+
+def split_of(row: Row) -> str:
+    """The split that a row's content belongs to: eight tenths train, one tenth each for the others."""
+    digit = int(hashlib.sha256(content(row).encode()).hexdigest()[:8], 16) % 10
+    return "train" if digit < 8 else "validation" if digit == 8 else "test"
+
+
+def marked_rows(task: str, split: str, seed: int | str, knobs: Knobs | None = None) -> Iterator[Row]:
+    """Rows without end, marks kept, classes in turn, repeats allowed: what pretraining reads."""
+    if task not in MAKERS:
+        raise KeyError(f"unknown microworld task {task!r}; known are {', '.join(TASKS)}")
+    if split not in SPLITS:
+        raise KeyError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
+    maker, classes = MAKERS[task]
+    knobs = knobs or Knobs()
+    rng = random.Random(f"{task}|{split}|{seed}")
+    turn: list[int] = []
+    while True:
+        if not turn:
+            turn = rng.sample(range(classes), classes)
+        row = maker(rng, knobs, turn[-1])
+        if split_of(row) == split:
+            turn.pop()
+            yield row
+
+
+def _noise(task: str, row: Row, rng: random.Random) -> None:
+    """Replace a row's label by another one and say so in its derivation."""
+    labels = LABELS.get(task, tuple(range(MAKERS[task][1])))
+    row["derivation"]["clean_label"] = row["label"]
+    row["label"] = rng.choice([v for v in labels if v != row["label"]])
+    row["derivation"]["noisy"] = True
+
+
+def rows(task: str, split: str, n: int, seed: int, knobs: Knobs | None = None) -> list[Row]:
+    """`n` distinct rows of a task's split in official form, each with a `derivation` that says why its label holds."""
+    knobs = knobs or Knobs()
+    rng = random.Random(f"noise|{task}|{split}|{seed}")
+    out: list[Row] = []
+    seen: set[str] = set()
+    misses = 0
+    for raw in marked_rows(task, split, seed, knobs):
+        if len(out) >= n:
+            break
+        key = content(raw)
+        if key in seen:
+            misses += 1
+            if misses > 10 * n + 2000:
+                raise ValueError(f"task {task!r} has no {n} distinct rows in split {split!r}; found {len(out)}")
+            continue
+        seen.add(key)
+        for row in clean(copy.deepcopy(raw["pair"])) if "pair" in raw else [clean(raw)]:
+            row["idx"] = len(out)
+            if "pair" in raw:
+                row["pair_id"] = len(out) // 2
+            row["derivation"]["noisy"] = False
+            if task not in NOISELESS and rng.random() < knobs.label_noise:
+                _noise(task, row, rng)
+            out.append(row)
+    return out[:n]

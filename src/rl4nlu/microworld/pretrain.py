@@ -1,0 +1,231 @@
+"""Pretraining of a micro model from nothing: curriculum, auxiliary mismatch loss, probes, checkpoints and the record.
+
+Stop rule: a fixed token budget with a learning rate that falls to a twentieth; the weights at the end are kept. Probes (own seeds, own wording)
+are logged on the way and never choose anything.
+
+    python -m rl4nlu.microworld.pretrain --model micro-llama --out resources/micro/micro-llama --tokens 12e6 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+STOP_RULE = "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
+STEP_TOKENS = 2048
+MUON_LR, ADAM_LR, OTHER_TOKENS, AUX_WEIGHT = 0.02, 3e-3, 0.15, 0.7
+
+
+def optimisers(model: Any, head: Any) -> list[Any]:
+    """Muon on the matrices of the layers, AdamW on embeddings, norms, biases and the auxiliary head."""
+    import torch
+
+    embeddings = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
+    matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen] + list(head.parameters())
+    return [torch.optim.Muon(matrices, lr=MUON_LR, weight_decay=0.02),
+            torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01)]
+
+
+def picked(chosen: Any) -> tuple[Any, int]:
+    """The flat indices of chosen positions, repeated up to a multiple of 128 (few distinct shapes), and how many are real."""
+    import torch
+
+    index = chosen.flatten().nonzero().squeeze(-1)
+    count = len(index)
+    if count % 128 and count:
+        index = torch.cat([index, index[:1].expand(128 - count % 128)])
+    return index, count
+
+
+def word_loss(predict: Any, hidden: Any, targets: Any, chosen: Any) -> Any:
+    """Cross-entropy of the words at the chosen positions."""
+    import torch
+
+    index, count = picked(chosen)
+    if not count:
+        return hidden.sum() * 0.0
+    logits = predict(hidden.flatten(0, 1)[index])
+    return torch.nn.functional.cross_entropy(logits[:count].float(), targets.flatten()[index[:count]])
+
+
+def mismatch_loss(head: Any, hidden: Any, flags: Any) -> Any:
+    """Binary cross-entropy of `is this word wrong?` over the words of claims."""
+    import torch
+
+    from .batches import IS_CLAIM, IS_WRONG
+
+    index, count = picked((flags & IS_CLAIM) > 0)
+    if not count:
+        return hidden.sum() * 0.0
+    wrong = (flags.flatten()[index[:count]] & IS_WRONG) > 0
+    scores = head(hidden.flatten(0, 1)[index])[:count, 0].float()
+    return torch.nn.functional.binary_cross_entropy_with_logits(scores, wrong.float())
+
+
+def decoder_loss(model: Any, head: Any, batch: Any, generator: Any) -> tuple[Any, Any, Any]:
+    """Answer loss, loss on sampled other tokens, and auxiliary loss of one batch."""
+    import torch
+
+    from .architectures import body
+    from .batches import IS_ANSWER
+
+    out = body(model)(input_ids=batch.ids, output_hidden_states=True, use_cache=False)
+    target, flags = batch.ids[:, 1:], batch.flags[:, 1:]
+    real = torch.arange(1, batch.ids.shape[1])[None] < batch.lengths[:, None]
+    answers = (flags & IS_ANSWER) > 0
+    others = real & ~answers & (torch.rand(target.shape, generator=generator) < OTHER_TOKENS)
+    hidden = out.last_hidden_state[:, :-1]
+    losses = [word_loss(model.get_output_embeddings(), hidden, target, chosen) for chosen in (answers, others)]
+    return losses[0], losses[1], mismatch_loss(head, out.hidden_states[-2], batch.flags)
+
+
+def encoder_loss(model: Any, head: Any, batch: Any, generator: Any) -> tuple[Any, Any, Any]:
+    """Sentence-level mismatch loss on [CLS], masked-word loss, and word-level mismatch loss; half of the rows are masked."""
+    import torch
+
+    from .architectures import body
+    from .batches import IS_CLAIM, IS_WRONG
+
+    real = torch.arange(batch.ids.shape[1])[None] < batch.lengths[:, None]
+    masked_rows = torch.rand(len(batch.ids), 1, generator=generator) < 0.5
+    masked = real & masked_rows & (torch.rand(batch.ids.shape, generator=generator) < 0.15)
+    masked[:, 0] = False
+    ids = torch.where(masked, torch.full_like(batch.ids, model.config.mask_token_id), batch.ids)
+    out = body(model)(input_ids=ids, attention_mask=real.long(), token_type_ids=batch.types, output_hidden_states=True)
+    hidden = out.last_hidden_state
+    masked_loss = word_loss(model.cls, hidden, batch.ids, masked)
+    judged = ((batch.flags & IS_CLAIM) > 0).any(1) & ~masked_rows[:, 0]
+    wrong = ((batch.flags & IS_WRONG) > 0).any(1)
+    pair_loss = hidden.sum() * 0.0
+    if judged.any():
+        pair_loss = torch.nn.functional.binary_cross_entropy_with_logits(head(hidden[judged, 0]).squeeze(-1), wrong[judged].float())
+    return pair_loss, masked_loss, mismatch_loss(head, out.hidden_states[-2], batch.flags)
+
+
+def save(model: Any, tokenizer: Any, out_dir: Path, record: dict[str, Any]) -> None:
+    """Model (half precision), tokenizer and record as one folder, written beside and renamed."""
+    import torch
+
+    beside, old = out_dir.with_name(out_dir.name + ".new"), out_dir.with_name(out_dir.name + ".old")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    half = type(model)(model.config)
+    half.load_state_dict(model.state_dict())
+    half.tie_weights()
+    half.to(torch.float16).save_pretrained(beside)
+    model.config.dtype = None
+    tokenizer.save_pretrained(beside)
+    (beside / "record.json").write_text(json.dumps(record, indent=1) + "\n")
+    if out_dir.exists():
+        os.rename(out_dir, old)
+    os.rename(beside, out_dir)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def learning_rate(progress: float, warm: float = 0.01) -> float:
+    """The share of the full learning rate: up over the first hundredth, level for a third, then down to a twentieth."""
+    if progress < warm:
+        return max(0.01, progress / warm)
+    return max(0.05, min(1.0, (1.0 - progress) / 0.65))
+
+
+def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_every: float = 2e6, probe_rows: int = 100,
+             log: Callable[[str], None] = print) -> dict[str, Any]:
+    """Train the named model on `budget` tokens, save it to `out_dir` and return its record."""
+    import torch
+    import transformers
+
+    from .architectures import ENCODERS, build_model
+    from .batches import decoder_batches, encoder_batches
+    from .probes import probe
+    from .tokenizer import build_tokenizer, vocabulary_digest
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    encoder = name in ENCODERS
+    tokenizer = build_tokenizer("encoder" if encoder else "decoder")
+    model = build_model(name, tokenizer)
+    if encoder:
+        model.config.mask_token_id = tokenizer.mask_token_id
+    if name != "micro-mpt":
+        model.set_attn_implementation("eager")  # with bf16 a third faster than sdpa on one CPU thread at these lengths
+    width = model.config.hidden_size
+    head = torch.nn.Linear(width, 1)
+    steps = optimisers(model, head)
+    base = [[g["lr"] for g in o.param_groups] for o in steps]
+    seen, step, curve, probes = 0, 0, [], []
+    start, cpu = time.time(), time.process_time()
+    batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget) if encoder else decoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)
+    loss_of = encoder_loss if encoder else decoder_loss
+    record: dict[str, Any] = {
+        "model": name, "seed": seed, "corpus_seed": seed, "vocabulary_digest": vocabulary_digest(tokenizer), "vocabulary_size": len(tokenizer),
+        "parameters": sum(p.numel() for p in model.parameters()), "token_budget": int(budget), "stop_rule": STOP_RULE,
+        "losses": ["pair", "masked", "mismatch"] if encoder else ["answer", "other", "mismatch"],
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__}, "threads": 1, "precision": "bf16 autocast",
+    }
+    total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
+
+    def finish(done: bool) -> None:
+        record.update(tokens_seen=seen, steps=step, finished=done, wall_seconds=round(time.time() - start, 1),
+                      cpu_seconds=round(time.process_time() - cpu, 1), loss_curve=curve, probes=probes)
+        save(model, tokenizer, Path(out_dir), record)
+
+    for batch in batches:
+        if seen >= budget:
+            break
+        share = learning_rate(seen / budget)
+        for optimiser, rates in zip(steps, base, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = loss_of(model, head, batch, generator)
+        (losses[0] + 0.3 * losses[1] + AUX_WEIGHT * losses[2] if not encoder else losses[1] + losses[0] + losses[2]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in steps:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        step += 1
+        seen += int(batch.lengths.sum())
+        total, since = [t + float(x.detach()) for t, x in zip(total, losses, strict=True)], since + 1
+        if since == 100 or seen >= budget:
+            curve.append([seen, *(round(t / since, 4) for t in total)])
+            log(f"{name} tokens {seen / 1e6:.2f}M losses {curve[-1][1:]} {seen / (time.time() - start):.0f} tok/s")
+            total, since = [0.0, 0.0, 0.0], 0
+        if seen >= next_probe and seen < budget:
+            next_probe += probe_every
+            if not encoder:
+                probes.append({"tokens": seen, **probe(model, tokenizer, probe_rows)})
+                log(f"{name} probe {json.dumps(probes[-1])}")
+            finish(False)
+    if not encoder and probe_rows:
+        probes.append({"tokens": seen, **probe(model, tokenizer, max(probe_rows, 200) if budget > 1e6 else probe_rows)})
+        log(f"{name} probe {json.dumps(probes[-1])}")
+    finish(True)
+    return record
+
+
+def main() -> None:
+    """Read the command line and pretrain."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--tokens", type=float, default=12e6)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--probe-every", type=float, default=2e6)
+    parser.add_argument("--probe-rows", type=int, default=100)
+    args = parser.parse_args()
+    pretrain(args.model, args.tokens, args.seed, args.out, probe_every=args.probe_every, probe_rows=args.probe_rows,
+             log=lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""The policy of reinforcement learning: a LoRA adapter and a value head on one frozen backbone, and its forward pass.
+
+One backbone is in memory. The policy is its adapter; the reference, the policy that the run started from, is the same
+network with the adapter off; the value head is one linear layer on the last hidden state (paper 1 says MLP; its code
+has one layer).
+
+Sequences are padded at the right, where causal attention never looks: no mask, no shifted positions, which suits
+rotary (Llama, Qwen2) and linear-bias (MPT) attention alike. Prompt tokens that a piece's rows share are computed once,
+gradients included, and logits exist at answer positions only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .config import ConfigError, Ppo
+from .generation import shared_prefix
+from .models import add_lora, load_backbone
+
+if TYPE_CHECKING:
+    from .runs import RunSpec
+
+PIECE_COST = 256
+"""What one more forward call costs, in tokens (measured on small models; next to nothing on large ones)."""
+
+
+class ValueHead(nn.Module):
+    """One linear layer from the last hidden state to the expected return, in single precision or better.
+
+    It starts at zero: before the first update every state is worth the same, whatever the seed.
+    """
+
+    def __init__(self, hidden_size: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, 1, dtype=torch.promote_types(dtype, torch.float32))
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Values `[rows, tokens]` of hidden states `[rows, tokens, size]`."""
+        return self.linear(hidden.to(self.linear.weight.dtype)).squeeze(-1)
+
+
+@dataclass
+class Policy:
+    """The trained parts on their frozen backbone: adapter `default`, value head and, from SFT, the frozen adapter `start`."""
+
+    model: Any  # a PeftModel, which passes attributes on in ways that types cannot follow
+    head: ValueHead
+
+    @property
+    def from_adapter(self) -> bool:
+        """Whether the run started from another adapter, which stays active and frozen."""
+        return "start" in self.model.peft_config
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained, the value head last."""
+        return [p for p in self.model.parameters() if p.requires_grad] + list(self.head.parameters())
+
+    def activate(self) -> None:
+        """Make the policy what the network computes: every adapter on, the starting one frozen."""
+        if self.from_adapter:
+            self.model.base_model.set_adapter(["start", "default"])
+            self.model.set_requires_grad("start", False)
+
+    @contextmanager
+    def reference(self) -> Iterator[None]:
+        """Inside, the network is the policy that the run started from: the backbone, or the backbone with the SFT adapter."""
+        if self.from_adapter:
+            self.model.base_model.set_adapter("start", inference_mode=True)
+            try:
+                yield
+            finally:
+                self.activate()
+        else:
+            with self.model.disable_adapter():
+                yield
+
+
+def build_policy(spec: RunSpec, start_adapter: Path | None = None) -> Policy:
+    """The policy before its first step: it computes what its reference computes, to the bit.
+
+    Raises:
+        ConfigError: the run starts from SFT and no adapter is given, or one that cannot be continued.
+    """
+    settings = spec.settings
+    assert isinstance(settings, Ppo)
+    backbone = load_backbone(spec.model_spec)
+    model = add_lora(backbone, settings.lora, spec.seed)
+    if settings.start == "sft":
+        if start_adapter is None:
+            raise ConfigError(f"run {spec.address.path}: ppo.start is sft, but no adapter to start from was given")
+        if settings.lora.bias != "none":
+            raise ConfigError(
+                "ppo.lora.bias: must be none when ppo.start is sft, for two adapters cannot share one bias"
+            )
+        model.load_adapter(str(start_adapter), adapter_name="start")
+    model.eval()
+    policy = Policy(model, ValueHead(backbone.get_output_embeddings().in_features, backbone.dtype).to(backbone.device))
+    policy.activate()
+    return policy
+
+
+def save_adapter(policy: Policy, folder: Path) -> None:
+    """Write the policy as one ordinary PEFT adapter of the backbone.
+
+    A policy that started from an adapter is the sum of two low-rank terms: they are joined to one of the ranks' sum.
+    """
+    from peft import LoraConfig
+
+    model = policy.model
+    if not policy.from_adapter:
+        model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
+        return
+    config = model.peft_config["start"]
+    assert isinstance(config, LoraConfig)
+    rank = config.r + model.peft_config["default"].r
+    # PEFT joins with alpha = rank, which rank-stabilised scaling takes for sqrt(rank) rather than 1
+    weight = 1 / math.sqrt(rank) if config.use_rslora else 1.0
+    model.base_model.add_weighted_adapter(["start", "default"], [weight] * 2, "joined", combination_type="cat")
+    model.save_pretrained(str(folder), selected_adapters=["joined"], save_embedding_layers=False)
+    for file in sorted((folder / "joined").iterdir()):
+        file.replace(folder / file.name)
+    (folder / "joined").rmdir()
+    model.delete_adapter("joined")
+    policy.activate()
+
+
+class Scored(NamedTuple):
+    """What a forward pass says of response tokens, `[rows, longest response]`; entries past a response mean nothing."""
+
+    logp: Tensor
+    value: Tensor
+    entropy: Tensor | None
+
+
+def forward(policy: Policy, prompts: list[list[int]], responses: list[list[int]], settings: Ppo) -> Scored:
+    """Log-probabilities (at the sampling temperature), values and, if it is rewarded, entropy at every response token.
+
+    Args:
+        policy: adapter as it is now switched, value head.
+        prompts: token ids, one list a row, at least one token each.
+        responses: token ids, at least one each.
+        settings: temperature, and whether entropy is asked for.
+    """
+    base = policy.model.get_base_model()
+    trunk, readout, device = base.base_model, base.get_output_embeddings(), base.device
+    prefix = shared_prefix(prompts)
+    shared = len(prefix)
+    # the last response token is predicted, never read
+    own = [p[shared:] + r[:-1] for p, r in zip(prompts, responses, strict=True)]
+    width, length = max(map(len, own)), max(map(len, responses))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in own]).to(device, non_blocking=True)
+    # the state before response token t; past a response's end, any state will do
+    at = torch.tensor([[min(len(p) - shared - 1 + t, width - 1) for t in range(length)] for p in prompts])
+    target = torch.tensor([r + [0] * (length - len(r)) for r in responses])
+    at, target = at.to(device, non_blocking=True), target.to(device, non_blocking=True)
+
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        past = None
+        if shared:
+            past = trunk(input_ids=torch.tensor([prefix]).to(device), use_cache=True).past_key_values
+            for layer in past.layers:
+                layer.keys = layer.keys.expand(len(own), -1, -1, -1)
+                layer.values = layer.values.expand(len(own), -1, -1, -1)
+        hidden = trunk(input_ids=ids, past_key_values=past, use_cache=past is not None).last_hidden_state
+        hidden = hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1]))
+        logits = readout(hidden)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / settings.temperature
+    normaliser = logits.logsumexp(-1)
+    entropy = None
+    if settings.entropy_coefficient > 0:
+        entropy = normaliser - (logits.softmax(-1) * logits).sum(-1)
+    logp = logits.gather(-1, target[..., None]).squeeze(-1) - normaliser
+    return Scored(logp, policy.head(hidden), entropy)
+
+
+def plan(rows: Sequence[int], lengths: Sequence[int], groups: Sequence[str], settings: Ppo) -> list[list[int]]:
+    """`rows` in pieces of similar length for one forward pass each: at most `micro_batch_size` rows, `micro_batch_tokens` tokens.
+
+    Rows of one group (task) share their instructions; groups are kept apart where that spares more than it costs.
+    How rows are cut never changes the result beyond rounding: losses are normalised over the whole minibatch.
+    """
+    ordered = sorted(rows, key=lambda row: (lengths[row], row))
+    apart = [
+        [row for row in ordered if groups[row] == group] for group in dict.fromkeys(groups[row] for row in ordered)
+    ]
+    # with its instructions shared, about half of a piece's tokens are left
+    if (
+        len(apart) > 1
+        and sum(len(p) * lengths[p[-1]] / 2 + PIECE_COST for p in apart) > len(rows) * lengths[ordered[-1]]
+    ):
+        apart = [ordered]
+    pieces = []
+    for group in apart:
+        piece: list[int] = []
+        for row in group:
+            full = (
+                len(piece) == settings.micro_batch_size or (len(piece) + 1) * lengths[row] > settings.micro_batch_tokens
+            )
+            if piece and full:
+                pieces.append(piece)
+                piece = []
+            piece.append(row)
+        pieces.append(piece)
+    return pieces

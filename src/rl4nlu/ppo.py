@@ -1,0 +1,442 @@
+"""Proximal policy optimisation of a LoRA adapter with rule rewards (paper 1, section 2; Schulman et al. 2017).
+
+A roll-out is one batch of prompts, and runs through these steps:
+
+1. *roll-out*: the policy samples an answer to every prompt;
+2. *reward*: a rule gives every answer one number, on its last token;
+3. *KL*: every answer token pays for moving away from the reference, the policy that the run started from;
+4. *GAE*: a value head tells how much better than expected every token was;
+5. *clipped update*: some passes over the roll-out move the adapter and the value head.
+
+Where the paper is silent, numbers and estimators are those of TRL 0.11.4, which its code runs on, without dropout:
+there the training forward is in evaluation mode, too, so that probability ratios start at exactly one.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .asking import Sampler, event_writer, planned
+from .config import Ppo
+from .evaluate import validation_score
+from .models import load_tokenizer
+from .policy import Policy, Scored, build_policy, forward, plan, save_adapter
+from .records import write_jsonl
+from .rewards import Judgement, Prompt, by_rules
+
+if TYPE_CHECKING:
+    from .runs import RunSpec
+
+
+Passes = Sequence[tuple[list[int], Scored | None]]
+"""Pieces of a roll-out: row numbers, and their forward pass if it is at hand."""
+
+
+class TrainingError(RuntimeError):
+    """Training left the finite numbers; the message names the run and the step."""
+
+
+# ------------------------------------------------------------------------------------------------- rewards, advantages
+
+
+def whiten(values: Tensor, mask: Tensor, shift: bool = True) -> Tensor:
+    """`values` scaled to variance one (unbiased) over the masked entries, and to mean zero if `shift`."""
+    count = mask.sum()
+    mean = (values * mask).sum() / count
+    variance = ((values - mean) ** 2 * mask).sum() / (count - 1).clamp(min=1)
+    return ((values - mean) * torch.rsqrt(variance + 1e-8) + (0 if shift else mean)) * mask
+
+
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) -> Tensor:
+    """`-coefficient * kl` on every response token `[rows, tokens]`, and the row's score `[rows]` on its last one."""
+    last = mask.sum(1, dtype=torch.long) - 1
+    return (-coefficient * kl * mask).scatter_add(1, last[:, None], scores[:, None])
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
+    """Generalised advantage estimates (Schulman et al. 2016, eq. 16), all `[rows, tokens]` and 0 past a response's end.
+
+    `A_t = R_t + gamma V_{t+1} - V_t + gamma lam A_{t+1}`, with V = A = 0 after the last token (paper 1, section 2).
+    """
+    advantage = following = torch.zeros_like(values[:, 0])
+    columns = []
+    for t in reversed(range(values.shape[1])):
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        advantage = (delta + gamma * lam * advantage) * mask[:, t]
+        following = values[:, t]
+        columns.append(advantage)
+    return torch.stack(columns[::-1], dim=1)
+
+
+def adapted(coefficient: float, kl: float, rows: int, settings: Ppo) -> float:
+    """The KL coefficient after a roll-out of `rows` prompts whose mean summed KL was `kl` (Ziegler et al. 2019, section 2.2)."""
+    if settings.kl_control == "fixed":
+        return coefficient
+    error = min(max(kl / settings.kl_target - 1, -0.2), 0.2)
+    return coefficient * (1 + error * rows / settings.kl_horizon)
+
+
+def schedule(step: int, steps: int, how: str) -> float:
+    """Factor of the learning rate at roll-out `step` of `steps`.
+
+    `constant` as released; `cosine` as in paper 1, Appendix C: linear warm-up over the first tenth, then down to a tenth.
+    """
+    if how == "constant":
+        return 1.0
+    warm = max(1, round(steps / 10))
+    if step < warm:
+        return (step + 1) / warm
+    progress = (step + 1 - warm) / (steps - warm)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A roll-out as the update sees it; tensors are `[rows, longest response]`, constant, and 0 past a response's end."""
+
+    prompts: list[list[int]]
+    responses: list[list[int]]
+    groups: list[str]
+    mask: Tensor
+    logp: Tensor
+    value: Tensor
+    kl: Tensor
+    rewards: Tensor
+    advantage: Tensor
+    returns: Tensor
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens a row."""
+        return [len(p) + len(r) for p, r in zip(self.prompts, self.responses, strict=True)]
+
+    def summary(self) -> dict[str, Tensor]:
+        """KL to the reference and return, summed over a response; entropy a token, estimated from the sampled ones."""
+        return {
+            "kl": self.kl.sum(1).mean(),
+            "return": self.rewards.sum(1).mean(),
+            "entropy": -self.logp.sum() / self.mask.sum(),
+        }
+
+
+def experienced(
+    policy: Policy,
+    prompts: list[list[int]],
+    responses: list[list[int]],
+    groups: list[str],
+    scores: list[float],
+    coefficient: float,
+    settings: Ppo,
+) -> tuple[Experience, Passes | None]:
+    """Steps 3 and 4 for one roll-out; and the policy's forward pass with its graph, if the first update can use it.
+
+    Args:
+        policy: that gave the responses.
+        prompts: token ids, one list a row.
+        responses: token ids.
+        groups: task of every row.
+        scores: reward of every row.
+        coefficient: of the KL penalty.
+        settings: see `config.Ppo`.
+    """
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    pieces = plan(range(len(prompts)), lengths, groups, settings)
+    inputs = [(policy, [prompts[r] for r in rows], [responses[r] for r in rows], settings) for rows in pieces]
+    # the reference first, so that no adapter is switched between the policy's forward and its backward
+    with torch.no_grad(), policy.reference():
+        before = [forward(*piece).logp for piece in inputs]
+    # the first minibatch is this very forward pass, if it is the whole roll-out and fits into memory at once
+    one_step = settings.minibatch_size == settings.batch_size and settings.micro_batch_size is None
+    with torch.set_grad_enabled(one_step and sum(lengths) <= settings.micro_batch_tokens):
+        now = [forward(*piece) for piece in inputs]
+
+    device, dtype = now[0].logp.device, now[0].logp.dtype
+    counts = torch.tensor([len(r) for r in responses]).to(device, non_blocking=True)
+    mask = (torch.arange(max(map(len, responses)), device=device) < counts[:, None]).to(dtype)
+    logp, value, reference = (torch.zeros_like(mask) for _ in range(3))
+    for rows, new, old in zip(pieces, now, before, strict=True):
+        for whole, part in ((logp, new.logp), (value, new.value), (reference, old)):
+            whole[rows, : part.shape[1]] = part.detach().to(dtype)
+    logp, value, reference = logp * mask, value * mask, reference * mask
+
+    kl = logp - reference
+    rewards = token_rewards(torch.tensor(scores, dtype=dtype).to(device, non_blocking=True), kl, mask, coefficient)
+    if settings.whiten_rewards:
+        rewards = whiten(rewards, mask, shift=False)
+    advantage = gae(rewards, value, mask, settings.gamma, settings.gae_lambda)
+    returns = advantage + value
+    if settings.whiten_advantages:
+        advantage = whiten(advantage, mask)
+    experience = Experience(prompts, responses, groups, mask, logp, value, kl, rewards, advantage, returns)
+    return experience, list(zip(pieces, now, strict=True)) if now[0].logp.requires_grad else None
+
+
+# ------------------------------------------------------------------------------------------------------ clipped update
+
+
+def losses(new: Scored, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
+    """Sums over the response tokens of `rows`: the loss to minimise and what is worth watching.
+
+    Policy: `-min(ratio A, clip(ratio) A)`; value: half the larger of the squared errors of the value and of the value clipped to
+    its old neighbourhood (Schulman et al. 2017, eqs. 7 and 9, as TRL 0.11.4 computes them).
+    """
+    width = new.logp.shape[1]
+    mask, logp, value, advantage, returns = (
+        t[rows, :width] for t in (old.mask, old.logp, old.value, old.advantage, old.returns)
+    )
+    log_ratio = (new.logp - logp) * mask
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
+    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage)
+    near = value + (new.value - value).clamp(-settings.clip_range_value, settings.clip_range_value)
+    value_loss = 0.5 * torch.maximum((new.value - returns) ** 2, (near - returns) ** 2)
+    loss = policy_loss + settings.value_coefficient * value_loss
+    if new.entropy is not None:
+        loss = loss - settings.entropy_coefficient * new.entropy
+    parts = {
+        "loss": loss,
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "ratio": ratio,
+        "clip_fraction": (clipped * advantage < ratio * advantage).to(ratio.dtype),
+        "approximate_kl": 0.5 * log_ratio**2,
+    }
+    return {name: (part * mask).sum() for name, part in parts.items()}
+
+
+def update(
+    policy: Policy,
+    optimiser: torch.optim.Optimizer,
+    experience: Experience,
+    settings: Ppo,
+    chance: torch.Generator,
+    first: Passes | None = None,
+) -> dict[str, Tensor]:
+    """`epochs` passes over a roll-out, one optimiser step a minibatch; means over response tokens, averaged over the steps.
+
+    Args:
+        policy: is changed.
+        optimiser: over `policy.parameters()`.
+        experience: the roll-out.
+        settings: see `config.Ppo`.
+        chance: shuffles rows into minibatches.
+        first: pieces (rows and forward pass, graph included) of the whole roll-out by the unchanged policy, if at hand:
+            they are the first epoch's forward pass, which is then not repeated.
+    """
+    parameters = policy.parameters()
+    steps: list[dict[str, Tensor]] = []
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(experience.prompts), generator=chance).tolist()
+        for start in range(0, len(order), settings.minibatch_size):
+            minibatch = order[start : start + settings.minibatch_size]
+            tokens = sum(len(experience.responses[row]) for row in minibatch)
+            means: dict[str, Tensor] = {}
+            pieces = plan(minibatch, experience.lengths, experience.groups, settings)
+            for rows, ready in first or [(rows, None) for rows in pieces]:
+                new = ready or forward(
+                    policy, [experience.prompts[r] for r in rows], [experience.responses[r] for r in rows], settings
+                )
+                parts = losses(new, experience, rows, settings)
+                (parts["loss"] / tokens).backward()
+                for name, part in parts.items():
+                    means[name] = means.get(name, 0) + part.detach() / tokens
+            first = None
+            if settings.ratio_threshold is not None:
+                # decided on the device: a skipped minibatch has no gradient (the optimiser's momentum, if any, still acts)
+                skip = means["ratio"] > settings.ratio_threshold
+                for gradient in (p.grad for p in parameters if p.grad is not None):
+                    gradient.masked_fill_(skip, 0.0)
+                means = {name: mean.masked_fill(skip, 0.0) for name, mean in means.items()} | {"skipped": skip.float()}
+            if settings.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            steps.append(means)
+    return {name: torch.stack([means[name] for means in steps]).mean() for name in steps[0]}
+
+
+def make_optimiser(policy: Policy, settings: Ppo, learning_rate: float) -> torch.optim.Optimizer:
+    """AdamW without decay, or Adafactor with a fixed step as released; the value head may have its own learning rate."""
+    head = list(policy.head.parameters())
+    adapter = policy.parameters()[: -len(head)]
+    groups = [
+        {"params": adapter, "lr": learning_rate},
+        {"params": head, "lr": settings.value_learning_rate or learning_rate},
+    ]
+    if settings.optimiser == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return Adafactor(groups, lr=learning_rate, scale_parameter=False, relative_step=False, warmup_init=False)
+    return torch.optim.AdamW(groups, weight_decay=0.0)
+
+
+# -------------------------------------------------------------------------------------------------------- the whole run
+
+
+def optimise(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    sample: Callable[[list[list[int]]], list[list[int]]],
+    reward: Callable[[Sequence[Prompt], list[list[int]]], Judgement],
+    settings: Ppo,
+    learning_rate: float,
+    *,
+    seed: int,
+    how: str = "constant",
+    run: str = "",
+    validate: Callable[[], float | None] | None = None,
+    watch: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> list[dict[str, Any]]:
+    """Train `policy` on `prompts`, in their order; one history row a roll-out.
+
+    Args:
+        policy: is changed.
+        prompts: a multiple of the batch size.
+        sample: answers of the policy as it is now, the stop included, to prompts (token ids).
+        reward: judges the answers.
+        settings: see `config.Ppo`.
+        learning_rate: of the adapter, at the top of its schedule.
+        seed: of the minibatches.
+        how: learning-rate schedule.
+        run: named in errors.
+        validate: a score to be recorded every `settings.evaluate_every` roll-outs, and after the last.
+        watch: is given every history row.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    optimiser = make_optimiser(policy, settings, learning_rate)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    chance = torch.Generator().manual_seed(seed)
+    coefficient = settings.kl_coefficient
+    steps = len(prompts) // settings.batch_size
+    history: list[dict[str, Any]] = []
+    answered = total = 0
+    started = time.perf_counter()
+    for step in range(steps):
+        factor = schedule(step, steps, how)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+
+        # 1. roll-out: the policy answers
+        batch = prompts[step * settings.batch_size : (step + 1) * settings.batch_size]
+        asked = [prompt.tokens for prompt in batch]
+        responses = sample(asked)
+
+        # 2. reward: one number an answer
+        judged = reward(batch, responses)
+
+        # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
+        groups = [prompt.task.name for prompt in batch]
+        experience, first = experienced(policy, asked, responses, groups, judged.scores, coefficient, settings)
+
+        # 5. clipped update
+        measured = update(policy, optimiser, experience, settings, chance, first)
+
+        # the one place where the host waits for the device
+        measured |= experience.summary()
+        numbers = dict(zip(measured, torch.stack([m.float() for m in measured.values()]).tolist(), strict=True))
+        if not all(map(math.isfinite, numbers.values())):
+            found = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            raise TrainingError(
+                f"run {run}: roll-out {step} of {steps}: numbers are no longer finite ({found}); a lower learning rate than "
+                f"{learning_rate:g}, or ppo.max_grad_norm (now {settings.max_grad_norm}), usually helps"
+            )
+        answered += sum(map(len, responses))
+        total += sum(experience.lengths)
+        row: dict[str, Any] = {
+            "step": step + 1,
+            "prompts": (step + 1) * settings.batch_size,
+            "reward": sum(judged.scores) / len(batch),
+            "accuracy": judged.right,
+            "invalid_rate": judged.invalid,
+            **numbers,
+            "kl_coefficient": coefficient,
+            "learning_rate": learning_rate * factor,
+            "tokens_generated": answered,
+            "tokens_answered": answered * settings.epochs,
+            "tokens_trained": total * settings.epochs,
+            "validation": None,
+        }
+        coefficient = adapted(coefficient, numbers["kl"], len(batch), settings)
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
+            row["validation"] = validate()
+            started = time.perf_counter() - row["seconds"]  # validation is not counted
+        history.append(row)
+        watch(row)
+    return history
+
+
+def train(
+    spec: RunSpec, data: Path, out: Path, start_adapter: Path | None = None, tensorboard: Path | None = None
+) -> dict[str, Any]:
+    """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
+
+    Every candidate learning rate starts from the same weights and answers the same prompts; the best on validation is
+    kept (the first of equals), and all are recorded under `candidates`.
+
+    Args:
+        spec: the resolved run.
+        data: folder of prepared rows.
+        out: folder to write.
+        start_adapter: the SFT run's adapter, where `ppo.start` is sft.
+        tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
+
+    Raises:
+        ConfigError: rows or the starting adapter are missing.
+        TrainingError: the loss stops being finite.
+    """
+    settings = spec.settings
+    assert isinstance(settings, Ppo)
+    torch.set_num_threads(spec.threads)
+    tokenizer = load_tokenizer(spec.model_spec)
+    prompts, shortened = planned(spec, data, tokenizer)
+    best: dict[str, Any] = {}
+    tried = []
+    for learning_rate in settings.learning_rates:
+        policy = build_policy(spec, start_adapter)
+        sampler = Sampler(spec, policy, tokenizer)
+        history = optimise(
+            policy,
+            prompts,
+            sampler,
+            by_rules(spec.train_tasks, spec.protocol, sampler.texts),
+            settings,
+            learning_rate,
+            seed=spec.seed,
+            how=spec.protocol.schedule,
+            run=spec.address.path,
+            validate=partial(validation_score, spec, policy.model, tokenizer, data),
+            watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
+        )
+        last = history[-1]
+        tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})
+        if not best or (last["validation"] or 0) > (best["validation"] or 0):
+            best = {**last, "learning_rate": learning_rate}
+            shutil.rmtree(out / "adapter", ignore_errors=True)
+            save_adapter(policy, out / "adapter")
+            write_jsonl(out / "history.jsonl", history)
+    return {
+        "optimiser_steps": best["step"] * settings.epochs * (settings.batch_size // settings.minibatch_size),
+        "prompts_seen": best["prompts"],
+        "tokens_trained": best["tokens_trained"],
+        "tokens_answered": best["tokens_answered"],
+        "tokens_generated": best["tokens_generated"],
+        "rows_shortened": shortened,
+        "seconds": best["seconds"],
+        "samples_per_second": round(best["prompts"] / best["seconds"], 3),
+        "learning_rate": best["learning_rate"],
+        "validation": best["validation"],
+        "candidates": tried,
+    }

@@ -1,0 +1,88 @@
+"""Pretraining text: evaluation wording is held out, every word is trained, flags stand where they should."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rl4nlu.microworld import corpus
+from rl4nlu.microworld import templates as tp
+from rl4nlu.microworld.batches import CONTROL, IS_ANSWER, IS_CLAIM, IS_WRONG, bucket, encode, strip_controls
+from rl4nlu.microworld.skills import answer, claim
+from rl4nlu.microworld.tokenizer import WORD, build_tokenizer, world_words
+
+CONFIG = Path(__file__).parents[3] / "config" / "tasks"
+FRAME = ('Answer in this format :\n<Judgement> {{Insert only "Yes" or "No" here}} </Judgement>', "Here are some examples:")
+
+
+def evaluation_prompts() -> list[str]:
+    """The evaluation's own wording, from the task files."""
+    prompts = list(FRAME)
+    for path in sorted(CONFIG.glob("*/*.yaml")):
+        task = yaml.safe_load(path.read_text())
+        prompts += [str(task[key]) for key in ("description", "query", "sft_description", "sft_query") if key in task]
+    return prompts
+
+
+def test_heldout_check_finds_a_shared_sentence() -> None:
+    assert tp.heldout_check(['Is it good? Look at "{a}" now.'], ["Do it. Is it good?"]) == {"is it good"}
+
+
+def test_evaluation_wording_is_held_out() -> None:
+    assert tp.heldout_check(tp.pretraining_texts(), evaluation_prompts()) == set()
+    probes = [text for probe in tp.PROBES.values() for text in probe]
+    assert tp.heldout_check(tp.pretraining_texts(), probes) == set()
+
+
+def test_every_word_of_the_evaluation_is_in_the_vocabulary() -> None:
+    known = set(world_words())
+    words = {w for p in evaluation_prompts() for w in WORD.findall(re.sub(r"\{\w+\}", "", p))}
+    assert not words - known
+
+
+def test_documents_are_repeatable_and_hold_every_label_word() -> None:
+    def first(seed: int, n: int) -> list[str]:
+        stream = corpus.documents(seed, lambda: 0.7)
+        return [next(stream) for _ in range(n)]
+
+    assert first(1, 50) == first(1, 50) != first(2, 50)
+    text = "\n".join(CONTROL.sub("", d) for d in first(1, 3000))
+    for word in ("Yes", "No", "Positive", "Negative", "Entailment", "Contradiction", "Neutral", "True", "False", "Same", "Different",
+                 "Option one", "Option two", "3.5", "0.0", "5.0"):
+        assert f"<Judgement> {word} </Judgement>" in text, word
+
+
+@pytest.mark.parametrize("progress", (0.0, 0.1, 0.3, 1.0))
+def test_every_skill_is_rehearsed_to_the_end(progress: float) -> None:
+    assert min(corpus.mix(progress).values()) > 0
+
+
+def test_flags_follow_the_controls() -> None:
+    text, flags = strip_controls(f'"{claim("a ~green cup")}"{answer("Yes", True)}')
+    assert text == '"a green cup"<Judgement> Yes </Judgement>'
+    assert all(flags[text.index("green") + i] == IS_CLAIM | IS_WRONG for i in range(5))
+    assert flags[text.index("cup")] == IS_CLAIM
+    assert flags[text.index("Yes")] == IS_ANSWER and flags[0] == 0
+    tokenizer = build_tokenizer()
+    ids, marks = encode(tokenizer, [f'"{claim("a ~green cup")}"{answer("Yes", True)}'])[0]
+    tokens = tokenizer.convert_ids_to_tokens(ids)
+    assert [t for t, m in zip(tokens, marks, strict=True) if m & IS_WRONG] == ["Ġgreen"]
+    assert [t.strip() for t, m in zip(tokens, marks, strict=True) if m & IS_ANSWER] == ["ĠYes", "</Judgement>", "</s>"]
+
+
+def test_flags_do_not_depend_on_earlier_padding() -> None:
+    tokenizer = build_tokenizer()
+    before = encode(tokenizer, ["Anna", "Anna has a cup."])
+    tokenizer(["Anna", "Anna has a cup."], padding=True)
+    after = encode(tokenizer, ["Anna", "Anna has a cup."])
+    assert all((a[0].tolist(), a[1].tolist()) == (b[0].tolist(), b[1].tolist()) for a, b in zip(before, after, strict=True))
+
+
+def test_batches_keep_to_the_token_budget() -> None:
+    tokenizer = build_tokenizer()
+    stream = corpus.documents(3, lambda: 0.5)
+    made = bucket(encode(tokenizer, [next(stream) for _ in range(300)]), 2048, tokenizer.pad_token_id, random.Random(0))
+    assert all(b.ids.numel() <= 2048 for b in made)
+    assert sum(len(b.ids) for b in made) == 300

@@ -1,0 +1,58 @@
+"""Pretraining with a tiny budget: it runs, its loss falls, and what it saves loads again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rl4nlu.microworld.architectures import DECODERS, NAMES, build_model
+from rl4nlu.microworld.pretrain import learning_rate, pretrain
+from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest
+
+RESOURCES = Path(__file__).parents[3] / "resources" / "micro"
+
+
+@pytest.mark.parametrize("name", ("micro-llama", "micro-bert-base"))
+def test_a_short_run_learns_and_saves(name: str, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+    lines: list[str] = []
+    record = pretrain(name, 45_000, 1, tmp_path / name, probe_every=1e9, probe_rows=0, log=lines.append)
+    assert record["finished"] and record["tokens_seen"] >= 45_000 and record["steps"] > 10
+    assert json.loads((tmp_path / name / "record.json").read_text()) == record
+    assert record["loss_curve"][-1][2] < 7.2  # a uniform guess over the vocabulary is 7.9
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
+    assert vocabulary_digest(tokenizer) == record["vocabulary_digest"]
+    auto = AutoModelForCausalLM if name in DECODERS else AutoModelForMaskedLM
+    model = auto.from_pretrained(tmp_path / name)
+    assert next(model.parameters()).dtype == torch.float16
+    out = model.float()(**tokenizer("Anna has a cup.", return_tensors="pt"))
+    assert torch.isfinite(out.logits).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sizes(name: str) -> None:
+    model = build_model(name, build_tokenizer("decoder" if name in DECODERS else "encoder"))
+    count = sum(p.numel() for p in model.parameters())
+    assert 4e5 < count < (1e6 if name != "micro-bert-large" else 2e6)
+
+
+def test_unknown_names_are_named() -> None:
+    with pytest.raises(ValueError, match="unknown micro model"):
+        build_model("micro-gpt", build_tokenizer())
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    assert learning_rate(0.0) < learning_rate(0.02) == 1.0
+    assert learning_rate(0.99) == 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_weights_match_the_vocabulary(name: str) -> None:
+    folder = RESOURCES / name
+    if not folder.exists():
+        pytest.skip(f"{folder} is not shipped")
+    record = json.loads((folder / "record.json").read_text())
+    tokenizer = build_tokenizer("decoder" if name in DECODERS else "encoder")
+    assert record["finished"] and record["vocabulary_digest"] == vocabulary_digest(tokenizer)

@@ -1,0 +1,86 @@
+"""Tiny random decoders and tokenizers for tests: made in memory, in a fraction of a second."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MptConfig,
+    MptForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+KINDS = ("llama", "qwen2", "mpt")
+
+
+def byte_tokenizer(whole: tuple[str, ...] = (), pad: bool = True) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer with a start token; the words in `whole` are one token each."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<s>": 0, "</s>": 1, "<pad>": 2} | {c: n + 3 for n, c in enumerate(alphabet)}
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", **({"pad_token": "<pad>"} if pad else {})
+    )
+    if whole:
+        tokenizer.add_tokens(list(whole))
+    return tokenizer
+
+
+def tiny_decoder(kind: str, vocabulary: int, seed: int = 0, positions: int = 256, spread: float = 0.3) -> Any:
+    """A random float32 decoder; `spread` (weights' standard deviation) keeps its choices far from ties."""
+    torch.manual_seed(seed)
+    common = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2, "initializer_range": spread}
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    if kind == "llama":
+        llama = LlamaConfig(
+            vocab_size=vocabulary, max_position_embeddings=positions, num_key_value_heads=2, **size, **common
+        )
+        return LlamaForCausalLM(llama).eval()
+    if kind == "qwen2":
+        qwen = Qwen2Config(
+            vocab_size=vocabulary, max_position_embeddings=positions, num_key_value_heads=4, **size, **common
+        )
+        model = Qwen2ForCausalLM(qwen)
+        with torch.no_grad():  # its biases start at zero; a test of them needs others
+            for name, parameter in model.named_parameters():
+                if name.endswith("bias"):
+                    parameter.normal_(std=0.3)
+        return model.eval()
+    mpt = MptConfig(
+        d_model=32, n_heads=4, n_layers=2, expansion_ratio=2, max_seq_len=positions, vocab_size=vocabulary, **common
+    )
+    return MptForCausalLM(mpt).eval()
+
+
+class RuleDecoder(torch.nn.Module):
+    """A fake decoder that answers by a rule: `rule(prompt text)` is what it writes, with certainty.
+
+    Its cache holds the tokens themselves, so that it reads exactly what the decode loop lets it see.
+    """
+
+    def __init__(self, tokenizer: Any, rule: Callable[[str], str]) -> None:
+        super().__init__()
+        self.tokenizer, self.rule = tokenizer, rule
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(
+        self, input_ids: Any, attention_mask: Any, past_key_values: Any, use_cache: bool, logits_to_keep: int
+    ) -> Any:
+        column = input_ids.float()[:, None, :, None]
+        seen = past_key_values.update(column, column, 0)[0][:, 0, :, 0].long()
+        logits = torch.zeros(*input_ids.shape, len(self.tokenizer))
+        for row in range(len(seen)):
+            for place in range(seen.shape[1] - logits_to_keep, seen.shape[1]):
+                known = seen[row, : place + 1][attention_mask[row, : place + 1].bool()].tolist()
+                before, tag, written = self.tokenizer.decode(known).rpartition("<Judgement>")
+                answer = [*self.tokenizer.encode(self.rule(before + tag)), self.tokenizer.eos_token_id]
+                done = len(self.tokenizer.encode(written))
+                logits[row, place - seen.shape[1], answer[min(done, len(answer) - 1)]] = 20.0
+        return type("Out", (), {"logits": logits})

@@ -1,0 +1,54 @@
+"""Collect every run's records into metrics.csv, runs.csv, comparisons.csv, data.csv, history.csv and invalid.csv."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rl4nlu import collect
+from rl4nlu.comparisons import comparisons_table
+from rl4nlu.config import load_config, read_yaml
+from rl4nlu.jobs import main_of
+from rl4nlu.records import write_text
+from rl4nlu.runs import open_grid
+from rl4nlu.tasks import load_tasks
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of runs")
+    parser.add_argument("--data", type=Path, help="folder of prepared rows, for data.csv; may be absent")
+    parser.add_argument(
+        "--config", type=Path, help="take only runs of its grid, and mark those made by other settings as stale"
+    )
+    parser.add_argument("--scale", help="name of the scale; default: the config's")
+    parser.add_argument("--draws", type=int, default=1000, help="resamples and permutations of a paired comparison")
+    parser.add_argument("--seed", type=int, default=0, help="seed of resampling")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the files to")
+    arguments = parser.parse_args(argv)
+
+    tasks, digests, scale = load_tasks(), None, arguments.scale or "unnamed"
+    scored = collect.find_scored(arguments.results, tasks)
+    if arguments.config:
+        config = load_config(read_yaml(arguments.config), arguments.config.name)
+        digests = {address.path: spec.evaluation_digest for address, spec in open_grid(config).runs.items()}
+        scale = arguments.scale or config.name
+        for run in sorted({item.address for item in scored} - digests.keys()):
+            print(f"left out: {run} is not in the grid of {arguments.config.name}")
+        scored = [item for item in scored if item.address in digests]
+    tables = {
+        "metrics": collect.metrics_table(scored, tasks, scale, digests),
+        "runs": collect.runs_table(scored, tasks, scale),
+        "comparisons": comparisons_table(scored, tasks, scale, arguments.draws, arguments.seed),
+        "data": collect.data_table(arguments.data, tasks, scale),
+        "history": collect.history_table(scored, tasks, scale),
+        "invalid": collect.invalid_table(scored, tasks, scale),
+    }
+    for name, table in tables.items():
+        write_text(arguments.out / f"{name}.csv", table.to_csv(index=False))
+    print(f"collected {len(scored)} scored tasks: " + ", ".join(f"{len(t)} rows of {n}.csv" for n, t in tables.items()))
+
+
+if __name__ == "__main__":
+    main_of(main)

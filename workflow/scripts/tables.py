@@ -1,0 +1,27 @@
+"""Write the paper's tables as LaTeX, CSV and Markdown, from collected files or from the papers' print alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rl4nlu.records import write_text
+from rl4nlu.reproduced import inputs_from, report_arguments
+from rl4nlu.tables_records import build, task_notes
+from rl4nlu.typeset import write_sheet
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    report_arguments(parser, "folder to write <table>.tex, .csv and .md to")
+    arguments = parser.parse_args(argv)
+    inputs = inputs_from(arguments)
+    sheets = build(inputs)
+    for sheet in sheets:
+        write_sheet(sheet, arguments.out)
+    write_text(arguments.out / "task-notes.tex", task_notes(inputs))
+    print(f"{len(sheets)} tables in {arguments.out}: {', '.join(sheet.name for sheet in sheets)}")
+
+
+if __name__ == "__main__":
+    main()

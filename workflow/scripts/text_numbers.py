@@ -1,0 +1,24 @@
+"""Write every number of the paper's text as LaTeX macros."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rl4nlu.numbers import build, to_tex
+from rl4nlu.records import write_text
+from rl4nlu.reproduced import inputs_from, report_arguments
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    report_arguments(parser, "file to write, such as numbers.tex")
+    arguments = parser.parse_args(argv)
+    inputs = inputs_from(arguments)
+    macros = build(inputs)
+    write_text(arguments.out, to_tex(macros, not inputs.metrics.empty))
+    print(f"{len(macros)} numbers in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
