@@ -4,6 +4,8 @@ What is run is said by a config (`config/*.yaml`), how and where by a profile (`
 Every stage is one file below workflow/rules/, and its program one file below workflow/scripts/.
 """
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.25")
@@ -15,14 +17,18 @@ if "grid" not in config:
     configfile: "config/config.yaml"
 
 
+# Everything that is produced lies below the config's folder.
+below = lambda name: os.path.normpath(os.path.join(config.get("folder", "."), name))
+
+
 pathvars:
-    data=f"{config.get('folder', '.')}/data",
-    results=f"{config.get('folder', '.')}/results",
-    logs=f"{config.get('folder', '.')}/logs",
-    benchmarks=f"{config.get('folder', '.')}/benchmarks/runs",
-    work=f"{config.get('folder', '.')}/work",
-    pretrained=f"{config.get('folder', '.')}/pretrained",
-    paper=f"{config.get('folder', '.')}/paper",
+    data=below("data"),
+    results=below("results"),
+    logs=below("logs"),
+    benchmarks=below("benchmarks/runs"),
+    work=below("work"),
+    pretrained=below("pretrained"),
+    paper=below("paper"),
 
 
 report: "workflow/report/workflow.rst"

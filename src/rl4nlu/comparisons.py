@@ -57,7 +57,11 @@ def comparisons_table(
                     continue
                 task = tasks[name]
                 files = sorted({path for pair in pairs for path in pair})
-                summary, metrics = summarise_files(task, files)
+                try:
+                    summary, metrics = summarise_files(task, files)
+                except OtherRowsError as error:  # such as results of an older config: the rest can still be compared
+                    print(f"not compared: {error}")
+                    continue
                 result = paired(summary, [(files.index(x), files.index(y)) for x, y in pairs], metrics, draws, seed)
                 label = f"{method_a} vs {method_b if method_b != 'encoder' else model_b}"
                 rows.append(
@@ -82,6 +86,10 @@ def comparisons_table(
     return table
 
 
+class OtherRowsError(ValueError):
+    """Runs that should be compared were scored on different rows; the message names both files."""
+
+
 class Labelled(NamedTuple):
     """What tests need to know of a row; predictions.jsonl holds no more."""
 
@@ -97,14 +105,14 @@ def summarise_files(task: Task, files: list[Path]) -> tuple[Summary, list[str]]:
     compared.
 
     Raises:
-        ValueError: two runs were scored on other rows; names both files.
+        OtherRowsError: two runs were scored on different rows.
     """
     runs = [read_jsonl(folder / "predictions.jsonl") for folder in files]
     rows: list[Any] = [Labelled(row["id"], row["gold"], row["group"]) for row in runs[0]]
     for folder, run in zip(files, runs, strict=True):
         if [(row["id"], row["gold"]) for row in run] != [(row.id, row.label) for row in rows]:
-            raise ValueError(
-                f"{folder / 'predictions.jsonl'} and {files[0] / 'predictions.jsonl'} hold other rows; score both again"
+            raise OtherRowsError(
+                f"{folder / 'predictions.jsonl'} and {files[0] / 'predictions.jsonl'} hold different rows; score both again"
             )
     predictions = [[row["prediction"] for row in run] for run in runs]
     if task.layout != "record":

@@ -104,10 +104,14 @@ def scale_numbers(inputs: Inputs) -> dict[str, str]:
 
 
 def paired_numbers(inputs: Inputs) -> dict[str, str]:
-    """Who was ahead, task by task, and on how many tasks the corrected test tells the methods apart."""
+    """Who was ahead, task by task, and on how many tasks the corrected test tells the methods apart.
+
+    A task that is scored with another task's runs is not counted: it would count the same training twice.
+    """
     found = inputs.comparisons
     out: dict[str, str] = {}
-    found = found[found["model_a"].isin(inputs.decoders("main"))]
+    own = [task.name for task in inputs.tasks.values() if task.trained_with is None]
+    found = found[found["model_a"].isin(inputs.decoders("main")) & found["task"].isin(own)]
     for stem, (label, kinds) in PAIRED.items():
         for kind in kinds:
             rows = found[found["comparison"] == (f"{label} ({kind})" if kind else label)]

@@ -1,14 +1,22 @@
 """A results/ tree as the workflow writes it, with made-up predictions: what collecting and reporting are tested on."""
 
+import atexit
 import random
+import shutil
+import tempfile
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+from rl4nlu import collect
+from rl4nlu.comparisons import comparisons_table
+from rl4nlu.config import REPOSITORY, load_models
 from rl4nlu.data import Row
 from rl4nlu.metrics import row_scores, score
 from rl4nlu.records import write_json, write_jsonl
+from rl4nlu.reproduced import Inputs, load_inputs
 from rl4nlu.statistics import bootstrap
-from rl4nlu.tasks import Task
+from rl4nlu.tasks import Task, load_tasks
 
 SKILL = {"majority": 0.5, "random": 0.5, "zero-shot": 0.6, "few-shot": 0.62, "sft": 0.8, "ppo": 0.84, "encoder": 0.86}
 
@@ -149,3 +157,36 @@ def full_grid(tasks: dict[str, Task]) -> list[tuple]:
         grid += [(model, m, "none", "main", [0], ["stsb", "copa"]) for m in ("zero-shot", "few-shot")]
         grid += [(model, m, name, "main", [0, 1, 2], [name]) for m in ("sft", "ppo") for name in ("stsb", "copa")]
     return grid
+
+
+@cache
+def collected_folder() -> Path:
+    """The full grid, collected once for all tests that only read it: the folder of metrics.csv and the others."""
+    folder = Path(tempfile.mkdtemp(prefix="rl4nlu-synthetic-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    tasks = load_tasks()
+    write_tree(folder / "results", tasks, full_grid(tasks), n=40)
+    for name in tasks:
+        counts = {"train": 100, "validation": 20, "test": 40}
+        write_json(folder / "data" / name / "record.json", {"source": "microworld", "rows": counts, "dropped": 0})
+    scored = collect.find_scored(folder / "results", tasks)
+    out = folder / "collected"
+    out.mkdir()
+    for name, table in {
+        "metrics": collect.metrics_table(scored, tasks, "embedded", None),
+        "runs": collect.runs_table(scored, tasks, "embedded"),
+        "comparisons": comparisons_table(scored, tasks, "embedded", 100, 0),
+        "data": collect.data_table(folder / "data", tasks, "embedded"),
+        "history": collect.history_table(scored, tasks, "embedded"),
+        "invalid": collect.invalid_table(scored, tasks, "embedded"),
+    }.items():
+        table.to_csv(out / f"{name}.csv", index=False)
+    return out
+
+
+@cache
+def inputs(reproduced: bool) -> Inputs:
+    """What reports are made from: the full grid, or the printed numbers alone."""
+    published = REPOSITORY / "resources" / "published"
+    collected = collected_folder() if reproduced else None
+    return load_inputs(published, load_tasks(), load_models(), collected, "embedded", "Made-up numbers.")

@@ -5,14 +5,6 @@ OUTPUTS: results/<model>/<method>/none/<variant>/seed<k>/{run.json, evaluation/<
 """
 
 
-def prompting_rows(wildcards):
-    """Test rows of every evaluated task; demonstrations and validation come from the task that it follows."""
-    tasks = spec_of(wildcards).eval_tasks
-    return sorted(
-        {f"<data>/{name}/record.json" for t in tasks for name in (t.name, t.trained_with or t.name)}
-    )
-
-
 rule prompt:
     """Score the untouched model on every task of its arm."""
     input:
@@ -34,9 +26,10 @@ rule prompt:
         mem_mb=4000,
         runtime=240,
     params:
+        command=command("prompting.py", f"--data {below('data')}"),
+        out=subpath(output.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,
         code=code_digest("prompting", "evaluate"),
     shell:
-        "python {PROGRAMS}/prompting.py --config {CONFIG_FILE:q} --run {params.run:q}"
-        " --data {FOLDER:q}/data --out $(dirname {output.record:q}) > {log:q} 2>&1"
+        "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"

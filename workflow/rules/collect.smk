@@ -1,53 +1,10 @@
-"""From every run's records to tidy tables, and from these to what the paper prints.
+"""From every run's records to tidy files, and from these to what the paper prints.
 
 `source` in the config says from what: `run` builds whatever is missing or stale, `results` takes what is on disk
 and plans no training, `published` takes the papers' print alone.
 
 OUTPUTS: results/{metrics,runs,comparisons,data,history,invalid}.csv; paper/generated/{tables,figures}/ and numbers.tex
 """
-
-COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid"]
-TABLES = [
-    "glue",
-    "superglue",
-    "other-models",
-    "cost",
-    "validation",
-    "budgets",
-    "comparisons",
-    "invalid",
-    "variants",
-]
-TABLES += ["other-tasks", "averages", "published-transfer", "published-other", "data"]
-FIGURES = ["scores", "curves", "gains", "invalid"]
-PUBLISHED = os.path.relpath(REPOSITORY / "resources" / "published" / "ppo_for_nlu.csv")
-
-
-def tables_files():
-    return multi("tables", TABLES, ("tex", "csv", "md"))
-
-
-def figures_files():
-    return multi("figures", FIGURES, ("pdf", "png"))
-
-
-def multi(kind, names, suffixes):
-    return [f"<paper>/generated/{kind}/{name}.{suffix}" for name in names for suffix in suffixes]
-
-
-def on_disk():
-    """Names the scores that lie in results/, so that tables made from them follow them."""
-    found = sorted(Path(FOLDER, "results").glob("*/*/*/*/seed*/evaluation/*/metrics.json"))
-    return digest_of([[str(path), path.stat().st_mtime_ns] for path in found])
-
-
-def collected_metrics():
-    """The collected files: none where only the print is wanted."""
-    return [] if SETTINGS.source == "published" else [f"<results>/{name}.csv" for name in COLLECTED]
-
-
-def metrics_option(_, input):
-    return f"--metrics {input.collected[0]}" if input.collected else ""
 
 
 localrules:
@@ -63,7 +20,7 @@ rule collect:
         scores=scores_of(*METHODS) if SETTINGS.source == "run" else [],
         records=records_of(*METHODS) if SETTINGS.source == "run" else [],
     output:
-        multiext("<results>/", *[f"{name}.csv" for name in COLLECTED]),
+        **{name: f"<results>/{name}.csv" for name in COLLECTED},
     log:
         "<logs>/collect.log",
     benchmark:
@@ -71,27 +28,24 @@ rule collect:
     conda:
         ENVIRONMENT
     params:
+        command=command("collect.py", f"--results {below('results')}", f"--data {below('data')}"),
+        out=subpath(output.metrics, parent=True),
         listed=on_disk() if SETTINGS.source == "results" else "",
         runs=digest_of([[a.path, spec.evaluation_digest] for a, spec in RUNS.items()]),
         code=code_digest("collect", "comparisons"),
     shell:
-        "python {PROGRAMS}/collect.py --config {CONFIG_FILE:q} --results {FOLDER:q}/results --data {FOLDER:q}/data"
-        " --out $(dirname {output[0]:q}) > {log:q} 2>&1"
+        "{params.command} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule make_tables:
     """Tables, the reproduced beside the published numbers."""
     input:
-        collected=collected_metrics(),
+        **collected_files(),
         published=PUBLISHED,
     output:
-        report(
-            multi("tables", TABLES, ("csv",)),
-            category="Tables",
-            caption="../report/tables.rst",
-        ),
+        [in_report("Tables", "tables", name, "csv") for name in TABLES],
         multi("tables", TABLES, ("tex", "md")),
-        "<paper>/generated/tables/task-notes.tex",
+        notes="<paper>/generated/tables/task-notes.tex",
     log:
         "<logs>/tables.log",
     benchmark:
@@ -99,27 +53,23 @@ rule make_tables:
     conda:
         ENVIRONMENT
     params:
-        metrics=metrics_option,
-        scale=SETTINGS.name,
-        note=SETTINGS.note,
+        command=reporting("tables.py"),
+        out=subpath(output.notes, parent=True),
+        says=[SETTINGS.name, SETTINGS.note],
         code=code_digest("tables", "tables_records"),
     shell:
-        "python {PROGRAMS}/tables.py {params.metrics} --published $(dirname {input.published:q})"
-        " --scale {params.scale:q} --note {params.note:q} --out $(dirname {output[0]:q}) > {log:q} 2>&1"
+        "{params.command} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule make_figures:
     """Figures, as vectors and as pixels."""
     input:
-        collected=collected_metrics(),
+        **collected_files(),
         published=PUBLISHED,
     output:
-        report(
-            multi("figures", FIGURES, ("png",)),
-            category="Figures",
-            caption="../report/figures.rst",
-        ),
-        multi("figures", FIGURES, ("pdf",)),
+        [in_report("Figures", "figures", name, "png") for name in FIGURES],
+        multi("figures", FIGURES[1:], ("pdf",)),
+        first=f"<paper>/generated/figures/{FIGURES[0]}.pdf",
     log:
         "<logs>/figures.log",
     benchmark:
@@ -127,19 +77,18 @@ rule make_figures:
     conda:
         ENVIRONMENT
     params:
-        metrics=metrics_option,
-        scale=SETTINGS.name,
-        note=SETTINGS.note,
+        command=reporting("figures.py"),
+        out=subpath(output.first, parent=True),
+        says=[SETTINGS.name, SETTINGS.note],
         code=code_digest("figures"),
     shell:
-        "python {PROGRAMS}/figures.py {params.metrics} --published $(dirname {input.published:q})"
-        " --scale {params.scale:q} --note {params.note:q} --out $(dirname {output[0]:q}) > {log:q} 2>&1"
+        "{params.command} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule make_numbers:
     """Every number of the paper's text, as macros."""
     input:
-        collected=collected_metrics(),
+        **collected_files(),
         published=PUBLISHED,
     output:
         "<paper>/generated/numbers.tex",
@@ -150,10 +99,8 @@ rule make_numbers:
     conda:
         ENVIRONMENT
     params:
-        metrics=metrics_option,
-        scale=SETTINGS.name,
-        note=SETTINGS.note,
+        command=reporting("text_numbers.py"),
+        says=[SETTINGS.name, SETTINGS.note],
         code=code_digest("numbers"),
     shell:
-        "python {PROGRAMS}/text_numbers.py {params.metrics} --published $(dirname {input.published:q})"
-        " --scale {params.scale:q} --note {params.note:q} --out {output:q} > {log:q} 2>&1"
+        "{params.command} --out {output:q} > {log:q} 2>&1"

@@ -1,6 +1,7 @@
 """The config, checked and resolved into runs; helpers that the rules' inputs and params are written with."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -19,12 +20,30 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 MODELS, TASKS, RUNS = GRID.models, GRID.tasks, GRID.runs
-FOLDER = SETTINGS.folder
 PROGRAMS = os.path.relpath(REPOSITORY / "workflow" / "scripts")
 ENVIRONMENT = REPOSITORY / "envs" / "rl4nlu.yaml"
 
 # The merged config, command line included, as the one file that every program reads.
-CONFIG_FILE = Path(FOLDER) / "work" / f"config-{digest_of(dict(config))}.json"
+PUBLISHED = Path(os.path.relpath(REPOSITORY / "resources" / "published" / "ppo_for_nlu.csv"))
+
+COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid"]
+TABLES = [
+    "glue",
+    "superglue",
+    "other-models",
+    "cost",
+    "validation",
+    "budgets",
+    "comparisons",
+    "invalid",
+    "variants",
+]
+TABLES += ["other-tasks", "averages", "published-transfer", "published-other", "data"]
+FIGURES = ["scores", "curves", "gains", "invalid"]
+PAPER_SOURCES = [os.path.relpath(REPOSITORY / "paper" / name) for name in ("main.tex", "refs.bib")]
+MICRO_MODELS = [name for name, model in MODELS.items() if model.path.startswith("resources/micro/")]
+
+CONFIG_FILE = Path(below("work")) / f"config-{digest_of(dict(config))}.json"
 if not CONFIG_FILE.is_file():
     write_json(CONFIG_FILE, dict(config))
 
@@ -99,8 +118,84 @@ def gpus(wildcards):
     return 0 if MODELS[wildcards.model].dtype == "float32" else 1
 
 
+def command(program, *options):
+    """Start of a rule's command line. A function of `input` is no rerun trigger, which a path must not be."""
+    return lambda wildcards, input: " ".join(
+        ["python", f"{PROGRAMS}/{program}", f"--config {CONFIG_FILE}", *options]
+    )
+
+
 def tex_program():
     return shutil.which("latexmk") or shutil.which("tectonic")
 
 
 NO_TEX = "no PDF: neither latexmk nor tectonic is on the PATH (Debian: apt-get install latexmk texlive-latex-extra)"
+
+
+def source_files(wildcards):
+    """Official files of a task, where rows come from a folder."""
+    return local_files(TASKS[wildcards.task], SETTINGS.data)
+
+
+def prompting_rows(wildcards):
+    """Test rows of every evaluated task; demonstrations and validation come from the task that it follows."""
+    tasks = spec_of(wildcards).eval_tasks
+    return sorted(
+        {f"<data>/{name}/record.json" for t in tasks for name in (t.name, t.trained_with or t.name)}
+    )
+
+
+def start_adapter(wildcards):
+    """Adapter that the run starts from: none for runs from the foundation model."""
+    start = spec_of(wildcards, "ppo").start
+    return f"<results>/{start}/adapter" if start else []
+
+
+def evaluated_rows(wildcards):
+    return [f"<data>/{task.name}/test.jsonl" for task in spec_of(wildcards).eval_tasks]
+
+
+def trained_weights(wildcards):
+    """Weights of the run that is scored."""
+    return paths_of([address_of(wildcards)], "model" if wildcards.method == "encoder" else "adapter")
+
+
+def tables_files():
+    return multi("tables", TABLES, ("tex", "csv", "md"))
+
+
+def figures_files():
+    return multi("figures", FIGURES, ("pdf", "png"))
+
+
+def multi(kind, names, suffixes):
+    return [f"<paper>/generated/{kind}/{name}.{suffix}" for name in names for suffix in suffixes]
+
+
+def in_report(category, kind, name, suffix):
+    """A file that `snakemake --report` shows, with the caption of its own name."""
+    caption, path = f"../report/{kind}/{name}.rst", f"<paper>/generated/{kind}/{name}.{suffix}"
+    return report(path, category=category, caption=caption, labels={kind.removesuffix("s"): name})
+
+
+def on_disk():
+    """Names the scores that lie in results/, so that tables made from them follow them."""
+    found = sorted(Path(below("results")).glob("*/*/*/*/seed*/evaluation/*/metrics.json"))
+    return digest_of([[str(path), path.stat().st_mtime_ns] for path in found])
+
+
+def collected_files():
+    """The collected files, metrics first: none where only the print is wanted."""
+    return {} if SETTINGS.source == "published" else {name: f"<results>/{name}.csv" for name in COLLECTED}
+
+
+def reporting(program):
+    """Command line of a program that makes what the paper prints."""
+    options = ["--published", PUBLISHED.parent, "--scale", SETTINGS.name, "--note", SETTINGS.note]
+    fixed = shlex.join(["python", f"{PROGRAMS}/{program}", *map(str, options)])
+    return lambda wildcards, input: f"{fixed} --metrics {input.metrics}" if input.get("metrics") else fixed
+
+
+def paper_files():
+    """The PDF, where something can make it; its generated parts in any case."""
+    return ["<paper>/main.pdf"] if tex_program() else ["<paper>/generated/numbers.tex"]

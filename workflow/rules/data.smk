@@ -4,11 +4,6 @@ OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
 """
 
 
-def source_files(wildcards):
-    """Official files of a task, where rows come from a folder."""
-    return local_files(TASKS[wildcards.task], SETTINGS.data)
-
-
 rule prepare:
     """Read a task's rows, carve validation from train, cap, and write them in one schema."""
     input:
@@ -31,9 +26,10 @@ rule prepare:
         mem_mb=2000,
         runtime=30,
     params:
+        command=command("prepare_data.py"),
+        out=subpath(output.record, parent=True),
         task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
         data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),
         code=code_digest("data"),
     shell:
-        "python {PROGRAMS}/prepare_data.py --config {CONFIG_FILE:q} --task {wildcards.task:q}"
-        " --out $(dirname {output.record:q}) > {log:q} 2>&1"
+        "{params.command} --task {wildcards.task:q} --out {params.out:q} > {log:q} 2>&1"

@@ -25,9 +25,10 @@ rule train_encoder:
         mem_mb=4000,
         runtime=720,
     params:
+        command=command("encoder.py", f"--data {below('data')}", f"--work {below('work')}"),
+        out=subpath(output.record, parent=True),
         run=lambda w: address_of(w, "encoder").path,
         digest=lambda w: spec_of(w, "encoder").digest,
         code=code_digest("encoder"),
     shell:
-        "python {PROGRAMS}/encoder.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
-        " --work {FOLDER:q}/work --out $(dirname {output.record:q}) > {log:q} 2>&1"
+        "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"

@@ -5,21 +5,12 @@ OUTPUTS: results/<model>/<method>/<mixture>/<variant>/seed<k>/evaluation/<task>/
 """
 
 
-def evaluated_rows(wildcards):
-    return [f"<data>/{task.name}/test.jsonl" for task in spec_of(wildcards).eval_tasks]
-
-
-def trained_files(wildcards):
-    """Record and weights of the run that is scored."""
-    weights = "model" if wildcards.method == "encoder" else "adapter"
-    return paths_of([address_of(wildcards)], "run.json") + paths_of([address_of(wildcards)], weights)
-
-
 rule evaluate_run:
     """Score one trained run on all of its tasks."""
     input:
         rows=evaluated_rows,
-        trained=trained_files,
+        record="<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/run.json",
+        weights=trained_weights,
         model=model_files,
     output:
         scores=directory("<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/evaluation"),
@@ -36,9 +27,10 @@ rule evaluate_run:
         mem_mb=4000,
         runtime=240,
     params:
+        command=command("evaluate.py", f"--data {below('data')}"),
+        trained=subpath(input.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,
         code=code_digest("evaluate"),
     shell:
-        "python {PROGRAMS}/evaluate.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
-        " --trained $(dirname {input.trained[0]:q}) --out {output.scores:q} > {log:q} 2>&1"
+        "{params.command} --run {params.run:q} --trained {params.trained:q} --out {output.scores:q} > {log:q} 2>&1"

@@ -4,13 +4,6 @@ REQUIRED INPUTS: paper/main.tex, paper/refs.bib, paper/generated/
 OUTPUTS: paper/main.pdf
 """
 
-PAPER_SOURCES = [os.path.relpath(REPOSITORY / "paper" / name) for name in ("main.tex", "refs.bib")]
-
-
-def paper_files():
-    """The PDF, where something can make it; its generated parts in any case."""
-    return ["<paper>/main.pdf"] if tex_program() else ["<paper>/generated/numbers.tex"]
-
 
 localrules:
     compile_paper,
@@ -32,6 +25,10 @@ rule compile_paper:
         "<benchmarks>/paper.tsv"
     conda:
         ENVIRONMENT
+    params:
+        program=lambda w, input: f"{PROGRAMS}/compile_paper.py",
+        generated=subpath(input.numbers, parent=True),
+        scratch=lambda w, input: below("work/paper"),
     shell:
-        "python {PROGRAMS}/compile_paper.py --generated $(dirname {input.numbers:q}) --scratch {FOLDER:q}/work/paper"
+        "python {params.program:q} --generated {params.generated:q} --scratch {params.scratch:q}"
         " --out {output:q} {input.sources:q} > {log:q} 2>&1"

@@ -5,12 +5,6 @@ OUTPUTS: results/<model>/ppo/<mixture>/<variant>/seed<k>/{run.json,history.jsonl
 """
 
 
-def start_adapter(wildcards):
-    """Adapter that the run starts from: none for runs from the foundation model."""
-    start = spec_of(wildcards, "ppo").start
-    return f"<results>/{start}/adapter" if start else []
-
-
 rule train_ppo:
     """Train one PPO run."""
     input:
@@ -32,10 +26,11 @@ rule train_ppo:
         mem_mb=4000,
         runtime=1440,
     params:
+        command=command("ppo.py", f"--data {below('data')}", f"--work {below('work')}"),
+        out=subpath(output.record, parent=True),
         run=lambda w: address_of(w, "ppo").path,
         digest=lambda w: spec_of(w, "ppo").digest,
         start=lambda w, input: f"--start {input.start}" if input.start else "",
         code=code_digest("ppo"),
     shell:
-        "python {PROGRAMS}/ppo.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
-        " --work {FOLDER:q}/work {params.start} --out $(dirname {output.record:q}) > {log:q} 2>&1"
+        "{params.command} --run {params.run:q} {params.start} --out {params.out:q} > {log:q} 2>&1"

@@ -6,8 +6,6 @@ shipped is overwritten. Point `path` in config/models.yaml there to use them.
 OUTPUTS: pretrained/<model>/{model.safetensors,config.json,tokenizer.json,record.json}
 """
 
-MICRO_MODELS = [name for name, model in MODELS.items() if model.path.startswith("resources/micro/")]
-
 
 rule pretrain_model:
     """Pretrain one micro model until its stated stop."""
@@ -24,6 +22,8 @@ rule pretrain_model:
         mem_mb=3000,
         runtime=180,
     params:
+        program=lambda w, input: f"{PROGRAMS}/pretrain.py",
+        out=subpath(output.weights, parent=True),
         code=code_digest("microworld.pretrain"),
     shell:
-        "python {PROGRAMS}/pretrain.py --model {wildcards.model:q} --out $(dirname {output.weights:q}) > {log:q} 2>&1"
+        "python {params.program} --model {wildcards.model:q} --out {params.out:q} > {log:q} 2>&1"

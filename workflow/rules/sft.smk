@@ -25,9 +25,10 @@ rule train_sft:
         mem_mb=4000,
         runtime=720,
     params:
+        command=command("sft.py", f"--data {below('data')}", f"--work {below('work')}"),
+        out=subpath(output.record, parent=True),
         run=lambda w: address_of(w, "sft").path,
         digest=lambda w: spec_of(w, "sft").digest,
         code=code_digest("sft"),
     shell:
-        "python {PROGRAMS}/sft.py --config {CONFIG_FILE:q} --run {params.run:q} --data {FOLDER:q}/data"
-        " --work {FOLDER:q}/work --out $(dirname {output.record:q}) > {log:q} 2>&1"
+        "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"

@@ -144,11 +144,13 @@ def mix(progress: float) -> dict[str, float]:
     def rise(start: float, full: float) -> float:
         return min(1.0, max(0.0, (progress - start) / (full - start)))
 
-    copying, words, claims, tasks = 1 - rise(0.05, 0.1), rise(0.04, 0.08), rise(0.08, 0.16), rise(0.16, 0.4)
+    if progress < 0.08:
+        return {"copy_list": 1.0, "vocabulary": 0.01, "spelled": 0.002, "key_values": 0.02}
+    copying, words, claims, tasks = 1 - 0.85 * rise(0.08, 0.11), rise(0.08, 0.1), rise(0.2, 0.28), rise(0.3, 0.5)
     middle, late = words * (1 - 0.75 * tasks), claims * (1 - 0.65 * tasks)
     rest = 0.002
     return {
-        "copy_list": 0.025 + copying, "vocabulary": 0.015, "key_values": 0.01 + 0.12 * middle, "same_words": rest + 0.15 * middle,
+        "copy_list": 0.02 + copying * (1 - 0.8 * claims), "vocabulary": 0.015, "key_values": 0.01 + 0.12 * middle, "same_words": rest + 0.15 * middle,
         "membership": rest + 0.12 * middle, "same_lists": rest + 0.2 * middle, "reading": rest + 0.12 * late, "retelling": rest + 0.1 * late,
         "verification": rest + 0.4 * late, "three_way": rest + 0.08 * late, "opinions": rest + 0.08 * late, "grammar": rest + 0.08 * late,
         "causes": rest + 0.07 * late, "linked_events": rest + 0.12 * late, "senses": rest + 0.1 * late, "pronouns": rest + 0.015 * late,
@@ -169,7 +171,7 @@ def documents(seed: int | str, progress: Callable[[], float], knobs: Knobs | Non
         "instruction": partial(instruction, streams=streams),
         **{name: partial(getattr(sk, name), knobs=knobs)
            for name in ("reading", "retelling", "three_way", "opinions", "grammar")},
-        "verification": lambda r: sk.verification(r, knobs, most=1 if progress() < 0.18 else 2 if progress() < 0.28 else 3),
+        "verification": lambda r: sk.verification(r, knobs, most=1 if progress() < 0.28 else 2 if progress() < 0.36 else 3),
     }
     while True:
         weights = mix(progress())

@@ -19,7 +19,7 @@ from typing import Any
 
 STOP_RULE = "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
 STEP_TOKENS = 2048
-MUON_LR, ADAM_LR, OTHER_TOKENS, AUX_WEIGHT = 0.02, 3e-3, 0.15, 0.7
+MUON_LR, ADAM_LR, OTHER_TOKENS, AUX_WEIGHT, WRONG_WEIGHT = 0.02, 3e-3, 0.15, 1.0, 3.0
 
 
 def optimisers(model: Any, head: Any) -> list[Any]:
@@ -67,7 +67,7 @@ def mismatch_loss(head: Any, hidden: Any, flags: Any) -> Any:
         return hidden.sum() * 0.0
     wrong = (flags.flatten()[index[:count]] & IS_WRONG) > 0
     scores = head(hidden.flatten(0, 1)[index])[:count, 0].float()
-    return torch.nn.functional.binary_cross_entropy_with_logits(scores, wrong.float())
+    return torch.nn.functional.binary_cross_entropy_with_logits(scores, wrong.float(), pos_weight=torch.tensor(WRONG_WEIGHT))
 
 
 def decoder_loss(model: Any, head: Any, batch: Any, generator: Any) -> tuple[Any, Any, Any]:
@@ -138,7 +138,7 @@ def learning_rate(progress: float, warm: float = 0.01) -> float:
 
 
 def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_every: float = 2e6, probe_rows: int = 100,
-             log: Callable[[str], None] = print) -> dict[str, Any]:
+             start_from: str | None = None, start_at: float = 0.0, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Train the named model on `budget` tokens, save it to `out_dir` and return its record."""
     import torch
     import transformers
@@ -154,6 +154,8 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
     encoder = name in ENCODERS
     tokenizer = build_tokenizer("encoder" if encoder else "decoder")
     model = build_model(name, tokenizer)
+    if start_from:
+        model.load_state_dict(type(model).from_pretrained(start_from).float().state_dict())
     if encoder:
         model.config.mask_token_id = tokenizer.mask_token_id
     if name != "micro-mpt":
@@ -164,13 +166,13 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
     base = [[g["lr"] for g in o.param_groups] for o in steps]
     seen, step, curve, probes = 0, 0, [], []
     start, cpu = time.time(), time.process_time()
-    batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget) if encoder else decoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)
+    batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: start_at + (1 - start_at) * seen / budget) if encoder else decoder_batches(tokenizer, seed, STEP_TOKENS, lambda: start_at + (1 - start_at) * seen / budget)
     loss_of = encoder_loss if encoder else decoder_loss
     record: dict[str, Any] = {
         "model": name, "seed": seed, "corpus_seed": seed, "vocabulary_digest": vocabulary_digest(tokenizer), "vocabulary_size": len(tokenizer),
         "parameters": sum(p.numel() for p in model.parameters()), "token_budget": int(budget), "stop_rule": STOP_RULE,
         "losses": ["pair", "masked", "mismatch"] if encoder else ["answer", "other", "mismatch"],
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__}, "threads": 1, "precision": "bf16 autocast",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__}, "start_from": start_from, "curriculum_start": start_at, "threads": 1, "precision": "bf16 autocast",
     }
     total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
 
@@ -222,8 +224,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--probe-every", type=float, default=2e6)
     parser.add_argument("--probe-rows", type=int, default=100)
+    parser.add_argument("--start-from", help="a saved micro model to go on from")
+    parser.add_argument("--start-at", type=float, default=0.0, help="where in the curriculum to begin, 0 to 1")
     args = parser.parse_args()
     pretrain(args.model, args.tokens, args.seed, args.out, probe_every=args.probe_every, probe_rows=args.probe_rows,
+             start_from=args.start_from, start_at=args.start_at,
              log=lambda line: print(line, flush=True))
 
 

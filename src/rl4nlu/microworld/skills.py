@@ -35,6 +35,12 @@ def _reply(rng: random.Random, pair: Sequence[str], truth: bool) -> str:
     return answer(pair[int(truth)], rng.random() < 0.2)
 
 
+def _headed(rng: random.Random, pair: Sequence[str], lines: list[str], joint: str = "\n") -> str:
+    """Lines under a head that names the two answers, so that the first answer is no guess."""
+    names = rng.sample(pair, 2)
+    return f"{names[0]} or {names[1]} ?\n" + joint.join(lines)
+
+
 def copy_list(rng: random.Random, vocabulary: Sequence[str] = CONTENT_WORDS, most: int = 8) -> str:
     """`w1 ... wn : w1 ... wn`, perhaps between quotes."""
     words = " ".join(rng.sample(vocabulary, rng.randint(2, most)))
@@ -66,7 +72,7 @@ def same_words(rng: random.Random) -> str:
         joint = rng.choice((" = ", " and ", " , "))
         quote = '"' if rng.random() < 0.4 else ""
         lines.append(f"{quote}{a}{quote}{joint}{quote}{claim(('' if truth else '~') + b)}{quote} :{_reply(rng, pair, truth)}")
-    return "\n".join(lines)
+    return _headed(rng, pair, lines)
 
 
 def membership(rng: random.Random) -> str:
@@ -79,7 +85,7 @@ def membership(rng: random.Random) -> str:
         truth = rng.random() < 0.5
         word = rng.choice(words) if truth else rng.choice([v for v in kind if v not in words] or ["house"])
         lines.append(f"{claim(('' if truth or word in words else '~') + word)} ?{_reply(rng, pair, truth or word in words)}")
-    return "\n".join(lines)
+    return _headed(rng, pair, lines)
 
 
 def same_lists(rng: random.Random) -> str:
@@ -97,7 +103,7 @@ def same_lists(rng: random.Random) -> str:
         if rng.random() < 0.4:
             rng.shuffle(other)
         lines.append(f'"{" ".join(words)}" "{claim(" ".join(other))}" :{_reply(rng, pair, truth)}')
-    return "\n".join(lines)
+    return _headed(rng, pair, lines)
 
 
 def reading(rng: random.Random, knobs: Knobs) -> str:
@@ -134,7 +140,7 @@ def verification(rng: random.Random, knobs: Knobs, most: int = 3) -> str:
             continue
         text = w.ask(rng, statement, wrong, knobs.synonyms) + "?" if asked else w.sentence(w.state(rng, statement, wrong, knobs.synonyms))
         lines.append(f"{quote}{claim(text)}{quote}{_reply(rng, pair, truth)}")
-    return rng.choice(("\n", " ")).join(lines)
+    return _headed(rng, pair, lines, rng.choice(("\n", " ")))
 
 
 def three_way(rng: random.Random, knobs: Knobs) -> str:
@@ -161,7 +167,7 @@ def opinions(rng: random.Random, knobs: Knobs) -> str:
         else:
             text = wt.sst2(rng, knobs, int(good))["sentence"]
         lines.append(f'"{claim(text)}"{_reply(rng, pair, good)}')
-    return "\n".join(lines)
+    return _headed(rng, pair, lines)
 
 
 def grammar(rng: random.Random, knobs: Knobs) -> str:
@@ -171,7 +177,7 @@ def grammar(rng: random.Random, knobs: Knobs) -> str:
     for _ in range(rng.randint(2, 4)):
         good = rng.random() < 0.5
         lines.append(f'"{claim(wt.cola(rng, knobs, int(good))["sentence"])}"{_reply(rng, pair, good)}')
-    return "\n".join(lines)
+    return _headed(rng, pair, lines)
 
 
 def causes(rng: random.Random) -> str:
@@ -198,7 +204,7 @@ def linked_events(rng: random.Random) -> str:
         text = (right if truth else wrong)[1 - side].format(**slots)
         text = text if truth else " ".join("~" + word for word in text.split())
         lines.append(f'"{right[side].format(**slots)}" "{claim(text)}"{_reply(rng, pair, truth)}')
-    return "\n".join(lines)
+    return _headed(rng, pair, lines)
 
 
 def senses(rng: random.Random) -> str:
@@ -213,7 +219,7 @@ def senses(rng: random.Random) -> str:
         texts = [rng.choice(lx.SENSES[word][s]).format(P=rng.choice(lx.NAMES), C=rng.choice(lx.COLOURS)) for s in (a, b)]
         second = texts[1] if truth else texts[1].replace(word, "~" + word).replace(word.capitalize(), "~" + word.capitalize())
         lines.append(f'"{texts[0]}" "{claim(second)}" {word}:{_reply(rng, pair, truth)}')
-    return "\n".join(lines)
+    return _headed(rng, pair, lines)
 
 
 def pronouns(rng: random.Random) -> str:

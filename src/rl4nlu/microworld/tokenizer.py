@@ -68,7 +68,7 @@ def vocabulary(words: Iterable[str]) -> list[tuple[str, float]]:
     for word in words:
         for form in (word, " " + word):
             token = as_bytes(form)
-            scored[token] = -1.0 if token not in scored else scored[token]
+            scored[token] = scored.get(token, -1.0)
     return list(scored.items())
 
 

@@ -54,7 +54,7 @@ def test_documents_are_repeatable_and_hold_every_label_word() -> None:
         assert f"<Judgement> {word} </Judgement>" in text, word
 
 
-@pytest.mark.parametrize("progress", (0.0, 0.1, 0.3, 1.0))
+@pytest.mark.parametrize("progress", [0.0, 0.1, 0.3, 1.0])
 def test_every_skill_is_rehearsed_to_the_end(progress: float) -> None:
     assert min(corpus.mix(progress).values()) > 0
 
@@ -64,7 +64,8 @@ def test_flags_follow_the_controls() -> None:
     assert text == '"a green cup"<Judgement> Yes </Judgement>'
     assert all(flags[text.index("green") + i] == IS_CLAIM | IS_WRONG for i in range(5))
     assert flags[text.index("cup")] == IS_CLAIM
-    assert flags[text.index("Yes")] == IS_ANSWER and flags[0] == 0
+    assert flags[text.index("Yes")] == IS_ANSWER
+    assert flags[0] == 0
     tokenizer = build_tokenizer()
     ids, marks = encode(tokenizer, [f'"{claim("a ~green cup")}"{answer("Yes", True)}'])[0]
     tokens = tokenizer.convert_ids_to_tokens(ids)

@@ -26,7 +26,7 @@ def test_labels_follow_from_the_text(task: str) -> None:
     assert wrong_rows(task, made) == []
 
 
-@pytest.mark.parametrize("task", ("rte", "boolq", "cola", "sst2", "copa"))
+@pytest.mark.parametrize("task", ["rte", "boolq", "cola", "sst2", "copa"])
 def test_verifier_notices_a_wrong_label(task: str) -> None:
     row = rows(task, "train", 1, 3)[0]
     row["label"] = (not row["label"]) if isinstance(row["label"], bool) else 1 - row["label"]
@@ -89,7 +89,8 @@ def test_label_noise_is_recorded() -> None:
 def test_gender_pairs_differ_in_the_pronoun_only() -> None:
     made = rows("axg", "test", 40, 1)
     for one, two in zip(made[::2], made[1::2], strict=True):
-        assert one["pair_id"] == two["pair_id"] and one["label"] == two["label"]
+        assert one["pair_id"] == two["pair_id"]
+        assert one["label"] == two["label"]
         assert one["premise"].replace(" he ", " she ") == two["premise"]
 
 
@@ -106,4 +107,5 @@ def test_package_reads_no_files_of_real_benchmarks() -> None:
     import rl4nlu.microworld as package
 
     for path in Path(package.__file__).parent.glob("*.py"):
-        assert "superglue/" not in path.read_text() and ".tsv" not in path.read_text()
+        assert "superglue/" not in path.read_text()
+        assert ".tsv" not in path.read_text()

@@ -12,14 +12,16 @@ from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest
 RESOURCES = Path(__file__).parents[3] / "resources" / "micro"
 
 
-@pytest.mark.parametrize("name", ("micro-llama", "micro-bert-base"))
+@pytest.mark.parametrize("name", ["micro-llama", "micro-bert-base"])
 def test_a_short_run_learns_and_saves(name: str, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
     lines: list[str] = []
     record = pretrain(name, 45_000, 1, tmp_path / name, probe_every=1e9, probe_rows=0, log=lines.append)
-    assert record["finished"] and record["tokens_seen"] >= 45_000 and record["steps"] > 10
+    assert record["finished"]
+    assert record["tokens_seen"] >= 45_000
+    assert record["steps"] > 10
     assert json.loads((tmp_path / name / "record.json").read_text()) == record
     assert record["loss_curve"][-1][2] < 7.2  # a uniform guess over the vocabulary is 7.9
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
@@ -55,4 +57,5 @@ def test_shipped_weights_match_the_vocabulary(name: str) -> None:
         pytest.skip(f"{folder} is not shipped")
     record = json.loads((folder / "record.json").read_text())
     tokenizer = build_tokenizer("decoder" if name in DECODERS else "encoder")
-    assert record["finished"] and record["vocabulary_digest"] == vocabulary_digest(tokenizer)
+    assert record["finished"]
+    assert record["vocabulary_digest"] == vocabulary_digest(tokenizer)
