@@ -89,7 +89,7 @@ def reference() -> str:
 
 def generated_files() -> dict[str, str]:
     """Every generated file: its path below the repository root, and its text."""
-    schemas = {"config": Config, "model": Model, "task": Task}
+    schemas: dict[str, type[Settings]] = {"config": Config, "model": Model, "task": Task}
     files = {
         f"workflow/schemas/{name}.schema.json": json.dumps(model.model_json_schema(), indent=2) + "\n"
         for name, model in schemas.items()

@@ -173,8 +173,6 @@ def adapted(backbone: PreTrainedModel, folder: Path | str | None) -> Iterator[An
         yield policy
     finally:
         policy.unload()  # type: ignore[operator]
-        if hasattr(backbone, "peft_config"):
-            del backbone.peft_config  # otherwise PEFT warns that the next adapter is a second one
         with torch.no_grad():
             for name, parameter in backbone.named_parameters():
                 if name in biases:

@@ -166,8 +166,8 @@ def budget_numbers(inputs: Inputs) -> dict[str, str]:
             f"{name}Prompts": _span(runs["prompts_seen"]),
             f"{name}Steps": _span(runs["optimiser_steps"]),
             f"{name}Candidates": _span(runs["candidates"]),
-            f"{name}Sampled": _span(runs["tokens_generated"].astype(float) / 1000),
-            f"{name}Trained": _span(runs["tokens_trained"].astype(float) / 1000),
+            f"{name}Sampled": _span(runs["tokens_generated"].astype(float) / 1000, 1),
+            f"{name}Trained": _span(runs["tokens_trained"].astype(float) / 1000, 1),
             f"{name}Cost": number(seconds_per_batch(inputs, model, row), 3),
         }
     sft, ppo = seconds_per_batch(inputs, model, Row("sft", "st")), seconds_per_batch(inputs, model, Row("ppo", "st"))

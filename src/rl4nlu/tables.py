@@ -322,9 +322,7 @@ def validation_sheet(inputs: Inputs) -> Sheet:
         for who, sub in ((("ours", "mean ± sd"),) if mains else ()) + (("paper", "95 % interval"),)
     ]
     columns.append(("PPO-ST paper", "base model"))
-    title = (
-        "Public development rows: single-task PPO and SFT against the paper's validation scores (its Tables 9 and 12)."
-    )
+    title = "Single-task PPO and SFT on the reported split, beside the paper's validation scores (its Tables 9 and 12)."
     sheet = Sheet("validation", title, ("Task", "Metric"), columns)
     for task in tasks:
         cells = []

@@ -67,8 +67,8 @@ def budgets_sheet(inputs: Inputs) -> Sheet:
             spread(runs["candidates"]),
             spread(runs["prompts_seen"]),
             spread(runs["optimiser_steps"]),
-            spread(runs["tokens_trained"] / 1000),
-            spread(runs["tokens_generated"] / 1000),
+            spread(runs["tokens_trained"] / 1000, 1),
+            spread(runs["tokens_generated"] / 1000, 1),
             spread(runs["seconds"], 1),
             spread(runs[["peak_cpu_mb", "peak_gpu_mb"]].astype(float).max(axis=1)),
         ]
@@ -175,10 +175,7 @@ def data_sheet(inputs: Inputs) -> Sheet:
     by_task = {str(row["task"]): row for _, row in inputs.data.iterrows()}
     for task in inputs.tasks.values():
         if (row := by_task.get(task.name)) is not None:
-            counts = [
-                Cell(f"{int(row[split]):,}" if row[split] else "")
-                for split in ("train", "validation", "test", "dropped")
-            ]
+            counts = [Cell(f"{int(row[split]):,}") for split in ("train", "validation", "test", "dropped")]
             sheet.lines.append(Line((task.suite, task.title), (Cell(str(row["source"])), *counts)))
     sheet.notes = [
         inputs.provenance(),

@@ -138,8 +138,11 @@ def _names(sheet: Sheet) -> list[str]:
 
 
 def to_csv(sheet: Sheet) -> str:
-    """One line a row; a column's second lines and marks stand in columns of their own where it has any."""
-    names, origin = _names(sheet), ["origin"]
+    """One line a row; a column's second lines and marks stand in columns of their own where it has any.
+
+    Headers are free of marks, so that a column has one name whatever the numbers are.
+    """
+    names, origin = [name.replace("°", "") for name in _names(sheet)], ["origin"]
     spread = [any(line.cells[i].below for line in sheet.filled) for i in range(len(names))]
     marked = [any(line.cells[i].marks for line in sheet.filled) for i in range(len(names))]
     header = [head.lower() or "row" for head in sheet.heads] + origin

@@ -129,7 +129,7 @@ def write_tree(results: Path, tasks: dict[str, Task], grid: list[tuple], n: int 
             for name in names:
                 invalid = 0.0 if method in ("majority", "random", "encoder") else 0.02
                 guesses = make_predictions(
-                    tasks[name], rows[name], SKILL[method], f"{model}{method}{mixture}{seed}", invalid
+                    tasks[name], rows[name], SKILL[method], f"{model}{method}{mixture}{variant}{seed}", invalid
                 )
                 write_scored(folder / "evaluation" / name, address, tasks[name], rows[name], guesses)
             if mixture != "none":

@@ -31,7 +31,7 @@ def digest_after(path, old, new, *stages):
 
 def test_a_reward_edit_touches_ppo_and_not_sft(package):
     before = [code.code_digest(stage) for stage in ("ppo", "sft")]
-    after = digest_after(package / "rewards.py", "2.5", "2.25", "ppo", "sft")
+    after = digest_after(package / "rewards.py", "-3.0)", "-2.0)", "ppo", "sft")
     assert after[0] != before[0]
     assert after[1] == before[1]
 

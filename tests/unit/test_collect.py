@@ -52,7 +52,9 @@ def test_one_row_a_number(results: Path) -> None:
     assert tuple(found) == METRICS
     numbers = sum(len(TASKS[name].metrics) * len(arm[4]) for arm in GRID for name in arm[5])
     assert len(found) == numbers
-    one = found[(found["method"] == "ppo") & (found["variant"] == "main") & (found["mixture"] == "cola") & (found["seed"] == 1)]
+    one = found[
+        (found["method"] == "ppo") & (found["variant"] == "main") & (found["mixture"] == "cola") & (found["seed"] == 1)
+    ]
     record = read_json(results / "micro-llama/ppo/cola/main/seed1/evaluation/cola/metrics.json")
     assert one.set_index("metric")["value"].to_dict() == {m: v["value"] for m, v in record["metrics"].items()}
     assert set(one["suite"]) == {"glue"}
@@ -74,14 +76,21 @@ def test_rows_of_other_settings_are_stale(results: Path) -> None:
     digests = {item.address: "0" * 16 for item in scored}
     digests["micro-llama/sft/cola/main/seed2"] = "other"
     found = metrics_table(scored, TASKS, "embedded", digests)
-    assert set(found.loc[found["stale"], ["method", "mixture", "seed"]].itertuples(index=False, name=None)) == {("sft", "cola", 2)}
+    assert set(found.loc[found["stale"], ["method", "mixture", "seed"]].itertuples(index=False, name=None)) == {
+        ("sft", "cola", 2)
+    }
 
 
 def test_costs_come_from_the_runs_record(results: Path) -> None:
     found = runs_table(find_scored(results, TASKS), TASKS, "embedded")
     assert len(found) == sum(len(arm[4]) for arm in GRID)
     ppo = found[(found["method"] == "ppo") & (found["mixture"] == "cola")].iloc[0]
-    assert (ppo["optimiser_steps"], ppo["prompts_seen"], ppo["tokens_generated"], ppo["candidates"]) == (80, 1600, 6400, 1)
+    assert (ppo["optimiser_steps"], ppo["prompts_seen"], ppo["tokens_generated"], ppo["candidates"]) == (
+        80,
+        1600,
+        6400,
+        1,
+    )
     assert (ppo["torch"], ppo["peak_cpu_mb"], ppo["mixture_kind"]) == ("2.13.0", 700.0, "st")
     prompted = found[found["method"] == "zero-shot"].iloc[0]
     assert prompted["evaluated_rows"] == 4 * 60
@@ -91,7 +100,13 @@ def test_costs_come_from_the_runs_record(results: Path) -> None:
 def test_histories_are_thinned_but_keep_validation(tmp_path: Path) -> None:
     write_tree(tmp_path, TASKS, [("micro-llama", "ppo", "cola", "main", [0], ["cola"])])
     run = tmp_path / "micro-llama/ppo/cola/main/seed0"
-    write_jsonl(run / "history.jsonl", ({"step": i, "prompts": 64 * i, "reward": 0.1, "validation": 50.0 if i == 777 else None} for i in range(1, 1001)))
+    write_jsonl(
+        run / "history.jsonl",
+        (
+            {"step": i, "prompts": 64 * i, "reward": 0.1, "validation": 50.0 if i == 777 else None}
+            for i in range(1, 1001)
+        ),
+    )
     found = history_table(find_scored(tmp_path, TASKS), TASKS, "embedded")
     assert len(found) <= HISTORY_ROWS + 2
     assert {777, 1000} <= set(found["step"])
@@ -118,7 +133,10 @@ def test_what_is_wrong_with_an_answer(task: str, text: str, wanted: str) -> None
 def test_unreadable_answers_are_counted_over_seeds(results: Path) -> None:
     found = invalid_table(find_scored(results, TASKS), TASKS, "embedded")
     few = found[(found["method"] == "few-shot") & (found["task"] == "cola")]
-    rates = [read_json(results / f"micro-llama/few-shot/none/main/seed{k}/evaluation/cola/metrics.json")["invalid_rate"] for k in (0, 1)]
+    rates = [
+        read_json(results / f"micro-llama/few-shot/none/main/seed{k}/evaluation/cola/metrics.json")["invalid_rate"]
+        for k in (0, 1)
+    ]
     assert few["answers"].sum() == round(sum(rates) * 60)
     assert set(few["rows"]) == {120}
     assert "majority" not in set(found["method"])
@@ -141,11 +159,20 @@ def test_methods_are_compared_like_with_like(results: Path) -> None:
         ("few-shot vs zero-shot", "record"): 2,
         ("ppo vs micro-bert-base (st)", "cola"): 3,
     }
-    assert dict(zip(found["task"], found["metric"], strict=True)) == {"cola": "matthews", "sst2": "accuracy", "record": "record-em"}
+    assert dict(zip(found["task"], found["metric"], strict=True)) == {
+        "cola": "matthews",
+        "sst2": "accuracy",
+        "record": "record-em",
+    }
     for _, family in found.groupby("comparison"):
         assert family["p_holm"].tolist() == pytest.approx(holm(family["p"].tolist()))
     metrics = metrics_table(find_scored(results, TASKS), TASKS, "embedded", None)
-    own = metrics[(metrics["method"] == "ppo") & (metrics["mixture"] == "cola") & (metrics["variant"] == "main") & (metrics["metric"] == "matthews")]
+    own = metrics[
+        (metrics["method"] == "ppo")
+        & (metrics["mixture"] == "cola")
+        & (metrics["variant"] == "main")
+        & (metrics["metric"] == "matthews")
+    ]
     row = found[(found["comparison"] == "ppo vs sft (st)") & (found["task"] == "cola")].iloc[0]
     assert row["value_a"] == pytest.approx(own["value"].mean())
     assert row["low"] <= row["difference"] <= row["high"]
@@ -163,7 +190,9 @@ def test_runs_on_different_rows_are_not_compared(tmp_path: Path, capsys: pytest.
     address = {"model": "m", "method": "ppo", "mixture": "cola", "variant": "main", "seed": 0}
     rows = make_rows(TASKS["cola"], 30)
     folder = tmp_path / "m/ppo/cola/main/seed0"
-    write_scored(folder / "evaluation" / "cola", address, TASKS["cola"], rows, make_predictions(TASKS["cola"], rows, 0.5, "x"))
+    write_scored(
+        folder / "evaluation" / "cola", address, TASKS["cola"], rows, make_predictions(TASKS["cola"], rows, 0.5, "x")
+    )
     assert comparisons_table(find_scored(tmp_path, TASKS), TASKS, "embedded", 50, 0).empty
     assert "hold different rows" in capsys.readouterr().out
 
@@ -176,13 +205,20 @@ def test_a_record_without_a_key_is_named(tmp_path: Path) -> None:
 
 def test_nothing_collected_is_empty_but_whole(tmp_path: Path) -> None:
     scored = find_scored(tmp_path, TASKS)
-    for table in (metrics_table(scored, TASKS, "x", None), comparisons_table(scored, TASKS, "x", 10, 0), data_table(None, TASKS, "x")):
+    for table in (
+        metrics_table(scored, TASKS, "x", None),
+        comparisons_table(scored, TASKS, "x", 10, 0),
+        data_table(None, TASKS, "x"),
+    ):
         assert table.empty
         assert "scale" in table
 
 
 def test_data_sets(tmp_path: Path) -> None:
-    write_json(tmp_path / "cola/record.json", {"source": "microworld", "rows": {"train": 8, "validation": 2, "test": 4}, "dropped": 1})
+    write_json(
+        tmp_path / "cola/record.json",
+        {"source": "microworld", "rows": {"train": 8, "validation": 2, "test": 4}, "dropped": 1},
+    )
     found = data_table(tmp_path, TASKS, "embedded").iloc[0]
     assert found[["task", "title", "train", "test", "dropped"]].tolist() == ["cola", "CoLA", 8, 4, 1]
 
@@ -190,11 +226,22 @@ def test_data_sets(tmp_path: Path) -> None:
 def test_the_program_takes_the_configs_grid(results: Path, tmp_path: Path, root: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("name: tiny\ngrid:\n  - {method: sft, models: [micro-llama], mixtures: [sst2]}\n")
-    command = [sys.executable, str(root / "workflow/scripts/collect.py"), "--results", str(results), "--config", str(config)]
-    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True, cwd=tmp_path)
+    command = [
+        sys.executable,
+        str(root / "workflow/scripts/collect.py"),
+        "--results",
+        str(results),
+        "--config",
+        str(config),
+    ]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert "left out: micro-llama/ppo/cola/main/seed0 is not in the grid of c.yaml" in done.stdout
     found = pd.read_csv(tmp_path / "out/metrics.csv")
-    assert found[["scale", "method", "mixture", "stale"]].drop_duplicates().to_numpy().tolist() == [["tiny", "sft", "sst2", True]]
+    assert found[["scale", "method", "mixture", "stale"]].drop_duplicates().to_numpy().tolist() == [
+        ["tiny", "sft", "sst2", True]
+    ]
 
 
 def test_collecting_and_reporting_import_no_torch() -> None:
@@ -202,6 +249,6 @@ def test_collecting_and_reporting_import_no_torch() -> None:
         "import sys, rl4nlu.collect, rl4nlu.comparisons, rl4nlu.tables_records, rl4nlu.numbers\n"
         "print([m for m in ('torch', 'transformers', 'datasets', 'sklearn', 'scipy', 'matplotlib') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-
-
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -226,12 +226,13 @@ def test_answers_are_what_the_adapter_itself_generates(data, tmp_path):
 def test_validation_score_is_the_mean_over_training_tasks_strict_and_greedy(data):
     model = RuleDecoder(TOKENIZER, lambda prompt: f" {'Positive' if 'entiment' in prompt else 'Yes'} {CLOSE}")
     model.train()
-    spec = spec_of("sft", mixture="sst2", protocol={"parser": "lenient"}, evaluation={"decoding": {"how": "sample"}})
+    noise = {"decoding": {"how": "sample", "temperature": 1000.0}}
+    spec = spec_of("sft", mixture="sst2", protocol={"parser": "lenient"}, evaluation=noise)
     both = spec.model_copy(update={"train_tasks": (TASKS["sst2"], TASKS["rte"])})
     scores = []
     for task in both.train_tasks:
         rows = rows_of(task.name, 8, "validation")
-        answers = ask(spec, model, TOKENIZER, task, rows)
+        answers = ask(spec_of(), model, TOKENIZER, task, rows)
         scores.append(score(task, rows, [a.prediction for a in answers])[task.metrics[0]])
     assert validation_score(both, model, TOKENIZER, data) == pytest.approx(sum(scores) / 2)
     assert scores[0] != scores[1] or scores[0] > 0

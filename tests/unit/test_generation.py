@@ -153,6 +153,7 @@ def test_inverse_sampling_follows_the_distribution():
     share = torch.bincount(tokens, minlength=4) / 10_000
     assert share.tolist() == pytest.approx((logits[0] / 2).softmax(-1).tolist(), abs=2e-4)
     assert choose(logits, torch.tensor([0.0])).item() == 0
+    assert choose(logits.roll(-1), torch.tensor([0.0])).item() == 1  # never a token of zero probability
     assert choose(logits, torch.tensor([1.0])).item() == 3
 
 

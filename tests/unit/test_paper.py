@@ -21,7 +21,12 @@ def source(root: Path) -> str:
 
 
 def test_every_file_that_is_read_is_made(source: str) -> None:
-    made = {"numbers.tex", "tables/task-notes.tex", *(f"tables/{name}.tex" for name in TABLES), *(f"figures/{name}.pdf" for name in FIGURES)}
+    made = {
+        "numbers.tex",
+        "tables/task-notes.tex",
+        *(f"tables/{name}.tex" for name in TABLES),
+        *(f"figures/{name}.pdf" for name in FIGURES),
+    }
     read = set(re.findall(r"\\(?:input|includegraphics(?:\[[^]]*\])?)\{([^}]+)\}", source))
     assert read == made
 
@@ -36,7 +41,9 @@ def test_every_citation_and_label_exists(source: str, root: Path) -> None:
     entries = set(re.findall(r"@\w+\{(\w+),", (root / "paper" / "refs.bib").read_text()))
     cited = {key.strip() for keys in re.findall(r"\\cite[tp]?\{([^}]+)\}", source) for key in keys.split(",")}
     assert cited <= entries
-    labels = set(re.findall(r"\\label\{([^}]+)\}", source)) | {f"tab:{name}" for name in TABLES if name not in ("variants", "other-tasks")}
+    labels = set(re.findall(r"\\label\{([^}]+)\}", source)) | {
+        f"tab:{name}" for name in TABLES if name not in ("variants", "other-tasks")
+    }
     assert set(re.findall(r"\\ref\{([^}]+)\}", source)) <= labels
 
 
@@ -53,9 +60,22 @@ def test_the_paper_compiles_within_its_margins(root: Path, tmp_path: Path, repro
     made = ["--metrics", str(collected_folder() / "metrics.csv")] if reproduced else []
     for program, out in (("tables", "tables"), ("figures", "figures"), ("text_numbers", "numbers.tex")):
         script = root / "workflow" / "scripts" / f"{program}.py"
-        subprocess.run([sys.executable, script, *made, "--note", "50 % of nothing_", "--out", tmp_path / out], check=True, capture_output=True)
-    command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-outdir={tmp_path / 'pdf'}", "main.tex"]
-    done = subprocess.run(command, cwd=root / "paper", env={**os.environ, "TEXINPUTS": f"{tmp_path}:"}, capture_output=True, text=True)
+        subprocess.run(
+            [sys.executable, script, *made, "--note", "50 % of nothing_", "--out", tmp_path / out],
+            check=True,
+            capture_output=True,
+        )
+    command = [
+        "latexmk",
+        "-pdf",
+        "-interaction=nonstopmode",
+        "-halt-on-error",
+        f"-outdir={tmp_path / 'pdf'}",
+        "main.tex",
+    ]
+    done = subprocess.run(
+        command, cwd=root / "paper", env={**os.environ, "TEXINPUTS": f"{tmp_path}:"}, capture_output=True, text=True
+    )
     log = (tmp_path / "pdf" / "main.log").read_text(errors="replace")
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "pdf" / "main.pdf").stat().st_size > 50_000

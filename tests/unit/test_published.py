@@ -9,7 +9,20 @@ from rl4nlu.published import COLUMNS, load_published, recomputed_averages
 from rl4nlu.tasks import load_tasks
 
 # cells a table prints, averages and costs included (a cell with two metrics counts twice)
-CELLS = {"1": 8 * 12, "2": 10 * 2, "3": 3 * 7, "4": 7 * 3, "5": 3, "6": 3, "7": 5, "8": 6 * 3, "9": 22, "10": 5 * 15, "11": 6, "12": 22}
+CELLS = {
+    "1": 8 * 12,
+    "2": 10 * 2,
+    "3": 3 * 7,
+    "4": 7 * 3,
+    "5": 3,
+    "6": 3,
+    "7": 5,
+    "8": 6 * 3,
+    "9": 22,
+    "10": 5 * 15,
+    "11": 6,
+    "12": 22,
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +43,16 @@ def test_every_table_has_all_its_cells(printed: pd.DataFrame) -> None:
 
 
 def test_every_number_has_a_source_and_every_gap_a_note(printed: pd.DataFrame) -> None:
-    assert (printed["source"] == "arXiv 2410.11020v5 (Findings of EMNLP 2025, pp. 25552-25567), Table " + printed["table"]).all()
+    assert (
+        printed["source"] == "arXiv 2410.11020v5 (Findings of EMNLP 2025, pp. 25552-25567), Table " + printed["table"]
+    ).all()
     gaps = printed[printed["value"].isna()]
     assert (gaps["note"] != "").all()
-    assert set(gaps["table"]) == {"1", "7", "9"}  # '/' for BERT on WNLI and AX, the untuned analysis score, SFT's average
+    assert set(gaps["table"]) == {
+        "1",
+        "7",
+        "9",
+    }  # '/' for BERT on WNLI and AX, the untuned analysis score, SFT's average
 
 
 def test_intervals_hold_their_value(printed: pd.DataFrame) -> None:
@@ -61,12 +80,19 @@ def test_averages_are_recomputed_and_misprints_marked(folder: Path, printed: pd.
         ["10", "few-shot", "none", "54.9", "58.4875"],
     ]
     assert found[found["verdict"] == "truncated"]["printed"].tolist() == ["78.3"]
-    assert found[found["verdict"] == "not printed"][["table", "method", "recomputed"]].to_numpy().tolist() == [["9", "sft", "82.3370"]]
+    assert found[found["verdict"] == "not printed"][["table", "method", "recomputed"]].to_numpy().tolist() == [
+        ["9", "sft", "82.3370"]
+    ]
 
 
 def test_a_changed_cell_is_noticed(printed: pd.DataFrame) -> None:
     broken = printed.copy()
-    cell = (broken["table"] == "1") & (broken["method"] == "ppo") & (broken["mixture_kind"] == "st") & (broken["task"] == "cola")
+    cell = (
+        (broken["table"] == "1")
+        & (broken["method"] == "ppo")
+        & (broken["mixture_kind"] == "st")
+        & (broken["task"] == "cola")
+    )
     broken.loc[cell, "value"] += 1
     verdicts = recomputed_averages(broken).set_index(["table", "model", "method", "mixture_kind"])["verdict"]
     assert verdicts["1", "llama2-7b-chat", "ppo", "st"] == "misprint"

@@ -43,7 +43,9 @@ def test_metrics_from_counts_are_scikit_learns(pairs: list[tuple[int, int]]) -> 
     assert found["matthews"] == pytest.approx(sk.matthews_corrcoef(gold, predicted))
     assert found["f1"] == pytest.approx(sk.f1_score(gold, predicted, labels=[0], average="macro", zero_division=0))
     present = sorted({*gold, *(p for p in predicted if p < 3)})
-    assert found["macro-f1"] == pytest.approx(sk.f1_score(gold, predicted, labels=present, average="macro", zero_division=0))
+    assert found["macro-f1"] == pytest.approx(
+        sk.f1_score(gold, predicted, labels=present, average="macro", zero_division=0)
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.5, 2.0, 3.3]), st.integers(0, 3)), min_size=2, max_size=12))
@@ -144,7 +146,9 @@ def test_one_pair_with_accuracy_is_mcnemars() -> None:
     assert found.low < 45 < found.high
 
 
-@pytest.mark.parametrize(("name", "metric"), [("cola", "matthews"), ("mrpc", "f1"), ("stsb", "spearman"), ("rte", "accuracy")])
+@pytest.mark.parametrize(
+    ("name", "metric"), [("cola", "matthews"), ("mrpc", "f1"), ("stsb", "spearman"), ("rte", "accuracy")]
+)
 def test_permutation_p_is_that_of_all_exchanges(name: str, metric: str) -> None:
     """Ten rows, two pairs of runs: every one of the 2^10 exchanges, scored by metrics.py."""
     task = TASKS[name]

@@ -30,7 +30,7 @@ def printed_only() -> dict[str, Sheet]:
 
 def row(sheet: Sheet, *heads: str) -> dict[str, Cell]:
     (line,) = [line for line in sheet.filled if line.heads == heads]
-    return dict(zip([name for name, _ in sheet.columns], line.cells, strict=True))
+    return dict(zip([name.rstrip("°") for name, _ in sheet.columns], line.cells, strict=True))
 
 
 def test_all_tables_are_built_in_order(sheets: dict[str, Sheet], printed_only: dict[str, Sheet]) -> None:
@@ -48,9 +48,16 @@ def test_every_row_has_every_column(reproduced: bool) -> None:
 def test_glue_rows_ours_above_the_papers(sheets: dict[str, Sheet]) -> None:
     heads = [line.heads for line in sheets["glue"].filled]
     assert heads[:3] == [("Rows scored", "ours"), ("Majority", "ours"), ("Random", "ours")]
-    assert heads[3:7] == [("micro-bert-base", "ours"), ("BERT-base", "paper"), ("micro-bert-large", "ours"), ("BERT-large", "paper")]
+    assert heads[3:7] == [
+        ("micro-bert-base", "ours"),
+        ("BERT-base", "paper"),
+        ("micro-bert-large", "ours"),
+        ("BERT-large", "paper"),
+    ]
     assert heads[7:19] == [
-        (name, who) for name in ("Zero-shot", "Few-shot", "SFT-ST", "PPO-ST", "SFT-MT", "PPO-MT") for who in ("ours", "paper")
+        (name, who)
+        for name in ("Zero-shot", "Few-shot", "SFT-ST", "PPO-ST", "SFT-MT", "PPO-MT")
+        for who in ("ours", "paper")
     ]
     assert [name for name, _ in heads[19:]] == ["PPO-ST − SFT-ST"] * 2 + ["PPO-MT − SFT-MT"] * 2
     assert row(sheets["glue"], "PPO-MT", "paper")["Avg."].text == "82.9"
@@ -60,7 +67,13 @@ def test_glue_rows_ours_above_the_papers(sheets: dict[str, Sheet]) -> None:
 
 def test_a_cell_is_mean_and_deviation_over_seeds(sheets: dict[str, Sheet]) -> None:
     m = inputs(True).metrics
-    values = m[(m["method"] == "ppo") & (m["mixture"] == "cola") & (m["variant"] == "main") & (m["task"] == "cola") & (m["metric"] == "matthews")]["value"]
+    values = m[
+        (m["method"] == "ppo")
+        & (m["mixture"] == "cola")
+        & (m["variant"] == "main")
+        & (m["task"] == "cola")
+        & (m["metric"] == "matthews")
+    ]["value"]
     mean, sd = mean_sd(values.tolist())
     cell = row(sheets["glue"], "PPO-ST", "ours")["CoLA"]
     assert (cell.text, cell.below, cell.marks) == (f"{mean:.1f}", f"±{sd:.1f}", "")
@@ -93,7 +106,9 @@ def test_common_tasks_are_those_of_every_decoder_row(sheets: dict[str, Sheet]) -
 def test_differences_and_stars(sheets: dict[str, Sheet]) -> None:
     found = inputs(True)
     tasks = found.tasks
-    gap = found.score("micro-llama", Row("ppo", "st"), tasks["cola"]) - found.score("micro-llama", Row("sft", "st"), tasks["cola"])
+    gap = found.score("micro-llama", Row("ppo", "st"), tasks["cola"]) - found.score(
+        "micro-llama", Row("sft", "st"), tasks["cola"]
+    )
     assert row(sheets["glue"], "PPO-ST − SFT-ST", "ours")["CoLA"].text == number(gap, sign=True)
     assert row(sheets["glue"], "PPO-ST − SFT-ST", "paper")["SST-2"].text == "+22.6"
     tests = found.comparisons.copy()
@@ -117,14 +132,22 @@ def test_stale_and_near_chance_are_marked() -> None:
 def test_every_table_says_what_its_numbers_are(sheets: dict[str, Sheet]) -> None:
     for name, sheet in sheets.items():
         if not name.startswith("published") and name != "averages":
-            assert "Scale “embedded”; reproduced rows are scored on generated microworld test rows. Made-up numbers." in sheet.notes[0], name
+            assert (
+                "Scale “embedded”; reproduced rows are scored on generated microworld test rows. Made-up numbers."
+                in sheet.notes[0]
+            ), name
 
 
 def test_other_models_stand_with_their_family(sheets: dict[str, Sheet]) -> None:
     heads = [line.heads for line in sheets["other-models"].filled]
     assert heads.index(("micro-qwen2", "PPO-ST", "ours")) + 1 == heads.index(("Qwen2.5-7B-Instruct", "PPO-ST", "paper"))
     assert heads.index(("micro-mpt", "Zero-shot", "ours")) + 1 == heads.index(("MPT-7B-chat", "Zero-shot", "paper"))
-    assert [family(m) for m in ("micro-qwen2", "qwen2.5-7b-instruct", "bert-large", "mine")] == ["qwen", "qwen", "bert-large", "mine"]
+    assert [family(m) for m in ("micro-qwen2", "qwen2.5-7b-instruct", "bert-large", "mine")] == [
+        "qwen",
+        "qwen",
+        "bert-large",
+        "mine",
+    ]
 
 
 def test_cost_is_training_time_per_sixteen_prompts(sheets: dict[str, Sheet]) -> None:
@@ -143,7 +166,9 @@ def test_budgets_variants_and_data(sheets: dict[str, Sheet]) -> None:
 
 def test_transfer_runs_stand_apart(tmp_path: Path) -> None:
     m = inputs(True).metrics.copy()
-    moved = m[(m["method"] == "ppo") & (m["mixture"] == "cola") & (m["task"] == "cola") & (m["variant"] == "main")].copy()
+    moved = m[
+        (m["method"] == "ppo") & (m["mixture"] == "cola") & (m["task"] == "cola") & (m["variant"] == "main")
+    ].copy()
     moved[["mixture", "mixture_kind"]] = "sst2", "transfer"
     found = {sheet.name: sheet for sheet in build(replace(inputs(True), metrics=pd.concat([m, moved])))}
     assert row(found["other-tasks"], "micro-llama", "PPO", "SST-2")["CoLA"].text
@@ -183,9 +208,16 @@ def test_three_spellings_hold_the_same_cells(sheets: dict[str, Sheet], tmp_path:
 
 
 def test_latex_is_escaped() -> None:
-    sheet = Sheet("x", "50 % & more_", ("A",), [("B#", "")], [Line(("a_b",), (Cell("−1", "±2", "†", True),))], ["~ ^ \\"])
+    sheet = Sheet(
+        "x", "50 % & more_", ("A",), [("B#", "")], [Line(("a_b",), (Cell("−1", "±2", "†", True),))], ["~ ^ \\"]
+    )
     out = to_tex(sheet)
-    for part in (r"50 \% \& more\_", r"a\_b", r"B\#", r"\twolines{\textbf{$-$1}\textsuperscript{\textdagger}}{\tiny $\pm$2}"):
+    for part in (
+        r"50 \% \& more\_",
+        r"a\_b",
+        r"B\#",
+        r"\twolines{\textbf{$-$1}\textsuperscript{\textdagger}}{\tiny $\pm$2}",
+    ):
         assert part in out
     assert tex("{x}") == r"\{x\}"
     assert r"a\|b" in to_markdown(Sheet("x", "t", ("A",), [], [Line(("a|b",), ())]))

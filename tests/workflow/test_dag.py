@@ -25,8 +25,9 @@ def test_the_official_files_config_builds_its_dag_and_names_what_is_absent(check
 
 
 def test_every_target_can_be_asked_for_by_name(checkout):
+    planned = checkout.snakemake("-n", *TARGETS)
     for target in TARGETS:
-        checkout.snakemake("-n", target)
+        assert re.search(rf"^{target} +1$", planned, re.MULTILINE), f"{target} is not planned"
 
 
 def test_tables_from_results_plan_no_training(checkout):

@@ -62,7 +62,7 @@ def test_a_comment_reruns_nothing(finished):
 
 def test_a_reward_edit_reruns_ppo_and_not_sft(finished):
     text = (finished.folder / "src" / "rl4nlu" / "rewards.py").read_text()
-    finished.edit("src/rl4nlu/rewards.py", "2.5", "2.25")
+    finished.edit("src/rl4nlu/rewards.py", "-3.0)", "-2.0)")
     assert {"train_ppo", "evaluate_run", "collect"} <= planned(finished)
     assert "train_sft" not in planned(finished)
     (finished.folder / "src" / "rl4nlu" / "rewards.py").write_text(text)

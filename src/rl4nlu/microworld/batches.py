@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import corpus
+from .curriculum import Curriculum
 from .generators import marked_rows
 from .skills import ANSWER, ANSWER_END, CLAIM, CLAIM_END, CONTENT_WORDS, MARK, claim
 from .world import choose_facts, passage, unmark
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 CONTROL = re.compile(f"([{CLAIM}{CLAIM_END}{ANSWER}{ANSWER_END}{MARK}])")
 IS_ANSWER, IS_CLAIM, IS_WRONG = 1, 2, 4
-POOL = 1500  # documents sorted by length at a time
+POOL = 800  # documents sorted by length at a time
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Batch:
     flags: torch.Tensor
     lengths: torch.Tensor
     types: torch.Tensor | None = None
+    kinds: tuple[str, ...] = ()
 
 
 def strip_controls(document: str) -> tuple[str, np.ndarray]:
@@ -81,7 +83,7 @@ def rounded(length: int, multiple: int = 16) -> int:
     return -(-length // multiple) * multiple
 
 
-def pad(rows: list[tuple[np.ndarray, ...]], pad_id: int) -> Batch:
+def pad(rows: list[Any], pad_id: int) -> Batch:
     """Rows padded on the right to a multiple of sixteen tokens: few distinct shapes, few kernels to be prepared."""
     import torch
 
@@ -91,10 +93,11 @@ def pad(rows: list[tuple[np.ndarray, ...]], pad_id: int) -> Batch:
     types = np.zeros((len(rows), width), dtype=np.int64)
     for i, row in enumerate(rows):
         ids[i, : len(row[0])], flags[i, : len(row[0])] = row[0], row[1]
-        if len(row) > 2:
+        if len(row) > 2 and not isinstance(row[2], str):
             types[i, : len(row[0])] = row[2]
     lengths = torch.tensor([len(r[0]) for r in rows])
-    return Batch(torch.from_numpy(ids), torch.from_numpy(flags), lengths, torch.from_numpy(types) if len(rows[0]) > 2 else None)
+    kinds = tuple(r[2] for r in rows if len(r) > 2 and isinstance(r[2], str))
+    return Batch(torch.from_numpy(ids), torch.from_numpy(flags), lengths, None if kinds else torch.from_numpy(types), kinds)
 
 
 def bucket(rows: list[Any], tokens: int, pad_id: int, rng: random.Random) -> list[Batch]:
@@ -108,13 +111,14 @@ def bucket(rows: list[Any], tokens: int, pad_id: int, rng: random.Random) -> lis
     return [pad(g, pad_id) for g in groups]
 
 
-def decoder_batches(tokenizer: Any, seed: int, tokens: int, progress: Any) -> Iterator[Batch]:
+def decoder_batches(tokenizer: Any, seed: int, tokens: int, curriculum: Curriculum) -> Iterator[Batch]:
     """Batches of the curriculum without end."""
     rng = random.Random(f"batches|{seed}")
-    stream = corpus.documents(seed, progress)
+    stream = corpus.documents(seed, curriculum)
     while True:
-        rows = encode(tokenizer, [next(stream) for _ in range(POOL)])
-        yield from bucket(rows, tokens, tokenizer.pad_token_id, rng)
+        pool = [next(stream) for _ in range(POOL)]
+        codes = encode(tokenizer, [text for _, text in pool])
+        yield from bucket([(*code, kind) for code, (kind, _) in zip(codes, pool, strict=True)], tokens, tokenizer.pad_token_id, rng)
 
 
 def _pair_texts(rng: random.Random, streams: dict[str, Iterator[Any]]) -> tuple[str, str]:

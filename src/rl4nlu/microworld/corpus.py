@@ -13,6 +13,7 @@ from typing import Any
 
 from . import skills as sk
 from . import templates as tp
+from .curriculum import Curriculum
 from .fact_tasks import NLI, Knobs, Row
 from .generators import marked_rows
 from .templates import Wording
@@ -134,49 +135,25 @@ def instruction(rng: random.Random, streams: dict[str, Iterator[Row]], longest: 
     return start + rng.choice(("\n", "\n\n")).join(items)
 
 
-def mix(progress: float) -> dict[str, float]:
-    """The weights of all kinds of documents at a point of training between 0 and 1.
-
-    Bare copying comes first and nearly alone (mixed with the rest it is not learned at all), then look-up and word equality, then claims about
-    passages, then instructions; each skill stays in the mix to the end.
-    """
-
-    def rise(start: float, full: float) -> float:
-        return min(1.0, max(0.0, (progress - start) / (full - start)))
-
-    if progress < 0.08:
-        return {"copy_list": 1.0, "vocabulary": 0.01, "spelled": 0.002, "key_values": 0.02}
-    copying, words, claims, tasks = 1 - 0.85 * rise(0.08, 0.11), rise(0.08, 0.1), rise(0.2, 0.28), rise(0.3, 0.5)
-    middle, late = words * (1 - 0.75 * tasks), claims * (1 - 0.65 * tasks)
-    rest = 0.002
-    return {
-        "copy_list": 0.02 + copying * (1 - 0.8 * claims), "vocabulary": 0.015, "key_values": 0.01 + 0.12 * middle, "same_words": rest + 0.15 * middle,
-        "membership": rest + 0.12 * middle, "same_lists": rest + 0.2 * middle, "reading": rest + 0.12 * late, "retelling": rest + 0.1 * late,
-        "verification": rest + 0.4 * late, "three_way": rest + 0.08 * late, "opinions": rest + 0.08 * late, "grammar": rest + 0.08 * late,
-        "causes": rest + 0.07 * late, "linked_events": rest + 0.12 * late, "senses": rest + 0.1 * late, "pronouns": rest + 0.015 * late,
-        "spelled": 0.006, "instruction": rest + 0.15 * claims + 0.75 * tasks,
-    }
-
-
-def documents(seed: int | str, progress: Callable[[], float], knobs: Knobs | None = None) -> Iterator[str]:
-    """Documents without end; `progress()` says how far training is."""
+def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = None) -> Iterator[tuple[str, str]]:
+    """Kinds and documents without end, mixed as the curriculum says at the time."""
     knobs = knobs or Knobs()
     rng = random.Random(f"corpus|{seed}")
     streams = {task: marked_rows(task, "train", f"corpus{seed}", knobs) for task in TASK_WEIGHTS}
     vocabulary = all_words()
     makers: dict[str, Callable[[random.Random], str]] = {
-        "copy_list": lambda r: sk.copy_list(r, most=3 if progress() < 0.015 else 5 if progress() < 0.025 else 8), "vocabulary": partial(sk.copy_list, vocabulary=vocabulary, most=12), "key_values": sk.key_values,
+        "copy_list": lambda r: sk.copy_list(r, most=curriculum.longest_copy()),
+        "vocabulary": partial(sk.copy_list, vocabulary=vocabulary, most=12), "key_values": sk.key_values,
         "same_words": sk.same_words, "membership": sk.membership, "same_lists": sk.same_lists, "causes": sk.causes,
         "linked_events": sk.linked_events, "senses": sk.senses, "pronouns": sk.pronouns, "spelled": sk.spelled,
         "instruction": partial(instruction, streams=streams),
-        **{name: partial(getattr(sk, name), knobs=knobs)
-           for name in ("reading", "retelling", "three_way", "opinions", "grammar")},
-        "verification": lambda r: sk.verification(r, knobs, most=1 if progress() < 0.28 else 2 if progress() < 0.36 else 3),
+        **{name: partial(getattr(sk, name), knobs=knobs) for name in ("reading", "retelling", "three_way", "opinions", "grammar")},
+        "verification": lambda r: sk.verification(r, knobs, most=curriculum.most_facts()),
     }
     while True:
-        weights = mix(progress())
+        weights = curriculum.weights()
         for name in rng.choices(list(weights), list(weights.values()), k=50):
-            yield makers[name](rng)
+            yield name, makers[name](rng)
 
 
 def all_template_texts() -> list[str]:

@@ -14,11 +14,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 STOP_RULE = "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
 STEP_TOKENS = 2048
+OTHER_WEIGHT = (0.0, 0.0, 0.05, 0.15)  # per stage, the weight of words that are no answers: random words teach nothing
 MUON_LR, ADAM_LR, OTHER_TOKENS, AUX_WEIGHT, WRONG_WEIGHT = 0.02, 3e-3, 0.15, 1.0, 3.0
 
 
@@ -45,15 +47,32 @@ def picked(chosen: Any) -> tuple[Any, int]:
     return index, count
 
 
-def word_loss(predict: Any, hidden: Any, targets: Any, chosen: Any) -> Any:
-    """Cross-entropy of the words at the chosen positions."""
+def word_loss(predict: Any, hidden: Any, targets: Any, chosen: Any, note: Callable[[Any, Any, Any], None] | None = None) -> Any:
+    """Cross-entropy of the words at the chosen positions; `note` gets their rows, what was predicted and what was right."""
     import torch
 
     index, count = picked(chosen)
     if not count:
         return hidden.sum() * 0.0
-    logits = predict(hidden.flatten(0, 1)[index])
-    return torch.nn.functional.cross_entropy(logits[:count].float(), targets.flatten()[index[:count]])
+    logits = predict(hidden.reshape(-1, hidden.shape[-1])[index])[:count].float()
+    right = targets.flatten()[index[:count]]
+    if note:
+        note(index[:count] // targets.shape[1], logits.detach().argmax(-1), right)
+    return torch.nn.functional.cross_entropy(logits, right)
+
+
+def measure(curriculum: Any, kinds: tuple[str, ...], rows: Any, guessed: Any, right: Any, closers: Any) -> None:
+    """Tell the curriculum how many answer words of each kind of document were right (closing tags don't count)."""
+    import torch
+
+    real = ~torch.isin(right, closers)
+    hits: dict[str, list[int]] = {}
+    for row, hit in zip(rows[real].tolist(), (guessed == right)[real].tolist(), strict=True):
+        count = hits.setdefault(kinds[row], [0, 0])
+        count[0] += hit
+        count[1] += 1
+    for kind, (good, total) in hits.items():
+        curriculum.observe(kind, good / total)
 
 
 def mismatch_loss(head: Any, hidden: Any, flags: Any) -> Any:
@@ -70,7 +89,7 @@ def mismatch_loss(head: Any, hidden: Any, flags: Any) -> Any:
     return torch.nn.functional.binary_cross_entropy_with_logits(scores, wrong.float(), pos_weight=torch.tensor(WRONG_WEIGHT))
 
 
-def decoder_loss(model: Any, head: Any, batch: Any, generator: Any) -> tuple[Any, Any, Any]:
+def decoder_loss(model: Any, head: Any, batch: Any, generator: Any, note: Callable[[Any, Any, Any], None] | None = None) -> tuple[Any, Any, Any]:
     """Answer loss, loss on sampled other tokens, and auxiliary loss of one batch."""
     import torch
 
@@ -83,7 +102,8 @@ def decoder_loss(model: Any, head: Any, batch: Any, generator: Any) -> tuple[Any
     answers = (flags & IS_ANSWER) > 0
     others = real & ~answers & (torch.rand(target.shape, generator=generator) < OTHER_TOKENS)
     hidden = out.last_hidden_state[:, :-1]
-    losses = [word_loss(model.get_output_embeddings(), hidden, target, chosen) for chosen in (answers, others)]
+    predict = model.get_output_embeddings()
+    losses = [word_loss(predict, hidden, target, answers, note), word_loss(predict, hidden, target, others)]
     return losses[0], losses[1], mismatch_loss(head, out.hidden_states[-2], batch.flags)
 
 
@@ -138,13 +158,14 @@ def learning_rate(progress: float, warm: float = 0.01) -> float:
 
 
 def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_every: float = 2e6, probe_rows: int = 100,
-             start_from: str | None = None, start_at: float = 0.0, log: Callable[[str], None] = print) -> dict[str, Any]:
+             log: Callable[[str], None] = print) -> dict[str, Any]:
     """Train the named model on `budget` tokens, save it to `out_dir` and return its record."""
     import torch
     import transformers
 
     from .architectures import ENCODERS, build_model
     from .batches import decoder_batches, encoder_batches
+    from .curriculum import Curriculum
     from .probes import probe
     from .tokenizer import build_tokenizer, vocabulary_digest
 
@@ -154,8 +175,6 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
     encoder = name in ENCODERS
     tokenizer = build_tokenizer("encoder" if encoder else "decoder")
     model = build_model(name, tokenizer)
-    if start_from:
-        model.load_state_dict(type(model).from_pretrained(start_from).float().state_dict())
     if encoder:
         model.config.mask_token_id = tokenizer.mask_token_id
     if name != "micro-mpt":
@@ -166,19 +185,24 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
     base = [[g["lr"] for g in o.param_groups] for o in steps]
     seen, step, curve, probes = 0, 0, [], []
     start, cpu = time.time(), time.process_time()
-    batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: start_at + (1 - start_at) * seen / budget) if encoder else decoder_batches(tokenizer, seed, STEP_TOKENS, lambda: start_at + (1 - start_at) * seen / budget)
-    loss_of = encoder_loss if encoder else decoder_loss
+    curriculum = Curriculum()
+    closers = torch.tensor([tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("</Judgement>")])
+    if encoder:
+        batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)
+    else:
+        batches = decoder_batches(tokenizer, seed, STEP_TOKENS, curriculum)
     record: dict[str, Any] = {
         "model": name, "seed": seed, "corpus_seed": seed, "vocabulary_digest": vocabulary_digest(tokenizer), "vocabulary_size": len(tokenizer),
         "parameters": sum(p.numel() for p in model.parameters()), "token_budget": int(budget), "stop_rule": STOP_RULE,
         "losses": ["pair", "masked", "mismatch"] if encoder else ["answer", "other", "mismatch"],
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__}, "start_from": start_from, "curriculum_start": start_at, "threads": 1, "precision": "bf16 autocast",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__}, "threads": 1, "precision": "bf16 autocast",
     }
     total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
 
     def finish(done: bool) -> None:
         record.update(tokens_seen=seen, steps=step, finished=done, wall_seconds=round(time.time() - start, 1),
-                      cpu_seconds=round(time.process_time() - cpu, 1), loss_curve=curve, probes=probes)
+                      cpu_seconds=round(time.process_time() - cpu, 1), loss_curve=curve, probes=probes,
+                      stages_opened_at=curriculum.opened, training_accuracy={k: round(v, 3) for k, v in curriculum.accuracy.items()})
         save(model, tokenizer, Path(out_dir), record)
 
     for batch in batches:
@@ -189,18 +213,24 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * share
         with torch.autocast("cpu", torch.bfloat16):
-            losses = loss_of(model, head, batch, generator)
-        (losses[0] + 0.3 * losses[1] + AUX_WEIGHT * losses[2] if not encoder else losses[1] + losses[0] + losses[2]).backward()
+            if encoder:
+                losses = encoder_loss(model, head, batch, generator)
+            else:
+                losses = decoder_loss(model, head, batch, generator, partial(measure, curriculum, batch.kinds, closers=closers))
+        other = 1.0 if encoder else OTHER_WEIGHT[curriculum.stage]
+        (losses[0] + other * losses[1] + AUX_WEIGHT * losses[2]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in steps:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         step += 1
+        curriculum.advance(seen / budget)
         seen += int(batch.lengths.sum())
         total, since = [t + float(x.detach()) for t, x in zip(total, losses, strict=True)], since + 1
         if since == 100 or seen >= budget:
             curve.append([seen, *(round(t / since, 4) for t in total)])
-            log(f"{name} tokens {seen / 1e6:.2f}M losses {curve[-1][1:]} {seen / (time.time() - start):.0f} tok/s")
+            skills = {k: round(v, 2) for k, v in curriculum.accuracy.items()}
+            log(f"{name} stage {curriculum.stage} tokens {seen / 1e6:.2f}M {skills} losses {curve[-1][1:]} {seen / (time.time() - start):.0f} tok/s")
             total, since = [0.0, 0.0, 0.0], 0
         if seen >= next_probe and seen < budget:
             next_probe += probe_every
@@ -224,11 +254,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--probe-every", type=float, default=2e6)
     parser.add_argument("--probe-rows", type=int, default=100)
-    parser.add_argument("--start-from", help="a saved micro model to go on from")
-    parser.add_argument("--start-at", type=float, default=0.0, help="where in the curriculum to begin, 0 to 1")
     args = parser.parse_args()
     pretrain(args.model, args.tokens, args.seed, args.out, probe_every=args.probe_every, probe_rows=args.probe_rows,
-             start_from=args.start_from, start_at=args.start_at,
              log=lambda line: print(line, flush=True))
 
 

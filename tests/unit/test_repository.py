@@ -1,0 +1,66 @@
+"""What the README, the environments and the pins say is so."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+PRODUCED = ("results/", "paper/generated/", "paper/main.pdf", "pretrained/", "report.zip", "config/tasks/mine/")
+
+
+def pins(root):
+    lines = (root / "constraints.txt").read_text().splitlines()
+    return dict(line.lower().replace("_", "-").split("==") for line in lines if "==" in line)
+
+
+def test_every_path_in_the_readme_exists(root):
+    text = (root / "README.md").read_text()
+    named = set(re.findall(r"`([A-Za-z0-9_.-]+/[A-Za-z0-9_./-]*|[A-Za-z0-9_-]+\.(?:py|cff|toml|txt))`", text))
+    named |= set(re.findall(r"\]\(([a-z]+/[^)]+)\)", text))
+    assert len(named) > 8
+    for name in named:
+        known = name.startswith(PRODUCED) or (root / name).exists() or list((root / "src" / "rl4nlu").glob(name))
+        assert known, f"README.md names {name}, which does not exist"
+
+
+def test_every_config_and_target_in_the_readme_exists(root):
+    text = (root / "README.md").read_text()
+    for name in re.findall(r"--configfile (\S+)", text):
+        assert (root / name).is_file(), name
+    snakefile = (root / "Snakefile").read_text()
+    listed = text[text.index("stops at any of them") :].split("\n\n")[0]
+    targets = re.findall(r"`(\w+)`", listed)
+    assert len(targets) == 10
+    for target in targets:
+        assert f"rule {target}:" in snakefile, target
+
+
+def test_no_placeholder_is_left_in_the_readme(root):
+    assert not re.search(r"@[A-Z]+@", (root / "README.md").read_text())
+
+
+@pytest.mark.parametrize("group", ["dependencies", "test", "slurm", "tensorboard"])
+def test_every_dependency_is_pinned(root, group):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    names = project["dependencies"] if group == "dependencies" else project["optional-dependencies"][group]
+    for name in names:
+        assert name.lower() in pins(root), f"{name} has no pin in constraints.txt"
+
+
+def test_the_conda_environments_pins_equal_the_constraints(root):
+    for path in (root / "envs").glob("*.yaml"):
+        pip = next(d["pip"] for d in yaml.safe_load(path.read_text())["dependencies"] if isinstance(d, dict))
+        for requirement in pip:
+            if not requirement.startswith("-e"):
+                name, version = requirement.split("==")
+                assert pins(root)[name] == version, f"{path.name}: {name}"
+
+
+def test_micro_models_are_shipped_with_their_records_and_are_small(root):
+    folder = root / "resources" / "micro"
+    names = {path.parent.name for path in folder.glob("*/model.safetensors")}
+    assert names == {"micro-llama", "micro-qwen2", "micro-mpt", "micro-bert-base", "micro-bert-large"}
+    for name in names:
+        assert (folder / name / "record.json").is_file(), name
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 20 * 2**20
