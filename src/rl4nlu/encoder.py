@@ -68,18 +68,16 @@ def encode(
 ) -> tuple[list[Encoding], int]:
     """Encodings of at most `max_length` tokens, and how many had to be cut.
 
-    The end of the first text (the passage) is cut; the second (question, answer) only where it alone is too long.
+    The longer text loses its end: the passage, unless question and answer alone take more than half of the room.
     """
     encodings, cut = [], 0
     for first, second in pairs:
         whole = tokenizer(first, second, return_attention_mask=False, verbose=False)
         if len(whole["input_ids"]) > max_length:
             cut += 1
-            question = (
-                0 if second is None else len(tokenizer(second, add_special_tokens=False, verbose=False)["input_ids"])
+            whole = tokenizer(
+                first, second, truncation="longest_first", max_length=max_length, return_attention_mask=False
             )
-            how = "only_first" if question < max_length // 2 else "longest_first"
-            whole = tokenizer(first, second, truncation=how, max_length=max_length, return_attention_mask=False)
         encodings.append({key: list(values) for key, values in whole.items()})
     return encodings, cut
 

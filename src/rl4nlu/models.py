@@ -195,7 +195,7 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, texts: list[str], chat: b
             raise ConfigError(f"protocol.prompt_format is chat, and {tokenizer.name_or_path} has no chat template")
         texts = [_as_chat(tokenizer, text) for text in texts]
     # A chat template writes the start token itself.
-    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=not chat)["input_ids"]  # type: ignore[assignment]
+    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"]  # type: ignore[assignment]
     end = tokenizer.eos_token_id
     return [ids[:-1] if len(ids) > 1 and ids[-1] == end else ids for ids in encoded]
 

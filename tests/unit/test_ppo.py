@@ -551,3 +551,9 @@ def test_reward_is_learned(place):
     history = ppo.optimise(policy, prompts, sample, reward, settings, 0.02, seed=0)
     assert history[0]["accuracy"] < 0.3
     assert history[-1]["accuracy"] > 0.8
+
+
+def test_tensorboard_events_are_written_where_asked(place, tmp_path):
+    pytest.importorskip("tensorboard")
+    ppo.train(spec_of(place), place / "data", tmp_path / "out", tensorboard=tmp_path / "events")
+    assert list((tmp_path / "events" / "0.003").glob("events*"))

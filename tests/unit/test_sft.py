@@ -246,6 +246,20 @@ def test_the_same_seed_twice_gives_the_same_numbers_and_another_seed_does_not(wo
     assert first[0] != run("c", 4)[0]
 
 
+@pytest.mark.parametrize("micro", [None, 2])
+def test_a_step_minimises_the_mean_over_the_answer_tokens_of_its_whole_batch(
+    world: Any, tmp_path: Path, micro: int | None
+) -> None:
+    spec = spec_of(world[0], ("sst2", "stsb"), prompts=6, batch_size=6, micro_batch_size=micro)
+    pools, _ = sft.examples(spec, world[1], load_tokenizer(spec.model_spec))
+    drawn = sft.draw([len(pool) for pool in pools], 6, spec.seed)
+    sft.train(spec, world[1], tmp_path)
+    (line,) = (tmp_path / "history.jsonl").read_text().splitlines()
+    with torch.no_grad():  # a new adapter computes what the backbone does
+        expected = brute_force(load_backbone(spec.model_spec), [[*pools[0], *pools[1]][i] for i in drawn])
+    assert json.loads(line)["loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("micro", [1, 2])
 def test_accumulated_micro_batches_equal_whole_batches(world: Any, tmp_path: Path, micro: int) -> None:
     from safetensors.torch import load_file

@@ -11,7 +11,8 @@ def main() -> None:
     started = time.monotonic()
     _, spec = load_run(arguments.config, arguments.run)
     header(spec)
-    limit_threads(spec.threads)
+    if spec.method in ("zero-shot", "few-shot"):  # the other two need no model
+        limit_threads(spec.threads)
     from rl4nlu.evaluate import evaluate_run
 
     evaluate_run(spec, arguments.data, None, arguments.out / "evaluation")

@@ -19,9 +19,9 @@ from .generators import marked_rows
 from .templates import Wording
 from .world import unmark
 
-# how often instruction documents take each task
-TASK_WEIGHTS = {"cola": 3, "sst2": 3, "mrpc": 3.5, "stsb": 3, "qqp": 1, "mnli": 2, "qnli": 1, "rte": 4, "wnli": 1, "boolq": 4, "cb": 1,
-                "copa": 4, "multirc": 1, "record": 1, "wic": 3, "wsc": 1}
+# how often instruction documents take each task; SST-2 and COPA are learned soonest and shown least, to leave headroom
+TASK_WEIGHTS = {"cola": 4, "sst2": 0.7, "mrpc": 3.5, "stsb": 3, "qqp": 1, "mnli": 2, "qnli": 1, "rte": 4, "wnli": 1, "boolq": 4, "cb": 1,
+                "copa": 1.2, "multirc": 1, "record": 1, "wic": 3, "wsc": 1}
 
 
 @dataclass

@@ -20,20 +20,21 @@ from typing import Any
 
 STOP_RULE = "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
 STEP_TOKENS = 2048
+ENCODER_RATE, WARM_LISTS = 0.5, 0.12  # encoders: learning rates beside the decoders', and how long no word is masked
 OTHER_WEIGHT = (0.0, 0.0, 0.05, 0.15)  # per stage, the weight of words that are no answers: random words teach nothing
 MUON_LR, ADAM_LR, OTHER_TOKENS, AUX_WEIGHT, WRONG_WEIGHT = 0.02, 3e-3, 0.15, 1.0, 3.0
 
 
-def optimisers(model: Any, head: Any) -> list[Any]:
-    """Muon on the matrices of the layers, AdamW on embeddings, norms, biases and the auxiliary head."""
+def optimisers(model: Any, head: Any, rate: float = 1.0) -> list[Any]:
+    """Muon on the matrices of the layers, AdamW on embeddings, norms, biases and the auxiliary head; `rate` scales both."""
     import torch
 
     embeddings = {id(p) for m in model.modules() if isinstance(m, torch.nn.Embedding) for p in m.parameters()}
     matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in chosen] + list(head.parameters())
-    return [torch.optim.Muon(matrices, lr=MUON_LR, weight_decay=0.02),
-            torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01)]
+    return [torch.optim.Muon(matrices, lr=rate * MUON_LR, weight_decay=0.02),
+            torch.optim.AdamW(others, lr=rate * ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01)]
 
 
 def picked(chosen: Any) -> tuple[Any, int]:
@@ -151,10 +152,10 @@ def save(model: Any, tokenizer: Any, out_dir: Path, record: dict[str, Any]) -> N
 
 
 def learning_rate(progress: float, warm: float = 0.01) -> float:
-    """The share of the full learning rate: up over the first hundredth, level for a third, then down to a twentieth."""
+    """The share of the full learning rate: up over the first hundredth, level for a fifth, then down to a twentieth."""
     if progress < warm:
         return max(0.01, progress / warm)
-    return max(0.05, min(1.0, (1.0 - progress) / 0.65))
+    return max(0.05, min(1.0, (1.0 - progress) / 0.8))
 
 
 def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_every: float = 2e6, probe_rows: int = 100,
@@ -181,12 +182,12 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
         model.set_attn_implementation("eager")  # with bf16 a third faster than sdpa on one CPU thread at these lengths
     width = model.config.hidden_size
     head = torch.nn.Linear(width, 1)
-    steps = optimisers(model, head)
+    steps = optimisers(model, head, ENCODER_RATE if encoder else 1.0)
     base = [[g["lr"] for g in o.param_groups] for o in steps]
     seen, step, curve, probes = 0, 0, [], []
     start, cpu = time.time(), time.process_time()
     curriculum = Curriculum()
-    closers = torch.tensor([tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("</Judgement>")])
+    closers = torch.tensor(tokenizer.convert_tokens_to_ids(["</s>", "</Judgement>"]))
     if encoder:
         batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)
     else:
@@ -217,7 +218,7 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
                 losses = encoder_loss(model, head, batch, generator)
             else:
                 losses = decoder_loss(model, head, batch, generator, partial(measure, curriculum, batch.kinds, closers=closers))
-        other = 1.0 if encoder else OTHER_WEIGHT[curriculum.stage]
+        other = float(seen > WARM_LISTS * budget) if encoder else OTHER_WEIGHT[curriculum.stage]
         (losses[0] + other * losses[1] + AUX_WEIGHT * losses[2]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in steps:

@@ -4,12 +4,12 @@ import random
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 
 from rl4nlu.microworld import corpus
 from rl4nlu.microworld import templates as tp
 from rl4nlu.microworld.batches import CONTROL, IS_ANSWER, IS_CLAIM, IS_WRONG, bucket, encode, strip_controls
+from rl4nlu.microworld.curriculum import LATEST, STAGES, Curriculum
 from rl4nlu.microworld.skills import answer, claim
 from rl4nlu.microworld.tokenizer import WORD, build_tokenizer, world_words
 
@@ -44,8 +44,8 @@ def test_every_word_of_the_evaluation_is_in_the_vocabulary() -> None:
 
 def test_documents_are_repeatable_and_hold_every_label_word() -> None:
     def first(seed: int, n: int) -> list[str]:
-        stream = corpus.documents(seed, lambda: 0.7)
-        return [next(stream) for _ in range(n)]
+        stream = corpus.documents(seed, Curriculum(stage=3))
+        return [next(stream)[1] for _ in range(n)]
 
     assert first(1, 50) == first(1, 50) != first(2, 50)
     text = "\n".join(CONTROL.sub("", d) for d in first(1, 3000))
@@ -54,9 +54,25 @@ def test_documents_are_repeatable_and_hold_every_label_word() -> None:
         assert f"<Judgement> {word} </Judgement>" in text, word
 
 
-@pytest.mark.parametrize("progress", [0.0, 0.1, 0.3, 1.0])
-def test_every_skill_is_rehearsed_to_the_end(progress: float) -> None:
-    assert min(corpus.mix(progress).values()) > 0
+def test_every_skill_is_rehearsed_to_the_end() -> None:
+    weights = Curriculum(stage=3, accuracy=dict.fromkeys([k for s in STAGES for k in s], 1.0)).weights()
+    assert all(weights[kind] > 0.002 for skills in STAGES for kind in skills)
+    assert weights["instruction"] > 0.5
+
+
+def test_a_stage_closes_when_learned_or_late() -> None:
+    learned, late = Curriculum(), Curriculum()
+    assert learned.weights() == {"copy_list": 1.0}
+    learned.accuracy["copy_list"] = 0.99
+    learned.advance(0.01)
+    assert learned.stage == 1
+    assert learned.opened == [0.0, 0.01]
+    late.advance(LATEST[0] - 0.01)
+    assert late.stage == 0
+    late.advance(LATEST[0] + 0.01)
+    assert late.stage == 1
+    weak = Curriculum(stage=1, accuracy={"same_words": 0.9, "membership": 0.4})
+    assert weak.weights()["membership"] > weak.weights()["same_words"]
 
 
 def test_flags_follow_the_controls() -> None:
@@ -83,7 +99,7 @@ def test_flags_do_not_depend_on_earlier_padding() -> None:
 
 def test_batches_keep_to_the_token_budget() -> None:
     tokenizer = build_tokenizer()
-    stream = corpus.documents(3, lambda: 0.5)
-    made = bucket(encode(tokenizer, [next(stream) for _ in range(300)]), 2048, tokenizer.pad_token_id, random.Random(0))
+    stream = corpus.documents(3, Curriculum(stage=2))
+    made = bucket(encode(tokenizer, [next(stream)[1] for _ in range(300)]), 2048, tokenizer.pad_token_id, random.Random(0))
     assert all(b.ids.numel() <= 2048 for b in made)
     assert sum(len(b.ids) for b in made) == 300

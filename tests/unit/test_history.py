@@ -1,0 +1,83 @@
+"""History, clock and choice of the learning rate, with a trainer made of plain calls."""
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from rl4nlu.history import Diverged, Recorder, best_of
+
+
+def trained(score: float, losses: tuple[float, ...] = (2.0, 1.0, 0.5), every: int = 0, pause: float = 0.0) -> Recorder:
+    """A recorder after one step a loss, four examples each but the last, which has two."""
+
+    def validate() -> float:
+        time.sleep(pause)
+        return score
+
+    recorder = Recorder("sft", 4 * len(losses) - 2, 4, validate, every)
+    state = SimpleNamespace(global_step=0, max_steps=len(losses))
+    recorder.on_train_begin(None, state, None)
+    for step, loss in enumerate(losses, 1):
+        state.global_step = step
+        control = SimpleNamespace(should_log=False)
+        recorder.on_step_end(None, state, control)
+        if control.should_log or step == 1:  # the trainer itself logs step 1
+            recorder.on_log(None, state, control, {"loss": loss, "learning_rate": 0.1})
+    return recorder
+
+
+def test_lines_are_written_where_validation_is_scored_and_at_the_end() -> None:
+    assert [(r["step"], r["examples"], r["validation"]) for r in trained(7.0).history] == [(1, 4, None), (3, 10, 7.0)]
+    lines = [(r["step"], r["validation"]) for r in trained(7.0, (1.0,) * 5, every=2).history]
+    assert lines == [(1, None), (2, 7.0), (4, 7.0), (5, 7.0)]
+
+
+def test_the_clock_leaves_validation_out() -> None:
+    recorder = trained(7.0, pause=0.2)
+    assert recorder.seconds < 0.1
+    assert recorder.facts()["validation"] == 7.0
+    assert recorder.facts()["loss"] == 0.5
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_run(loss: float) -> None:
+    with pytest.raises(Diverged, match=r"step 1: .* at a learning rate of 0.1: lower sft.learning_rates"):
+        trained(1.0, (loss, 1.0))
+
+
+def choose(outcomes: list[float | None], out: Path) -> tuple[dict, list[str]]:
+    """`best_of` over candidates 1, 2, ... with these validation scores (None: diverges); what it returns and leaves."""
+
+    def attempt(rate: float, folder: Path) -> Recorder:
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(str(rate))
+        score = outcomes[int(rate) - 1]
+        return trained(score) if score is not None else trained(0.0, (float("nan"),))
+
+    facts = best_of([float(i + 1) for i in range(len(outcomes))], attempt, out, "kept")
+    return facts, sorted(p.name for p in out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "best"),
+    [([5.0], 1), ([5.0, 6.0, 4.0], 2), ([5.0, 5.0], 1), ([None, -3.0, -2.0], 3), ([0.0, None], 1), ([-1.0, 0.0], 2)],
+)
+def test_the_best_on_validation_is_kept_and_the_first_of_equals(
+    outcomes: list[float | None], best: int, tmp_path: Path
+) -> None:
+    facts, left = choose(outcomes, tmp_path)
+    assert left == ["history.jsonl", "kept"]
+    assert (tmp_path / "kept" / "weights").read_text() == str(float(best))
+    assert facts["learning_rate"] == best
+    assert [c["validation"] for c in facts["candidates"]] == outcomes
+    last = json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])
+    assert last["validation"] == outcomes[best - 1]
+
+
+def test_if_all_diverge_the_last_message_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="training loss is nan"):
+        choose([None, None], tmp_path)
+    assert list(tmp_path.iterdir()) == []
