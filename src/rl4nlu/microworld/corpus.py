@@ -20,8 +20,8 @@ from .templates import Wording
 from .world import unmark
 
 # how often instruction documents take each task; SST-2 and COPA are learned soonest and shown least, to leave headroom
-TASK_WEIGHTS = {"cola": 4, "sst2": 0.7, "mrpc": 3.5, "stsb": 3, "qqp": 1, "mnli": 2, "qnli": 1, "rte": 4, "wnli": 1, "boolq": 4, "cb": 1,
-                "copa": 1.2, "multirc": 1, "record": 1, "wic": 3, "wsc": 1}
+TASK_WEIGHTS = {"cola": 6, "sst2": 1.5, "mrpc": 5, "stsb": 2, "qqp": 1.5, "mnli": 1.5, "qnli": 1.5, "rte": 2.5, "wnli": 1, "boolq": 3, "cb": 1,
+                "copa": 2, "multirc": 1, "record": 1, "wic": 5, "wsc": 1}
 
 
 @dataclass

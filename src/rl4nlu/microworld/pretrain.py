@@ -159,14 +159,14 @@ def learning_rate(progress: float, warm: float = 0.01) -> float:
 
 
 def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_every: float = 2e6, probe_rows: int = 100,
-             log: Callable[[str], None] = print) -> dict[str, Any]:
+             start_from: str | Path | None = None, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Train the named model on `budget` tokens, save it to `out_dir` and return its record."""
     import torch
     import transformers
 
     from .architectures import ENCODERS, build_model
     from .batches import decoder_batches, encoder_batches
-    from .curriculum import Curriculum
+    from .curriculum import STAGES, Curriculum
     from .probes import probe
     from .tokenizer import build_tokenizer, vocabulary_digest
 
@@ -187,6 +187,10 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
     seen, step, curve, probes = 0, 0, [], []
     start, cpu = time.time(), time.process_time()
     curriculum = Curriculum()
+    if start_from:
+        model.load_state_dict(type(model).from_pretrained(start_from).float().state_dict())
+        earlier = json.loads((Path(start_from) / "record.json").read_text())
+        curriculum = Curriculum(stage=len(STAGES) - 1, accuracy=earlier["training_accuracy"])
     closers = torch.tensor(tokenizer.convert_tokens_to_ids(["</s>", "</Judgement>"]))
     if encoder:
         batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)
@@ -198,6 +202,8 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
         "losses": ["pair", "masked", "mismatch"] if encoder else ["answer", "other", "mismatch"],
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__}, "threads": 1, "precision": "bf16 autocast",
     }
+    if start_from:
+        record["started_from"] = earlier
     total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
 
     def finish(done: bool) -> None:
@@ -255,8 +261,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--probe-every", type=float, default=2e6)
     parser.add_argument("--probe-rows", type=int, default=100)
+    parser.add_argument("--start-from", help="a saved micro model to go on from, in the last stage of the curriculum")
     args = parser.parse_args()
-    pretrain(args.model, args.tokens, args.seed, args.out, probe_every=args.probe_every, probe_rows=args.probe_rows,
+    pretrain(args.model, args.tokens, args.seed, args.out, probe_every=args.probe_every, probe_rows=args.probe_rows, start_from=args.start_from,
              log=lambda line: print(line, flush=True))
 
 
