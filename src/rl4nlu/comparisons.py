@@ -119,7 +119,9 @@ def summarise_files(task: Task, files: list[Path]) -> tuple[Summary, list[str]]:
         return summarise(task, rows, predictions), task.columns
     features = []
     for run in runs:
-        scored = [(r["prediction"], r["confidence"]) if r.get("confidence") is not None else r["prediction"] for r in run]
+        scored = [
+            (r["prediction"], r["confidence"]) if r.get("confidence") is not None else r["prediction"] for r in run
+        ]
         answers, confidence = split_confidence(scored)
         picks = [chosen(task, members, answers, confidence) for members in by_group(rows).values()]
         features.append([[float(n is not None and rows[n].label == next(iter(task.labels))), 1.0] for n in picks])

@@ -116,6 +116,7 @@ def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: lis
         argv,
         work="folder of unfinished runs (default: work)",
         start="adapter folder to start from",
+        tensorboard="folder for TensorBoard's events (ppo)",
     )
     started = time.monotonic()
     _, spec = load_run(arguments.config, arguments.run)
@@ -132,6 +133,8 @@ def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: lis
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         more = {"start_adapter": arguments.start} if arguments.start else {}
+        if arguments.tensorboard:
+            more["tensorboard"] = arguments.tensorboard
         facts = train(spec, arguments.data, partial, **more)
         record = {"key": key, "data_digest": rows, "start": start, **run_record(spec, facts, started)}
         write_json(partial / "run.json", record)

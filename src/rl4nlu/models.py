@@ -15,7 +15,14 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils.logging import disable_progress_bar
 
 from .config import REPOSITORY, ConfigError, Lora, Model
@@ -73,7 +80,11 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
         ConfigError: it cannot be loaded, or has neither a padding nor an end token.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(locate(model.path), revision=model.revision)
+        where: dict[str, Any] = {"pretrained_model_name_or_path": locate(model.path), "revision": model.revision}
+        # AutoTokenizer gives some architectures (Qwen2) a class of their own whatever the tokenizer's files say
+        plain = get_tokenizer_config(**where).get("tokenizer_class") in ("TokenizersBackend", "PreTrainedTokenizerFast")
+        loader = PreTrainedTokenizerFast if plain else AutoTokenizer
+        tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(**where)
     except (OSError, ValueError, ImportError) as error:
         if isinstance(error, ConfigError):
             raise

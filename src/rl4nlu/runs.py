@@ -187,7 +187,9 @@ def list_runs(
         for model in arm.models:
             _known(model, models, f"{where}.models")
             if arm.method in TRAINED_METHODS and (arm.method == "encoder") != (models[model].kind == "encoder"):
-                raise ConfigError(f"{where}: method {arm.method} does not fit {model}, whose kind is {models[model].kind}")
+                raise ConfigError(
+                    f"{where}: method {arm.method} does not fit {model}, whose kind is {models[model].kind}"
+                )
         for variant in arm.variants:
             _known(variant, {"main": MAIN, **config.variants}, f"{where}.variants")
         named = expand([t for t in arm.tasks if t not in absent], tasks) if arm.tasks else None

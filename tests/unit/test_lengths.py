@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl4nlu.lengths import draw, group
@@ -11,6 +11,7 @@ from rl4nlu.lengths import draw, group
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(SIZES, st.integers(0, 200), st.integers(0, 5))
 def test_tasks_have_equal_shares_and_rows_repeat_only_after_a_whole_pass(sizes: list[int], n: int, seed: int) -> None:
     seen = draw(sizes, n, seed)
@@ -46,6 +47,7 @@ def test_a_task_without_rows_is_refused(sizes: list[int], n: int) -> None:
         draw(sizes, n, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), max_size=120), st.integers(1, 9), st.integers(0, 3), st.integers(1, 5))
 def test_every_position_is_in_one_batch_and_only_the_last_is_short(
     lengths: list[int], size: int, seed: int, window: int

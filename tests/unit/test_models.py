@@ -5,7 +5,7 @@ import torch
 from peft import PeftModel
 from tiny_models import KINDS, byte_tokenizer, tiny_decoder
 
-from rl4nlu.config import REPOSITORY, ConfigError, Lora, Model
+from rl4nlu.config import REPOSITORY, ConfigError, Lora, Model, load_models
 from rl4nlu.models import (
     adapted,
     add_lora,
@@ -226,3 +226,10 @@ def test_end_tokens_of_tokenizer_and_generation_settings():
     model = tiny_decoder("llama", 259)
     model.generation_config.eos_token_id = [7, 8]
     assert end_tokens(model, byte_tokenizer()) == {1, 7, 8}
+
+
+@pytest.mark.parametrize("name", ["micro-llama", "micro-qwen2", "micro-mpt"])
+def test_every_micro_model_reads_the_worlds_words_whole(name):
+    """transformers gives Qwen2 a tokenizer class of its own, which would split the words into letters."""
+    tokenizer = load_tokenizer(load_models()[name])
+    assert len(tokenizer("the film was superb", add_special_tokens=False)["input_ids"]) == 4

@@ -1,12 +1,13 @@
 """The learning rate over a run."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl4nlu.schedule import rate_factor
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400))
 def test_cosine_rises_over_a_tenth_and_falls_to_a_tenth(steps: int) -> None:
     factors = [rate_factor(step, steps, "cosine") for step in range(steps)]

@@ -59,24 +59,58 @@ def _look_for_same_word(model: Any, name: str, block: int) -> None:
 def _fresh(name: str, tokenizer: Any) -> Any:
     import transformers as tf
 
+    config: Any
     size = len(tokenizer)
-    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    ids = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     if name == "micro-llama":
-        config = tf.LlamaConfig(vocab_size=size, hidden_size=96, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4,
-                                num_key_value_heads=4, max_position_embeddings=4096, tie_word_embeddings=True, rms_norm_eps=1e-5, **ids)
+        config = tf.LlamaConfig(
+            vocab_size=size,
+            hidden_size=96,
+            intermediate_size=256,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=4096,
+            tie_word_embeddings=True,
+            rms_norm_eps=1e-5,
+            **ids,
+        )
         return tf.LlamaForCausalLM(config)
     if name == "micro-qwen2":
-        config = tf.Qwen2Config(vocab_size=size, hidden_size=96, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4,
-                                num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True, **ids)
+        config = tf.Qwen2Config(
+            vocab_size=size,
+            hidden_size=96,
+            intermediate_size=256,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            tie_word_embeddings=True,
+            **ids,
+        )
         return tf.Qwen2ForCausalLM(config)
     if name == "micro-mpt":
-        config = tf.MptConfig(vocab_size=size, d_model=96, n_heads=4, n_layers=4, expansion_ratio=4, max_seq_len=4096, **ids)
+        config = tf.MptConfig(
+            vocab_size=size, d_model=96, n_heads=4, n_layers=4, expansion_ratio=4, max_seq_len=4096, **ids
+        )
         return tf.MptForCausalLM(config)
     if name in ENCODERS:
         width, layers = (96, 4) if name == "micro-bert-base" else (128, 6)
-        config = tf.BertConfig(vocab_size=size, hidden_size=width, num_hidden_layers=layers, num_attention_heads=4,
-                               intermediate_size=4 * width, max_position_embeddings=512, hidden_dropout_prob=0.0,
-                               attention_probs_dropout_prob=0.0, pad_token_id=tokenizer.pad_token_id)
+        config = tf.BertConfig(
+            vocab_size=size,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            intermediate_size=4 * width,
+            max_position_embeddings=512,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            pad_token_id=tokenizer.pad_token_id,
+        )
         return tf.BertForMaskedLM(config)
     raise ValueError(f"unknown micro model {name!r}; known are {', '.join(NAMES)}")
 

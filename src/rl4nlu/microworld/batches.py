@@ -66,7 +66,9 @@ def encode(tokenizer: Any, documents: list[str], special: bool = True) -> list[t
     core = tokenizer._tokenizer
     core.no_padding()  # a tokenizer that once padded (a probe does) would go on padding
     out = []
-    for (_, flags), code in zip(stripped, core.encode_batch([t for t, _ in stripped], add_special_tokens=False), strict=True):
+    for (_, flags), code in zip(
+        stripped, core.encode_batch([t for t, _ in stripped], add_special_tokens=False), strict=True
+    ):
         ids = np.array(code.ids, dtype=np.int64)
         ends = np.array([e for _, e in code.offsets], dtype=np.int64) - 1
         marks = flags[ends] if len(ids) else np.zeros(0, np.uint8)
@@ -97,7 +99,9 @@ def pad(rows: list[Any], pad_id: int) -> Batch:
             types[i, : len(row[0])] = row[2]
     lengths = torch.tensor([len(r[0]) for r in rows])
     kinds = tuple(r[2] for r in rows if len(r) > 2 and isinstance(r[2], str))
-    return Batch(torch.from_numpy(ids), torch.from_numpy(flags), lengths, None if kinds else torch.from_numpy(types), kinds)
+    return Batch(
+        torch.from_numpy(ids), torch.from_numpy(flags), lengths, None if kinds else torch.from_numpy(types), kinds
+    )
 
 
 def bucket(rows: list[Any], tokens: int, pad_id: int, rng: random.Random) -> list[Batch]:
@@ -118,7 +122,9 @@ def decoder_batches(tokenizer: Any, seed: int, tokens: int, curriculum: Curricul
     while True:
         pool = [next(stream) for _ in range(POOL)]
         codes = encode(tokenizer, [text for _, text in pool])
-        yield from bucket([(*code, kind) for code, (kind, _) in zip(codes, pool, strict=True)], tokens, tokenizer.pad_token_id, rng)
+        yield from bucket(
+            [(*code, kind) for code, (kind, _) in zip(codes, pool, strict=True)], tokens, tokenizer.pad_token_id, rng
+        )
 
 
 def _pair_texts(rng: random.Random, streams: dict[str, Iterator[Any]]) -> tuple[str, str]:
@@ -129,7 +135,9 @@ def _pair_texts(rng: random.Random, streams: dict[str, Iterator[Any]]) -> tuple[
     if task in ("cola", "sst2"):
         return texts["a"], ""
     if task == "copa":
-        return f"{texts['a']} {texts['q']}", f"{texts['b']} {texts['c']}" if rng.random() < 0.5 else rng.choice((texts["b"], texts["c"]))
+        return f"{texts['a']} {texts['q']}", f"{texts['b']} {texts['c']}" if rng.random() < 0.5 else rng.choice(
+            (texts["b"], texts["c"])
+        )
     if task == "multirc":
         return texts["a"], f"{texts['b']} {texts['c']}"
     if "c" in texts:
@@ -154,8 +162,14 @@ def encoder_batches(tokenizer: Any, seed: int, tokens: int, progress: Callable[[
     while True:
         lists = max(0.05, 0.9 - 5 * progress())
         kinds = rng.choices((0, 1, 2), (lists, 0.95 * (1 - lists), 0.05 * (1 - lists)), k=POOL)
-        pairs = [_list_pair(rng) if k == 0 else _pair_texts(rng, streams) if k == 1 else (passage(rng, choose_facts(rng, 3, 0.1)), "")
-                 for k in kinds]
+        pairs = [
+            _list_pair(rng)
+            if k == 0
+            else _pair_texts(rng, streams)
+            if k == 1
+            else (passage(rng, choose_facts(rng, 3, 0.1)), "")
+            for k in kinds
+        ]
         first, second = (encode(tokenizer, [p[i] for p in pairs], special=False) for i in (0, 1))
         rows = []
         for (a, fa), (b, fb) in zip(first, second, strict=True):

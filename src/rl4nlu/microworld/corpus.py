@@ -20,8 +20,24 @@ from .templates import Wording
 from .world import unmark
 
 # how often instruction documents take each task; SST-2 and COPA are learned soonest and shown least, to leave headroom
-TASK_WEIGHTS = {"cola": 6, "sst2": 1.5, "mrpc": 5, "stsb": 2, "qqp": 1.5, "mnli": 1.5, "qnli": 1.5, "rte": 2.5, "wnli": 1, "boolq": 3, "cb": 1,
-                "copa": 2, "multirc": 1, "record": 1, "wic": 5, "wsc": 1}
+TASK_WEIGHTS = {
+    "cola": 6,
+    "sst2": 1.5,
+    "mrpc": 5,
+    "stsb": 2,
+    "qqp": 1.5,
+    "mnli": 1.5,
+    "qnli": 1.5,
+    "rte": 2.5,
+    "wnli": 1,
+    "boolq": 3,
+    "cb": 1,
+    "copa": 2,
+    "multirc": 1,
+    "record": 1,
+    "wic": 5,
+    "wsc": 1,
+}
 
 
 @dataclass
@@ -56,11 +72,17 @@ def cases(task: str, row: Row, rng: random.Random) -> Case:
     if task == "boolq":
         return Case({"a": row["question"], "b": row["passage"]}, int(label), claims="a")
     if task == "copa":
-        return Case({"a": row["premise"], "b": row["choice1"], "c": row["choice2"], "q": row["question"]}, label, claims="bc")
+        return Case(
+            {"a": row["premise"], "b": row["choice1"], "c": row["choice2"], "q": row["question"]}, label, claims="bc"
+        )
     if task == "wic":
         return Case({"a": row["sentence1"], "b": row["sentence2"], "c": row["word"]}, int(label))
     if task == "wsc":
-        return Case({"a": row["text"], "b": row["target"]["span1_text"], "c": row["target"]["span2_text"]}, int(label), claims="")
+        return Case(
+            {"a": row["text"], "b": row["target"]["span1_text"], "c": row["target"]["span2_text"]},
+            int(label),
+            claims="",
+        )
     if task == "multirc":
         question = rng.choice(row["passage"]["questions"])
         value = rng.randrange(2)
@@ -143,11 +165,21 @@ def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = Non
     vocabulary = all_words()
     makers: dict[str, Callable[[random.Random], str]] = {
         "copy_list": lambda r: sk.copy_list(r, most=curriculum.longest_copy()),
-        "vocabulary": partial(sk.copy_list, vocabulary=vocabulary, most=12), "key_values": sk.key_values,
-        "same_words": sk.same_words, "membership": sk.membership, "same_lists": sk.same_lists, "causes": sk.causes,
-        "linked_events": sk.linked_events, "senses": sk.senses, "pronouns": sk.pronouns, "spelled": sk.spelled,
+        "vocabulary": partial(sk.copy_list, vocabulary=vocabulary, most=12),
+        "key_values": sk.key_values,
+        "same_words": sk.same_words,
+        "membership": sk.membership,
+        "same_lists": sk.same_lists,
+        "causes": sk.causes,
+        "linked_events": sk.linked_events,
+        "senses": sk.senses,
+        "pronouns": sk.pronouns,
+        "spelled": sk.spelled,
         "instruction": partial(instruction, streams=streams),
-        **{name: partial(getattr(sk, name), knobs=knobs) for name in ("reading", "retelling", "three_way", "opinions", "grammar")},
+        **{
+            name: partial(getattr(sk, name), knobs=knobs)
+            for name in ("reading", "retelling", "three_way", "opinions", "grammar")
+        },
         "verification": lambda r: sk.verification(r, knobs, most=curriculum.most_facts()),
     }
     while True:

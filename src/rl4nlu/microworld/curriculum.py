@@ -12,8 +12,17 @@ from dataclasses import dataclass, field
 STAGES: tuple[dict[str, float], ...] = (
     {"copy_list": 1.0},
     {"key_values": 0.7, "same_words": 1.0, "membership": 1.0, "same_lists": 1.2},
-    {"verification": 3.0, "reading": 0.6, "retelling": 0.4, "linked_events": 0.6, "senses": 2.0, "opinions": 0.4, "grammar": 2.0,
-     "causes": 0.3, "three_way": 0.8},
+    {
+        "verification": 3.0,
+        "reading": 0.6,
+        "retelling": 0.4,
+        "linked_events": 0.6,
+        "senses": 2.0,
+        "opinions": 0.4,
+        "grammar": 2.0,
+        "causes": 0.3,
+        "three_way": 0.8,
+    },
     {"instruction": 1.0},
 )
 MARKS = (0.93, 0.88, 0.80, 1.1)  # the mean accuracy at which a stage closes (the last one never does)

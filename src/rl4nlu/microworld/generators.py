@@ -17,19 +17,39 @@ from .world import unmark
 Maker = Callable[[random.Random, Knobs, int], Row]
 # task -> (maker, number of classes)
 MAKERS: dict[str, tuple[Maker, int]] = {
-    "cola": (wt.cola, 2), "sst2": (wt.sst2, 2), "mrpc": (ft.mrpc, 2), "stsb": (ft.stsb, 6), "qqp": (ft.qqp, 2),
-    "mnli": (ft.nli, 3), "mnli-mm": (ft.mnli_mm, 3), "ax": (ft.ax, 3), "qnli": (ft.qnli, 2), "rte": (ft.rte, 2),
-    "wnli": (wt.wnli, 2), "boolq": (ft.boolq, 2), "cb": (ft.cb, 3), "copa": (wt.copa, 2), "multirc": (ft.multirc, 1),
-    "record": (ft.record, 1), "superglue-rte": (ft.superglue_rte, 2), "wic": (wt.wic, 2), "wsc": (wt.wsc, 2),
-    "axb": (ft.axb, 2), "axg": (wt.axg, 2),
+    "cola": (wt.cola, 2),
+    "sst2": (wt.sst2, 2),
+    "mrpc": (ft.mrpc, 2),
+    "stsb": (ft.stsb, 6),
+    "qqp": (ft.qqp, 2),
+    "mnli": (ft.nli, 3),
+    "mnli-mm": (ft.mnli_mm, 3),
+    "ax": (ft.ax, 3),
+    "qnli": (ft.qnli, 2),
+    "rte": (ft.rte, 2),
+    "wnli": (wt.wnli, 2),
+    "boolq": (ft.boolq, 2),
+    "cb": (ft.cb, 3),
+    "copa": (wt.copa, 2),
+    "multirc": (ft.multirc, 1),
+    "record": (ft.record, 1),
+    "superglue-rte": (ft.superglue_rte, 2),
+    "wic": (wt.wic, 2),
+    "wsc": (wt.wsc, 2),
+    "axb": (ft.axb, 2),
+    "axg": (wt.axg, 2),
 }
 TASKS = tuple(MAKERS)
 SPLITS = ("train", "validation", "test")
 NOISELESS = ("stsb", "multirc", "record", "axg", "ax", "axb")
 # labels in the order of a maker's `want`
 LABELS: dict[str, tuple[Any, ...]] = {
-    "cb": ft.NLI, "superglue-rte": ("entailment", "not_entailment"), "axb": ("entailment", "not_entailment"),
-    "boolq": (False, True), "wic": (False, True), "wsc": (False, True),
+    "cb": ft.NLI,
+    "superglue-rte": ("entailment", "not_entailment"),
+    "axb": ("entailment", "not_entailment"),
+    "boolq": (False, True),
+    "wic": (False, True),
+    "wsc": (False, True),
 }
 
 
@@ -47,7 +67,9 @@ def clean(value: Any) -> Any:
 def content(row: Row) -> str:
     """What a row says, without label, indices and derivation: the key that decides its split."""
     row = clean(row["pair"][0] if "pair" in row else row)
-    return json.dumps({k: v for k, v in row.items() if k not in ("label", "idx", "derivation", "pair_id")}, sort_keys=True)
+    return json.dumps(
+        {k: v for k, v in row.items() if k not in ("label", "idx", "derivation", "pair_id")}, sort_keys=True
+    )
 
 
 def split_of(row: Row) -> str:

@@ -18,7 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-STOP_RULE = "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
+STOP_RULE = (
+    "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
+)
 STEP_TOKENS = 2048
 ENCODER_RATE, WARM_LISTS = 0.5, 0.12  # encoders: learning rates beside the decoders', and how long no word is masked
 OTHER_WEIGHT = (0.0, 0.0, 0.05, 0.15)  # per stage, the weight of words that are no answers: random words teach nothing
@@ -33,8 +35,10 @@ def optimisers(model: Any, head: Any, rate: float = 1.0) -> list[Any]:
     matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in embeddings]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in chosen] + list(head.parameters())
-    return [torch.optim.Muon(matrices, lr=rate * MUON_LR, weight_decay=0.02),
-            torch.optim.AdamW(others, lr=rate * ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01)]
+    return [
+        torch.optim.Muon(matrices, lr=rate * MUON_LR, weight_decay=0.02),
+        torch.optim.AdamW(others, lr=rate * ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
 
 
 def picked(chosen: Any) -> tuple[Any, int]:
@@ -48,7 +52,9 @@ def picked(chosen: Any) -> tuple[Any, int]:
     return index, count
 
 
-def word_loss(predict: Any, hidden: Any, targets: Any, chosen: Any, note: Callable[[Any, Any, Any], None] | None = None) -> Any:
+def word_loss(
+    predict: Any, hidden: Any, targets: Any, chosen: Any, note: Callable[[Any, Any, Any], None] | None = None
+) -> Any:
     """Cross-entropy of the words at the chosen positions; `note` gets their rows, what was predicted and what was right."""
     import torch
 
@@ -87,10 +93,14 @@ def mismatch_loss(head: Any, hidden: Any, flags: Any) -> Any:
         return hidden.sum() * 0.0
     wrong = (flags.flatten()[index[:count]] & IS_WRONG) > 0
     scores = head(hidden.flatten(0, 1)[index])[:count, 0].float()
-    return torch.nn.functional.binary_cross_entropy_with_logits(scores, wrong.float(), pos_weight=torch.tensor(WRONG_WEIGHT))
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        scores, wrong.float(), pos_weight=torch.tensor(WRONG_WEIGHT)
+    )
 
 
-def decoder_loss(model: Any, head: Any, batch: Any, generator: Any, note: Callable[[Any, Any, Any], None] | None = None) -> tuple[Any, Any, Any]:
+def decoder_loss(
+    model: Any, head: Any, batch: Any, generator: Any, note: Callable[[Any, Any, Any], None] | None = None
+) -> tuple[Any, Any, Any]:
     """Answer loss, loss on sampled other tokens, and auxiliary loss of one batch."""
     import torch
 
@@ -127,7 +137,9 @@ def encoder_loss(model: Any, head: Any, batch: Any, generator: Any) -> tuple[Any
     wrong = ((batch.flags & IS_WRONG) > 0).any(1)
     pair_loss = hidden.sum() * 0.0
     if judged.any():
-        pair_loss = torch.nn.functional.binary_cross_entropy_with_logits(head(hidden[judged, 0]).squeeze(-1), wrong[judged].float())
+        pair_loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            head(hidden[judged, 0]).squeeze(-1), wrong[judged].float()
+        )
     return pair_loss, masked_loss, mismatch_loss(head, out.hidden_states[-2], batch.flags)
 
 
@@ -158,8 +170,17 @@ def learning_rate(progress: float, warm: float = 0.01) -> float:
     return max(0.05, min(1.0, (1.0 - progress) / 0.8))
 
 
-def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_every: float = 2e6, probe_rows: int = 100,
-             start_from: str | Path | None = None, log: Callable[[str], None] = print) -> dict[str, Any]:
+def pretrain(
+    name: str,
+    budget: float,
+    seed: int,
+    out_dir: str | Path,
+    *,
+    probe_every: float = 2e6,
+    probe_rows: int = 100,
+    start_from: str | Path | None = None,
+    log: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Train the named model on `budget` tokens, save it to `out_dir` and return its record."""
     import torch
     import transformers
@@ -184,7 +205,9 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
     head = torch.nn.Linear(width, 1)
     steps = optimisers(model, head, ENCODER_RATE if encoder else 1.0)
     base = [[g["lr"] for g in o.param_groups] for o in steps]
-    seen, step, curve, probes = 0, 0, [], []
+    seen, step = 0, 0
+    curve: list[list[float]] = []
+    probes: list[dict[str, Any]] = []
     start, cpu = time.time(), time.process_time()
     curriculum = Curriculum()
     if start_from:
@@ -197,19 +220,35 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
     else:
         batches = decoder_batches(tokenizer, seed, STEP_TOKENS, curriculum)
     record: dict[str, Any] = {
-        "model": name, "seed": seed, "corpus_seed": seed, "vocabulary_digest": vocabulary_digest(tokenizer), "vocabulary_size": len(tokenizer),
-        "parameters": sum(p.numel() for p in model.parameters()), "token_budget": int(budget), "stop_rule": STOP_RULE,
+        "model": name,
+        "seed": seed,
+        "corpus_seed": seed,
+        "vocabulary_digest": vocabulary_digest(tokenizer),
+        "vocabulary_size": len(tokenizer),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "token_budget": int(budget),
+        "stop_rule": STOP_RULE,
         "losses": ["pair", "masked", "mismatch"] if encoder else ["answer", "other", "mismatch"],
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__}, "threads": 1, "precision": "bf16 autocast",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "threads": 1,
+        "precision": "bf16 autocast",
     }
     if start_from:
         record["started_from"] = earlier
     total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
 
     def finish(done: bool) -> None:
-        record.update(tokens_seen=seen, steps=step, finished=done, wall_seconds=round(time.time() - start, 1),
-                      cpu_seconds=round(time.process_time() - cpu, 1), loss_curve=curve, probes=probes,
-                      stages_opened_at=curriculum.opened, training_accuracy={k: round(v, 3) for k, v in curriculum.accuracy.items()})
+        record.update(
+            tokens_seen=seen,
+            steps=step,
+            finished=done,
+            wall_seconds=round(time.time() - start, 1),
+            cpu_seconds=round(time.process_time() - cpu, 1),
+            loss_curve=curve,
+            probes=probes,
+            stages_opened_at=curriculum.opened,
+            training_accuracy={k: round(v, 3) for k, v in curriculum.accuracy.items()},
+        )
         save(model, tokenizer, Path(out_dir), record)
 
     for batch in batches:
@@ -223,7 +262,9 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
             if encoder:
                 losses = encoder_loss(model, head, batch, generator)
             else:
-                losses = decoder_loss(model, head, batch, generator, partial(measure, curriculum, batch.kinds, closers=closers))
+                losses = decoder_loss(
+                    model, head, batch, generator, partial(measure, curriculum, batch.kinds, closers=closers)
+                )
         other = float(seen > WARM_LISTS * budget) if encoder else OTHER_WEIGHT[curriculum.stage]
         (losses[0] + other * losses[1] + AUX_WEIGHT * losses[2]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -231,13 +272,16 @@ def pretrain(name: str, budget: float, seed: int, out_dir: str | Path, *, probe_
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         step += 1
-        curriculum.advance(seen / budget)
+        if not encoder:
+            curriculum.advance(seen / budget)
         seen += int(batch.lengths.sum())
         total, since = [t + float(x.detach()) for t, x in zip(total, losses, strict=True)], since + 1
         if since == 100 or seen >= budget:
             curve.append([seen, *(round(t / since, 4) for t in total)])
             skills = {k: round(v, 2) for k, v in curriculum.accuracy.items()}
-            log(f"{name} stage {curriculum.stage} tokens {seen / 1e6:.2f}M {skills} losses {curve[-1][1:]} {seen / (time.time() - start):.0f} tok/s")
+            log(
+                f"{name} stage {curriculum.stage} tokens {seen / 1e6:.2f}M {skills} losses {curve[-1][1:]} {seen / (time.time() - start):.0f} tok/s"
+            )
             total, since = [0.0, 0.0, 0.0], 0
         if seen >= next_probe and seen < budget:
             next_probe += probe_every
@@ -263,8 +307,16 @@ def main() -> None:
     parser.add_argument("--probe-rows", type=int, default=100)
     parser.add_argument("--start-from", help="a saved micro model to go on from, in the last stage of the curriculum")
     args = parser.parse_args()
-    pretrain(args.model, args.tokens, args.seed, args.out, probe_every=args.probe_every, probe_rows=args.probe_rows, start_from=args.start_from,
-             log=lambda line: print(line, flush=True))
+    pretrain(
+        args.model,
+        args.tokens,
+        args.seed,
+        args.out,
+        probe_every=args.probe_every,
+        probe_rows=args.probe_rows,
+        start_from=args.start_from,
+        log=lambda line: print(line, flush=True),
+    )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def greedy(model: Any, tokenizer: Any, prompts: list[str], new_tokens: int) -> l
         for start in range(0, len(order), 32):
             chosen = order[start : start + 32]
             codes = tokenizer([prompts[i] for i in chosen], return_tensors="pt", padding=True)
-            out = model.generate(**codes, max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+            out = model.generate(
+                **codes, max_new_tokens=new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+            )
             for i, row in zip(chosen, out[:, codes["input_ids"].shape[1] :], strict=True):
                 texts[i] = tokenizer.decode(row, skip_special_tokens=True).split("</Judgement>")[0].strip()
     return texts
@@ -61,7 +63,9 @@ def spearman(x: list[float], y: list[float]) -> float:
     return float(spearmanr(x, y)[0]) if len(set(x)) > 1 and len(set(y)) > 1 else 0.0
 
 
-def probe(model: Any, tokenizer: Any, n: int = 100, shots: tuple[int, ...] = (0, 4), tasks: tuple[str, ...] = PROBE_TASKS) -> dict[str, dict]:
+def probe(
+    model: Any, tokenizer: Any, n: int = 100, shots: tuple[int, ...] = (0, 4), tasks: tuple[str, ...] = PROBE_TASKS
+) -> dict[str, dict]:
     """Per number of shots and task the accuracy (STS-B: Spearman), unparseable answers counted as wrong."""
     model.eval()
     result: dict[str, dict[str, float]] = {}

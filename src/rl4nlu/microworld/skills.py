@@ -15,9 +15,27 @@ from . import world as w
 from .fact_tasks import NLI, Knobs, facts_for, make_claim
 
 CLAIM, CLAIM_END, ANSWER, ANSWER_END, MARK = "\x01", "\x02", "\x03", "\x04", "\x05"
-CONTENT_WORDS = tuple(dict.fromkeys([*lx.NAMES, *lx.COLOURS, *w.VALUES["object"], *w.VALUES["place"], *w.VALUES["job"], *w.VALUES["animal"],
-                                     *w.VALUES["food"], *lx.SYNONYMS.values(), *lx.GOOD_ADJECTIVES, *lx.BAD_ADJECTIVES]))
-KINDS: tuple[tuple[str, ...], ...] = (lx.NAMES, lx.COLOURS, *(w.VALUES[s] for s in ("object", "place", "job", "animal", "food")))
+CONTENT_WORDS = tuple(
+    dict.fromkeys(
+        [
+            *lx.NAMES,
+            *lx.COLOURS,
+            *w.VALUES["object"],
+            *w.VALUES["place"],
+            *w.VALUES["job"],
+            *w.VALUES["animal"],
+            *w.VALUES["food"],
+            *lx.SYNONYMS.values(),
+            *lx.GOOD_ADJECTIVES,
+            *lx.BAD_ADJECTIVES,
+        ]
+    )
+)
+KINDS: tuple[tuple[str, ...], ...] = (
+    lx.NAMES,
+    lx.COLOURS,
+    *(w.VALUES[s] for s in ("object", "place", "job", "animal", "food")),
+)
 TWO_WAY = (("No", "Yes"), ("False", "True"), ("Different", "Same"), ("no", "yes"), ("Negative", "Positive"))
 
 
@@ -71,7 +89,9 @@ def same_words(rng: random.Random) -> str:
         a, b = (lx.SYNONYMS[v] if v in lx.SYNONYMS and rng.random() < 0.4 else v for v in (a, b))
         joint = rng.choice((" = ", " and ", " , "))
         quote = '"' if rng.random() < 0.4 else ""
-        lines.append(f"{quote}{a}{quote}{joint}{quote}{claim(('' if truth else '~') + b)}{quote} :{_reply(rng, pair, truth)}")
+        lines.append(
+            f"{quote}{a}{quote}{joint}{quote}{claim(('' if truth else '~') + b)}{quote} :{_reply(rng, pair, truth)}"
+        )
     return _headed(rng, pair, lines)
 
 
@@ -84,7 +104,9 @@ def membership(rng: random.Random) -> str:
     for _ in range(rng.randint(2, 4)):
         truth = rng.random() < 0.5
         word = rng.choice(words) if truth else rng.choice([v for v in kind if v not in words] or ["house"])
-        lines.append(f"{claim(('' if truth or word in words else '~') + word)} ?{_reply(rng, pair, truth or word in words)}")
+        lines.append(
+            f"{claim(('' if truth or word in words else '~') + word)} ?{_reply(rng, pair, truth or word in words)}"
+        )
     return _headed(rng, pair, lines)
 
 
@@ -138,7 +160,11 @@ def verification(rng: random.Random, knobs: Knobs, most: int = 3) -> str:
         statement, wrong, _ = make_claim(rng, pool if truth else facts, NLI[0] if truth else rng.choice(NLI[1:]), knobs)
         if asked and statement.negated:
             continue
-        text = w.ask(rng, statement, wrong, knobs.synonyms) + "?" if asked else w.sentence(w.state(rng, statement, wrong, knobs.synonyms))
+        text = (
+            w.ask(rng, statement, wrong, knobs.synonyms) + "?"
+            if asked
+            else w.sentence(w.state(rng, statement, wrong, knobs.synonyms))
+        )
         lines.append(f"{quote}{claim(text)}{quote}{_reply(rng, pair, truth)}")
     return _headed(rng, pair, lines, rng.choice(("\n", " ")))
 
@@ -151,7 +177,9 @@ def three_way(rng: random.Random, knobs: Knobs) -> str:
         kind = rng.choice(NLI)
         statement, wrong, _ = make_claim(rng, facts, kind, knobs)
         word = {"entailment": "Entailment", "neutral": "Neutral", "contradiction": "Contradiction"}[kind]
-        lines.append(f'"{claim(w.sentence(w.state(rng, statement, wrong, knobs.synonyms)))}"{answer(word, rng.random() < 0.3)}')
+        lines.append(
+            f'"{claim(w.sentence(w.state(rng, statement, wrong, knobs.synonyms)))}"{answer(word, rng.random() < 0.3)}'
+        )
     return "\n".join(lines)
 
 
@@ -162,7 +190,11 @@ def opinions(rng: random.Random, knobs: Knobs) -> str:
     for _ in range(rng.randint(2, 5)):
         good = rng.random() < 0.5
         if rng.random() < 0.35:
-            word = rng.choice((lx.GOOD_ADJECTIVES, lx.GOOD_NOUNS, lx.GOOD_VERBS) if good else (lx.BAD_ADJECTIVES, lx.BAD_NOUNS, lx.BAD_VERBS))
+            word = rng.choice(
+                (lx.GOOD_ADJECTIVES, lx.GOOD_NOUNS, lx.GOOD_VERBS)
+                if good
+                else (lx.BAD_ADJECTIVES, lx.BAD_NOUNS, lx.BAD_VERBS)
+            )
             text = ("" if good else "~") + rng.choice(word)
         else:
             text = wt.sst2(rng, knobs, int(good))["sentence"]
@@ -186,9 +218,17 @@ def causes(rng: random.Random) -> str:
     for cause, effect in rng.sample(lx.CAUSES, rng.randint(1, 3)):
         slots = {"P": rng.choice(lx.NAMES), "O": rng.choice(tuple(lx.OBJECTS)), "C": rng.choice(lx.COLOURS)}
         cause, effect = cause.format(**slots), effect.format(**slots)
-        lines.append(rng.choice((f"{cause} As a result:{answer(effect)}", f"{effect} This was because:{answer(cause)}",
-                                 f"The effect of {cause}{answer(effect)}", f"The cause of {effect}{answer(cause)}",
-                                 f'"{cause}" is the cause of "{ANSWER}{effect}{ANSWER_END}"')))
+        lines.append(
+            rng.choice(
+                (
+                    f"{cause} As a result:{answer(effect)}",
+                    f"{effect} This was because:{answer(cause)}",
+                    f"The effect of {cause}{answer(effect)}",
+                    f"The cause of {effect}{answer(cause)}",
+                    f'"{cause}" is the cause of "{ANSWER}{effect}{ANSWER_END}"',
+                )
+            )
+        )
     return "\n".join(lines)
 
 
@@ -216,8 +256,14 @@ def senses(rng: random.Random) -> str:
         truth = rng.random() < 0.5
         a, b = rng.randrange(2), 0
         b = a if truth else 1 - a
-        texts = [rng.choice(lx.SENSES[word][s]).format(P=rng.choice(lx.NAMES), C=rng.choice(lx.COLOURS)) for s in (a, b)]
-        second = texts[1] if truth else texts[1].replace(word, "~" + word).replace(word.capitalize(), "~" + word.capitalize())
+        texts = [
+            rng.choice(lx.SENSES[word][s]).format(P=rng.choice(lx.NAMES), C=rng.choice(lx.COLOURS)) for s in (a, b)
+        ]
+        second = (
+            texts[1]
+            if truth
+            else texts[1].replace(word, "~" + word).replace(word.capitalize(), "~" + word.capitalize())
+        )
         lines.append(f'"{texts[0]}" "{claim(second)}" {word}:{_reply(rng, pair, truth)}')
     return _headed(rng, pair, lines)
 

@@ -85,21 +85,34 @@ def build_tokenizer(kind: str = "decoder", words: Iterable[str] | None = None) -
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.Unigram(vocabulary(words if words is not None else world_words()), unk_id=None, byte_fallback=False))
-    core.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    core = Tokenizer(
+        models.Unigram(vocabulary(words if words is not None else world_words()), unk_id=None, byte_fallback=False)
+    )
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in SPECIALS])
     core.add_tokens([AddedToken(t, lstrip=True, normalized=False) for t in (JUDGE_OPEN, JUDGE_CLOSE)])
     numbers = [(s, core.token_to_id(s)) for s in (BOS, CLS, SEP)]
     if kind == "decoder":
-        core.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=numbers[:1])
+        core.post_processor = processors.TemplateProcessing(
+            single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=numbers[:1]
+        )
         names = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD, "padding_side": "left", "model_max_length": 2048}
     else:
         core.post_processor = processors.TemplateProcessing(
-            single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=numbers[1:])
-        names = {"cls_token": CLS, "sep_token": SEP, "mask_token": MASK, "pad_token": PAD, "model_max_length": 512,
-                 "model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+            single=f"{CLS} $A {SEP}", pair=f"{CLS} $A {SEP} $B:1 {SEP}:1", special_tokens=numbers[1:]
+        )
+        names = {
+            "cls_token": CLS,
+            "sep_token": SEP,
+            "mask_token": MASK,
+            "pad_token": PAD,
+            "model_max_length": 512,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        }
     return PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **names)

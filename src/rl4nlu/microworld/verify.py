@@ -46,12 +46,18 @@ _POLAR: tuple[tuple[str, str], ...] = (
     ("ate", r"was the (?P<v>\w+) eaten by (?P<p>\w+)"),
 )
 _OPEN: tuple[tuple[str, str], ...] = (
-    ("has", r"what does (?P<p>\w+) (?:have|own)"), ("has", r"which thing belongs to (?P<p>\w+)"),
-    ("lives", r"where does (?P<p>\w+) live"), ("lives", r"in which place is the home of (?P<p>\w+)"),
-    ("job", r"what is the job of (?P<p>\w+)"), ("job", r"what does (?P<p>\w+) work as"),
-    ("likes", r"what does (?P<p>\w+) like"), ("likes", r"what is (?P<p>\w+) fond of"),
-    ("ate", r"what did (?P<p>\w+) eat"), ("ate", r"what was eaten by (?P<p>\w+)"),
-    ("gave", r"what did (?P<p>\w+) give to (?P<q>\w+)"), ("gave", r"what did (?P<q>\w+) get from (?P<p>\w+)"),
+    ("has", r"what does (?P<p>\w+) (?:have|own)"),
+    ("has", r"which thing belongs to (?P<p>\w+)"),
+    ("lives", r"where does (?P<p>\w+) live"),
+    ("lives", r"in which place is the home of (?P<p>\w+)"),
+    ("job", r"what is the job of (?P<p>\w+)"),
+    ("job", r"what does (?P<p>\w+) work as"),
+    ("likes", r"what does (?P<p>\w+) like"),
+    ("likes", r"what is (?P<p>\w+) fond of"),
+    ("ate", r"what did (?P<p>\w+) eat"),
+    ("ate", r"what was eaten by (?P<p>\w+)"),
+    ("gave", r"what did (?P<p>\w+) give to (?P<q>\w+)"),
+    ("gave", r"what did (?P<q>\w+) get from (?P<p>\w+)"),
 )
 Parsed = tuple[str, str, tuple[str, ...], bool]  # relation, person, values, negated
 
@@ -92,7 +98,11 @@ def parse_facts(text: str) -> list[Parsed]:
 
 
 def _agrees(claim: Parsed, fact: Parsed) -> bool:
-    return claim[:2] == fact[:2] and claim[3] == fact[3] and all(c in ("", f) for c, f in zip(claim[2], fact[2], strict=True))
+    return (
+        claim[:2] == fact[:2]
+        and claim[3] == fact[3]
+        and all(c in ("", f) for c, f in zip(claim[2], fact[2], strict=True))
+    )
 
 
 def _nli(premise: str, hypothesis: str) -> str:
@@ -122,10 +132,17 @@ def _cola(row: Row) -> int:
     taking = "|".join(v[3] for v in lx.TRANSITIVE)
     feelings = "(?:happy|tired|hungry)"
     women, men = "|".join(lx.WOMEN), "|".join(lx.MEN)
-    forms = [f"{single}{near} (?:{verbs(1)}|has {verbs(3)}|is {feelings})", f"{plural}{near} (?:{verbs(0)}|have {verbs(3)}|are {feelings})",
-             f"{anything}{near} (?:will|can|did not|must) {verbs(0)}", f"{single} was (?:{taking}) by {anything}",
-             f"{plural} were (?:{taking}) by {anything}", rf"there is {single} in the \w+", rf"there are {plural} in the \w+",
-             f"(?:{women}) saw herself in the picture", f"(?:{men}) saw himself in the picture"]
+    forms = [
+        f"{single}{near} (?:{verbs(1)}|has {verbs(3)}|is {feelings})",
+        f"{plural}{near} (?:{verbs(0)}|have {verbs(3)}|are {feelings})",
+        f"{anything}{near} (?:will|can|did not|must) {verbs(0)}",
+        f"{single} was (?:{taking}) by {anything}",
+        f"{plural} were (?:{taking}) by {anything}",
+        rf"there is {single} in the \w+",
+        rf"there are {plural} in the \w+",
+        f"(?:{women}) saw herself in the picture",
+        f"(?:{men}) saw himself in the picture",
+    ]
     clause = "(?:" + "|".join(forms) + ")"
     said = rf"(?:(?:{women}|{men}) (?:thinks|knows|says) that )?"
     text = row["sentence"]
@@ -159,8 +176,12 @@ def _stsb(row: Row) -> float:
     past = {v[3]: v[2] for v in lx.TRANSITIVE}
 
     def parts(text: str) -> dict[str, str]:
-        active = re.fullmatch(r"(?P<person>\w+) (?P<verb>\w+) an? (?P<colour>\w+) (?P<object>\w+) in the (?P<place>\w+)\.", text)
-        passive = re.fullmatch(r"An? (?P<colour>\w+) (?P<object>\w+) was (?P<verb>\w+) by (?P<person>\w+) in the (?P<place>\w+)\.", text)
+        active = re.fullmatch(
+            r"(?P<person>\w+) (?P<verb>\w+) an? (?P<colour>\w+) (?P<object>\w+) in the (?P<place>\w+)\.", text
+        )
+        passive = re.fullmatch(
+            r"An? (?P<colour>\w+) (?P<object>\w+) was (?P<verb>\w+) by (?P<person>\w+) in the (?P<place>\w+)\.", text
+        )
         found = passive or active
         if not found:
             raise ValueError(f"sentence not understood: {text!r}")
@@ -196,7 +217,9 @@ def _boolq(row: Row) -> bool:
 
 
 def _cb(row: Row) -> str:
-    verb = re.search(r"(falsely says|wrongly thinks|lies|knows|remembers|is glad|thinks|hopes|says) that (.*)$", row["premise"])
+    verb = re.search(
+        r"(falsely says|wrongly thinks|lies|knows|remembers|is glad|thinks|hopes|says) that (.*)$", row["premise"]
+    )
     if not verb:
         raise ValueError(f"no speaker verb in {row['premise']!r}")
     inside = _nli(verb.group(2), row["hypothesis"])
@@ -211,15 +234,26 @@ def _multirc(row: Row) -> list[int]:
         asked = _parse(question["question"], _OPEN)
         for reply in question["answers"]:
             words = [_plain(w) for w in re.sub(rf"^{_DET}", "", reply["text"]).split()]
-            out.append(int(asked is not None and any(
-                f[:2] == asked[:2] and list(f[2][: len(words)]) == words and (f[0] != "gave" or f[2][1:] == asked[2]) for f in facts)))
+            out.append(
+                int(
+                    asked is not None
+                    and any(
+                        f[:2] == asked[:2]
+                        and list(f[2][: len(words)]) == words
+                        and (f[0] != "gave" or f[2][1:] == asked[2])
+                        for f in facts
+                    )
+                )
+            )
     return out
 
 
 def _record(row: Row) -> set[str]:
     facts, query = parse_facts(row["passage"]["text"]), row["qas"][0]["query"]
     names = {row["passage"]["text"][e["start"] : e["end"] + 1] for e in row["passage"]["entities"]}
-    return {n for n in names if any(_agrees(c, f) for c in parse_facts(query.replace("@placeholder", n)) for f in facts)}
+    return {
+        n for n in names if any(_agrees(c, f) for c in parse_facts(query.replace("@placeholder", n)) for f in facts)
+    }
 
 
 def _sense(word: str, text: str) -> int:
@@ -257,9 +291,18 @@ def _copa(row: Row) -> int:
 
 
 _REFERENTS = (  # (pattern of what decides, the pronoun means the first candidate)
-    (r"too big", True), (r"too small", False), (r"not tied", True), (r"is crushed", False), (r"had given help", False),
-    (r"had received help", True), (r"too heavy", False), (r"too weak", True), (r"so \w+ was glad", True), (r"so \w+ was sad", False),
-    (r"did not answer", False), (r"got no answer", True),
+    (r"too big", True),
+    (r"too small", False),
+    (r"not tied", True),
+    (r"is crushed", False),
+    (r"had given help", False),
+    (r"had received help", True),
+    (r"too heavy", False),
+    (r"too weak", True),
+    (r"so \w+ was glad", True),
+    (r"so \w+ was sad", False),
+    (r"did not answer", False),
+    (r"got no answer", True),
 )
 
 
@@ -287,12 +330,23 @@ def _wsc(row: Row) -> bool:
 
 _NUMBER = {"entailment": 0, "neutral": 1, "contradiction": 2}
 _EXPECTED: dict[str, Callable[[Row], Any]] = {
-    "cola": _cola, "sst2": _sst2, "stsb": _stsb, "qqp": _same_questions, "qnli": _qnli, "boolq": _boolq, "cb": _cb, "wic": _wic, "copa": _copa,
+    "cola": _cola,
+    "sst2": _sst2,
+    "stsb": _stsb,
+    "qqp": _same_questions,
+    "qnli": _qnli,
+    "boolq": _boolq,
+    "cb": _cb,
+    "wic": _wic,
+    "copa": _copa,
     "mrpc": lambda r: int(sorted(parse_facts(r["sentence1"])) == sorted(parse_facts(r["sentence2"]))),
     "rte": lambda r: int(_nli(r["sentence1"], r["sentence2"]) != "entailment"),
-    "superglue-rte": lambda r: "entailment" if _nli(r["premise"], r["hypothesis"]) == "entailment" else "not_entailment",
+    "superglue-rte": lambda r: (
+        "entailment" if _nli(r["premise"], r["hypothesis"]) == "entailment" else "not_entailment"
+    ),
     "axb": lambda r: "entailment" if _nli(r["sentence1"], r["sentence2"]) == "entailment" else "not_entailment",
-    "wnli": lambda r: int(_claimed(r["sentence2"]) == _referent(r["sentence1"])), "wsc": _wsc,
+    "wnli": lambda r: int(_claimed(r["sentence2"]) == _referent(r["sentence1"])),
+    "wsc": _wsc,
     "axg": lambda r: "entailment" if _claimed(r["hypothesis"]) == _referent(r["premise"]) else "not_entailment",
     **dict.fromkeys(("mnli", "mnli-mm", "ax"), lambda r: _NUMBER[_nli(r["premise"], r["hypothesis"])]),
 }

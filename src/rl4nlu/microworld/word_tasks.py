@@ -61,8 +61,8 @@ def _clause(rng: random.Random, wrong: str) -> str | None:
         return f"{subject}{near} {aux} {bad}{verb[1] if wrong == 'form' else verb[0]}{target}"
     if kind == "passive":
         verb = rng.choice(lx.TRANSITIVE)
-        thing, many = _noun_phrase(rng, True)
-        be = "were" if many != (wrong == "agreement") else "was"
+        thing, things = _noun_phrase(rng, True)
+        be = "were" if things != (wrong == "agreement") else "was"
         form = verb[0] if wrong == "form" else verb[3]
         if wrong == "form" and verb[0] == verb[3]:
             return None
@@ -81,8 +81,12 @@ def _clause(rng: random.Random, wrong: str) -> str | None:
         pronoun = lx.PRONOUN[name]
         if wrong:
             return f"{name} saw ~{lx.REFLEXIVE['he' if pronoun == 'she' else 'she']} in the picture"
-        return rng.choice((f"{name} saw {lx.REFLEXIVE[pronoun]} in the picture",
-                           f"{other} saw {lx.REFLEXIVE[lx.PRONOUN[other]]} in the picture"))
+        return rng.choice(
+            (
+                f"{name} saw {lx.REFLEXIVE[pronoun]} in the picture",
+                f"{other} saw {lx.REFLEXIVE[lx.PRONOUN[other]]} in the picture",
+            )
+        )
     if kind == "copula":
         if wrong == "form":
             return None
@@ -114,8 +118,11 @@ def cola(rng: random.Random, knobs: Knobs, want: int) -> Row:
     if clauses == 1 and not text.endswith("?") and rng.random() < 0.2:
         text = f"{rng.choice(lx.NAMES)} {rng.choice(('thinks', 'knows', 'says'))} that {text}"
     text = w.sentence(text.rstrip("?"), "?" if text.endswith("?") else ".")
-    return {"sentence": text, "label": want, "derivation": {"rule": f"breaks {rule}" if rule else "follows the grammar",
-                                                           "changed": w.marked_words(text)}}
+    return {
+        "sentence": text,
+        "label": want,
+        "derivation": {"rule": f"breaks {rule}" if rule else "follows the grammar", "changed": w.marked_words(text)},
+    }
 
 
 # ---- SST-2 ---------------------------------------------------------------------------------------------------
@@ -133,7 +140,9 @@ def _opinion(rng: random.Random, good: bool, knobs: Knobs, mark: bool) -> str:
         return f"i {'never ' if negated else ''}{bad}{verb} the {aspect}"
     if kind == 1:
         return f"the {aspect} is {rng.choice(('not', 'hardly')) + ' ' if negated else ''}a {bad}{noun}"
-    adverb = rng.choice(lx.NEGATORS) + " " if negated else rng.choice(lx.INTENSIFIERS) + " " if rng.random() < 0.3 else ""
+    adverb = (
+        rng.choice(lx.NEGATORS) + " " if negated else rng.choice(lx.INTENSIFIERS) + " " if rng.random() < 0.3 else ""
+    )
     return f"the {aspect} is {adverb}{bad}{adjective}"
 
 
@@ -159,9 +168,15 @@ def sst2(rng: random.Random, knobs: Knobs, want: int) -> Row:
         text = f"{w.article(mark + one)} {a} with {w.article(mark + two)} {b}"
     else:
         text = main
-    return {"sentence": text, "label": want,
-            "derivation": {"rule": kind, "main": w.unmark(main) if kind != "fragment" else w.unmark(text),
-                           "polarity": "positive" if want else "negative"}}
+    return {
+        "sentence": text,
+        "label": want,
+        "derivation": {
+            "rule": kind,
+            "main": w.unmark(main) if kind != "fragment" else w.unmark(text),
+            "polarity": "positive" if want else "negative",
+        },
+    }
 
 
 # ---- WiC -----------------------------------------------------------------------------------------------------
@@ -172,13 +187,24 @@ def wic(rng: random.Random, knobs: Knobs, want: int) -> Row:
     other = sense if want else 1 - sense
     first = rng.randrange(3)
     second = rng.choice([i for i in range(3) if i != first or other != sense])
-    texts = [lx.SENSES[word][s][i].format(P=rng.choice(lx.NAMES), C=rng.choice(lx.COLOURS)) for s, i in ((sense, first), (other, second))]
+    texts = [
+        lx.SENSES[word][s][i].format(P=rng.choice(lx.NAMES), C=rng.choice(lx.COLOURS))
+        for s, i in ((sense, first), (other, second))
+    ]
     spans = [re.search(rf"\b{word}\b", t, re.IGNORECASE) for t in texts]
     start1, start2 = (m.start() for m in spans if m)
     marked = texts[1] if want else texts[1][:start2] + "~" + texts[1][start2:]
-    return {"word": word, "sentence1": texts[0], "sentence2": marked, "start1": start1, "end1": start1 + len(word),
-            "start2": start2, "end2": start2 + len(word), "label": bool(want),
-            "derivation": {"rule": "same sense" if want else "two senses", "senses": [sense, other]}}
+    return {
+        "word": word,
+        "sentence1": texts[0],
+        "sentence2": marked,
+        "start1": start1,
+        "end1": start1 + len(word),
+        "start2": start2,
+        "end2": start2 + len(word),
+        "label": bool(want),
+        "derivation": {"rule": "same sense" if want else "two senses", "senses": [sense, other]},
+    }
 
 
 # ---- COPA ----------------------------------------------------------------------------------------------------
@@ -193,8 +219,20 @@ def copa(rng: random.Random, knobs: Knobs, want: int) -> Row:
     bad = lx.CAUSES[wrong][0 if question == "cause" else 1].format(**slots)
     bad = " ".join("~" + word for word in bad.split())
     choices = (good, bad) if want == 0 else (bad, good)
-    return {"premise": premise, "choice1": choices[0], "choice2": choices[1], "question": question, "label": want,
-            "derivation": {"rule": "cause and effect", "event": right, "other_event": wrong, "cause": cause, "effect": effect}}
+    return {
+        "premise": premise,
+        "choice1": choices[0],
+        "choice2": choices[1],
+        "question": question,
+        "label": want,
+        "derivation": {
+            "rule": "cause and effect",
+            "event": right,
+            "other_event": wrong,
+            "cause": cause,
+            "effect": effect,
+        },
+    }
 
 
 # ---- pronouns --------------------------------------------------------------------------------------------------
@@ -209,15 +247,32 @@ def _pronoun_text(rng: random.Random, things: bool | None = None) -> dict[str, A
         text, claim, first = rng.choice(lx.PERSON_SCHEMAS)
         a, b = rng.sample(rng.choice((lx.WOMEN, lx.MEN)), 2)
         it = lx.PRONOUN[a]
-    return {"text": text.format(A=a, B=b, it=it), "a": a, "b": b, "it": it, "claim": claim, "first": first, "things": things}
+    return {
+        "text": text.format(A=a, B=b, it=it),
+        "a": a,
+        "b": b,
+        "it": it,
+        "claim": claim,
+        "first": first,
+        "things": things,
+    }
 
 
 def wnli(rng: random.Random, knobs: Knobs, want: int) -> Row:
     """WNLI: the sentence with the pronoun replaced by the right (1) or the wrong (0) candidate."""
     p = _pronoun_text(rng)
     name = p["a"] if p["first"] == bool(want) else p["b"]
-    return {"sentence1": p["text"], "sentence2": p["claim"].format(X=("" if want else "~") + name), "label": want,
-            "derivation": {"rule": "pronoun", "pronoun": p["it"], "refers_to": p["a"] if p["first"] else p["b"], "claimed": name}}
+    return {
+        "sentence1": p["text"],
+        "sentence2": p["claim"].format(X=("" if want else "~") + name),
+        "label": want,
+        "derivation": {
+            "rule": "pronoun",
+            "pronoun": p["it"],
+            "refers_to": p["a"] if p["first"] else p["b"],
+            "claimed": name,
+        },
+    }
 
 
 def wsc(rng: random.Random, knobs: Knobs, want: int) -> Row:
@@ -227,9 +282,12 @@ def wsc(rng: random.Random, knobs: Knobs, want: int) -> Row:
     words = [re.sub(r"\W", "", word) for word in p["text"].split()]
     span = ("The " if name == p["a"] else "the ") + name if p["things"] else name
     at = words.index(name) - int(p["things"])
-    return {"text": p["text"], "target": {"span1_index": at, "span1_text": span, "span2_index": words.index(p["it"]),
-                                          "span2_text": p["it"]}, "label": bool(want),
-            "derivation": {"rule": "pronoun", "refers_to": p["a"] if p["first"] else p["b"], "claimed": name}}
+    return {
+        "text": p["text"],
+        "target": {"span1_index": at, "span1_text": span, "span2_index": words.index(p["it"]), "span2_text": p["it"]},
+        "label": bool(want),
+        "derivation": {"rule": "pronoun", "refers_to": p["a"] if p["first"] else p["b"], "claimed": name},
+    }
 
 
 def axg(rng: random.Random, knobs: Knobs, want: int) -> Row:
@@ -239,7 +297,12 @@ def axg(rng: random.Random, knobs: Knobs, want: int) -> Row:
     name = a if first == (want == 0) else b
     rows = []
     for pronoun in ("he", "she"):
-        rows.append({"premise": w.sentence(text.format(A=f"the {a}", B=f"the {b}", it=pronoun), ""),
-                     "hypothesis": w.sentence(claim.format(X=f"the {name}"), ""), "label": ("entailment", "not_entailment")[want],
-                     "derivation": {"rule": "pronoun", "refers_to": a if first else b, "claimed": name}})
+        rows.append(
+            {
+                "premise": w.sentence(text.format(A=f"the {a}", B=f"the {b}", it=pronoun), ""),
+                "hypothesis": w.sentence(claim.format(X=f"the {name}"), ""),
+                "label": ("entailment", "not_entailment")[want],
+                "derivation": {"rule": "pronoun", "refers_to": a if first else b, "claimed": name},
+            }
+        )
     return {"pair": rows}

@@ -23,13 +23,22 @@ RELATIONS = tuple(SLOTS)
 # a person has one home and one job, so another value contradicts; the other relations leave room for more
 EXCLUSIVE = ("lives", "job")
 VALUES = {
-    "colour": lx.COLOURS, "object": tuple(lx.OBJECTS), "place": tuple(lx.PLACES), "job": tuple(lx.JOBS),
-    "animal": tuple(lx.ANIMALS), "food": tuple(lx.FOODS), "receiver": lx.NAMES, "person": lx.NAMES,
+    "colour": lx.COLOURS,
+    "object": tuple(lx.OBJECTS),
+    "place": tuple(lx.PLACES),
+    "job": tuple(lx.JOBS),
+    "animal": tuple(lx.ANIMALS),
+    "food": tuple(lx.FOODS),
+    "receiver": lx.NAMES,
+    "person": lx.NAMES,
 }
 # wordings; {not} and the verbs take the negation, if any
 STATEMENTS = {
-    "has": ("{person} {has} {colour} {object}", "{person} {owns} {colour} {object}",
-            "{colour} {object} {belongs} to {person}"),
+    "has": (
+        "{person} {has} {colour} {object}",
+        "{person} {owns} {colour} {object}",
+        "{colour} {object} {belongs} to {person}",
+    ),
     "lives": ("{person} {lives} in the {place}", "the home of {person} is{not} in the {place}"),
     "job": ("{person} is{not} {job}", "{person} {works} as {job}"),
     "likes": ("{person} {likes} {animal}", "{person} is{not} fond of {animal}"),
@@ -37,8 +46,11 @@ STATEMENTS = {
     "gave": ("{person} {gave} {object} to {receiver}", "{receiver} {got} {object} from {person}"),
 }
 POLAR_QUESTIONS = {
-    "has": ("does {person} have {colour} {object}", "does {person} own {colour} {object}",
-            "does {colour} {object} belong to {person}"),
+    "has": (
+        "does {person} have {colour} {object}",
+        "does {person} own {colour} {object}",
+        "does {colour} {object} belong to {person}",
+    ),
     "lives": ("does {person} live in the {place}", "is the home of {person} in the {place}"),
     "job": ("is {person} {job}", "does {person} work as {job}"),
     "likes": ("does {person} like {animal}", "is {person} fond of {animal}"),
@@ -55,9 +67,15 @@ OPEN_QUESTIONS = {
 }
 # verb -> (plain, negated)
 VERBS = {
-    "has": ("has", "does {not}have"), "owns": ("owns", "does {not}own"), "belongs": ("belongs", "does {not}belong"),
-    "lives": ("lives", "does {not}live"), "works": ("works", "does {not}work"), "likes": ("likes", "does {not}like"),
-    "ate": ("ate", "did {not}eat"), "gave": ("gave", "did {not}give"), "got": ("got", "did {not}get"),
+    "has": ("has", "does {not}have"),
+    "owns": ("owns", "does {not}own"),
+    "belongs": ("belongs", "does {not}belong"),
+    "lives": ("lives", "does {not}live"),
+    "works": ("works", "does {not}work"),
+    "likes": ("likes", "does {not}like"),
+    "ate": ("ate", "did {not}eat"),
+    "gave": ("gave", "did {not}give"),
+    "got": ("got", "did {not}get"),
 }
 
 
@@ -170,7 +188,9 @@ def fill(rng: random.Random, form: str, fact: Fact, wrong: tuple[str, ...] = (),
     return form.format(**words, **verbs, **{"not": f" {no}" if fact.negated else ""})
 
 
-def state(rng: random.Random, fact: Fact, wrong: tuple[str, ...] = (), synonyms: float = 0.4, form: int | None = None) -> str:
+def state(
+    rng: random.Random, fact: Fact, wrong: tuple[str, ...] = (), synonyms: float = 0.4, form: int | None = None
+) -> str:
     """A clause (no capital, no full stop) that says the fact."""
     forms = STATEMENTS[fact.relation]
     return fill(rng, rng.choice(forms) if form is None else forms[form % len(forms)], fact, wrong, synonyms)

@@ -14,7 +14,10 @@ from rl4nlu.microworld.skills import answer, claim
 from rl4nlu.microworld.tokenizer import WORD, build_tokenizer, world_words
 
 CONFIG = Path(__file__).parents[3] / "config" / "tasks"
-FRAME = ('Answer in this format :\n<Judgement> {{Insert only "Yes" or "No" here}} </Judgement>', "Here are some examples:")
+FRAME = (
+    'Answer in this format :\n<Judgement> {{Insert only "Yes" or "No" here}} </Judgement>',
+    "Here are some examples:",
+)
 
 
 def evaluation_prompts() -> list[str]:
@@ -49,8 +52,24 @@ def test_documents_are_repeatable_and_hold_every_label_word() -> None:
 
     assert first(1, 50) == first(1, 50) != first(2, 50)
     text = "\n".join(CONTROL.sub("", d) for d in first(1, 3000))
-    for word in ("Yes", "No", "Positive", "Negative", "Entailment", "Contradiction", "Neutral", "True", "False", "Same", "Different",
-                 "Option one", "Option two", "3.5", "0.0", "5.0"):
+    for word in (
+        "Yes",
+        "No",
+        "Positive",
+        "Negative",
+        "Entailment",
+        "Contradiction",
+        "Neutral",
+        "True",
+        "False",
+        "Same",
+        "Different",
+        "Option one",
+        "Option two",
+        "3.5",
+        "0.0",
+        "5.0",
+    ):
         assert f"<Judgement> {word} </Judgement>" in text, word
 
 
@@ -94,12 +113,16 @@ def test_flags_do_not_depend_on_earlier_padding() -> None:
     before = encode(tokenizer, ["Anna", "Anna has a cup."])
     tokenizer(["Anna", "Anna has a cup."], padding=True)
     after = encode(tokenizer, ["Anna", "Anna has a cup."])
-    assert all((a[0].tolist(), a[1].tolist()) == (b[0].tolist(), b[1].tolist()) for a, b in zip(before, after, strict=True))
+    assert all(
+        (a[0].tolist(), a[1].tolist()) == (b[0].tolist(), b[1].tolist()) for a, b in zip(before, after, strict=True)
+    )
 
 
 def test_batches_keep_to_the_token_budget() -> None:
     tokenizer = build_tokenizer()
     stream = corpus.documents(3, Curriculum(stage=2))
-    made = bucket(encode(tokenizer, [next(stream)[1] for _ in range(300)]), 2048, tokenizer.pad_token_id, random.Random(0))
+    made = bucket(
+        encode(tokenizer, [next(stream)[1] for _ in range(300)]), 2048, tokenizer.pad_token_id, random.Random(0)
+    )
     assert all(b.ids.numel() <= 2048 for b in made)
     assert sum(len(b.ids) for b in made) == 300

@@ -23,7 +23,10 @@ def test_a_short_run_learns_and_saves(name: str, tmp_path: Path) -> None:
     assert record["tokens_seen"] >= 45_000
     assert record["steps"] > 10
     assert json.loads((tmp_path / name / "record.json").read_text()) == record
-    assert record["loss_curve"][-1][2] < 7.2  # a uniform guess over the vocabulary is 7.9
+    words = (
+        1 if name in DECODERS else 2
+    )  # the loss on answers or on masked words; a uniform guess over the vocabulary is 7.9
+    assert record["loss_curve"][-1][words] < 7.5
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
     assert vocabulary_digest(tokenizer) == record["vocabulary_digest"]
     auto = AutoModelForCausalLM if name in DECODERS else AutoModelForMaskedLM

@@ -18,7 +18,9 @@ def test_any_text_round_trips(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text, add_special_tokens=False)) == text
 
 
-@pytest.mark.parametrize("text", ["naïve “quotes”\n\ttabs  and   spaces \n", "日本語 🙂 é", "don't 'spring' 3.75 -1e5", "\x00\x7f\u200d"])
+@pytest.mark.parametrize(
+    "text", ["naïve “quotes”\n\ttabs  and   spaces \n", "日本語 🙂 é", "don't 'spring' 3.75 -1e5", "\x00\x7f\u200d"]
+)
 def test_odd_text_round_trips(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text, add_special_tokens=False)) == text
 
