@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is no failure
+settings.register_profile("rl4nlu", deadline=None)
+settings.load_profile("rl4nlu")
 
 ROOT = Path(__file__).resolve().parents[1]
 
