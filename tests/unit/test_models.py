@@ -90,7 +90,7 @@ def test_hub_faults_are_told_apart(monkeypatch, cause, advice):
     def refuse(*arguments, **settings):
         raise OSError("long story") from type(cause, (Exception,), {})()
 
-    monkeypatch.setattr("rl4nlu.models.AutoTokenizer.from_pretrained", refuse)
+    monkeypatch.setattr("rl4nlu.models.get_tokenizer_config", refuse)
     monkeypatch.setattr("rl4nlu.models.AutoModelForCausalLM.from_pretrained", refuse)
     model = Model(kind="decoder", path="owner/name", revision="abc")
     for load in (load_tokenizer, load_backbone):
