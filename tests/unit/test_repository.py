@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-PRODUCED = ("results/", "paper/generated/", "paper/main.pdf", "pretrained/", "report.zip", "config/tasks/mine/")
+PRODUCED = ("results/", "paper/generated/", "paper/main.pdf", "pretrained/", "report.zip", "config/tasks/mine/", "adapter/")
 
 
 def pins(root):
