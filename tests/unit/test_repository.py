@@ -6,7 +6,15 @@ import tomllib
 import pytest
 import yaml
 
-PRODUCED = ("results/", "paper/generated/", "paper/main.pdf", "pretrained/", "report.zip", "config/tasks/mine/", "adapter/")
+PRODUCED = (
+    "results/",
+    "paper/generated/",
+    "paper/main.pdf",
+    "pretrained/",
+    "report.zip",
+    "config/tasks/mine/",
+    "adapter/",
+)
 
 
 def pins(root):
