@@ -1,6 +1,8 @@
 """What the README, the environments and the pins say is so."""
 
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -72,3 +74,13 @@ def test_micro_models_are_shipped_with_their_records_and_are_small(root):
     for name in names:
         assert (folder / name / "record.json").is_file(), name
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 20 * 2**20
+
+
+def test_the_readme_has_two_set_up_commands(root):
+    done = subprocess.run(
+        [sys.executable, ".ci/readme_commands.py", "README.md"], cwd=root, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("snakemake --cores all")
+    assert lines[1].endswith("pytest")
