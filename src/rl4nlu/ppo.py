@@ -33,6 +33,7 @@ from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter
 from .records import write_jsonl
 from .rewards import Judgement, Prompt, by_rules
+from .schedule import rate_factor
 
 if TYPE_CHECKING:
     from .runs import RunSpec
@@ -84,20 +85,6 @@ def adapted(coefficient: float, kl: float, rows: int, settings: Ppo) -> float:
         return coefficient
     error = min(max(kl / settings.kl_target - 1, -0.2), 0.2)
     return coefficient * (1 + error * rows / settings.kl_horizon)
-
-
-def schedule(step: int, steps: int, how: str) -> float:
-    """Factor of the learning rate at roll-out `step` of `steps`.
-
-    `constant` as released; `cosine` as in paper 1, Appendix C: linear warm-up over the first tenth, then down to a tenth.
-    """
-    if how == "constant":
-        return 1.0
-    warm = max(1, round(steps / 10))
-    if step < warm:
-        return (step + 1) / warm
-    progress = (step + 1 - warm) / (steps - warm)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True)
@@ -324,7 +311,7 @@ def optimise(
     answered = total = 0
     started = time.perf_counter()
     for step in range(steps):
-        factor = schedule(step, steps, how)
+        factor = rate_factor(step, steps, how)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * factor
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from .config import (
     PROMPTING_METHODS,
-    REPOSITORY,
     TRAINED_METHODS,
     Config,
     ConfigError,
@@ -32,6 +30,7 @@ from .config import (
     merge,
     nearest,
 )
+from .data import local_files
 from .records import digest_of
 from .tasks import Task, expand, load_tasks
 
@@ -111,21 +110,6 @@ class RunSpec(Settings):
 def _known(name: str, known: dict[str, Any], where: str) -> None:
     if name not in known:
         raise ConfigError(f"{where}: unknown name {name!r}{nearest(name, list(known))} Known: {', '.join(known)}.")
-
-
-def local_files(task: Task, data: Data) -> list[Path]:
-    """Files that a task's rows are read from; none where they come from the hub or the microworld.
-
-    Raises:
-        ConfigError: rows come from files, and no folder is named.
-    """
-    local = task.sources.local
-    if (task.source or data.source) != "local" or local is None:
-        return []
-    if local.root is None and data.data_root is None:
-        raise ConfigError("data.data_root: source local needs the folder of the files: --config data_root=<folder>")
-    root = REPOSITORY / local.root if local.root is not None else Path(str(data.data_root))
-    return [root / name for name in (local.train, local.test) if name is not None]
 
 
 def available_tasks(data: Data, tasks: dict[str, Task]) -> tuple[dict[str, Task], dict[str, str]]:

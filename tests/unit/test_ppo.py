@@ -26,9 +26,10 @@ from rl4nlu.config import Config, ConfigError, Lora, Model, Ppo
 from rl4nlu.generation import answer_logprobs
 from rl4nlu.models import add_lora, load_adapter, load_backbone
 from rl4nlu.policy import Policy, ValueHead, build_policy, forward, plan, save_adapter
-from rl4nlu.ppo import Experience, TrainingError, adapted, experienced, gae, schedule, token_rewards, update, whiten
+from rl4nlu.ppo import Experience, TrainingError, adapted, experienced, gae, token_rewards, update, whiten
 from rl4nlu.rewards import Judgement, Prompt
 from rl4nlu.runs import Address, resolve
+from rl4nlu.schedule import rate_factor
 from rl4nlu.tasks import load_tasks
 
 ARCHITECTURES = ["llama", "qwen2", "mpt"]
@@ -133,13 +134,13 @@ def test_adaptive_kl_by_hand():
 
 
 def test_cosine_schedule():
-    found = [schedule(step, 20, "cosine") for step in range(20)]
+    found = [rate_factor(step, 20, "cosine") for step in range(20)]
     assert found[:2] == [0.5, 1.0]
     assert found[10] == pytest.approx(0.55)  # half way down from 1 to .1
     assert found[-1] == pytest.approx(0.1)
     assert found[2:] == sorted(found[2:], reverse=True)
-    assert {schedule(step, 20, "constant") for step in range(20)} == {1.0}
-    assert schedule(0, 1, "cosine") == 1.0
+    assert {rate_factor(step, 20, "constant") for step in range(20)} == {1.0}
+    assert rate_factor(0, 1, "cosine") == 1.0
 
 
 # --------------------------------------------------------------------------------- forward pass

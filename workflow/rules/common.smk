@@ -11,7 +11,8 @@ from snakemake.exceptions import WorkflowError
 from rl4nlu.code import code_digest
 from rl4nlu.config import METHODS, PROMPTING_METHODS, REPOSITORY, ConfigError, load_config
 from rl4nlu.records import digest_of, write_json
-from rl4nlu.runs import Address, local_files, open_grid
+from rl4nlu.data import local_files
+from rl4nlu.runs import Address, open_grid
 
 try:
     SETTINGS = load_config(dict(config))
