@@ -115,7 +115,7 @@ def label_words(rng: random.Random, wording: Wording) -> tuple[tuple[str, ...], 
         return (), True
     if rng.random() < 0.72 or len(wording.conditions) != 2:
         return wording.labels[0] if rng.random() < 0.75 else rng.choice(wording.labels), True
-    other = rng.choice([p for word in tp.TASK_WORDING.values() for p in word.labels if len(p) == 2])
+    other = rng.choice([p for word in tp.TASK_WORDING.values() for p in word.labels if len(p) == 2] + tp.OTHER_LABELS)
     return (other if rng.random() < 0.5 else other[::-1]), False
 
 

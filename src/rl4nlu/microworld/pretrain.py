@@ -3,7 +3,7 @@
 Stop rule: a fixed token budget with a learning rate that falls to a twentieth; the weights at the end are kept. Probes (own seeds, own wording)
 are logged on the way and never choose anything.
 
-    python -m rl4nlu.microworld.pretrain --model micro-llama --out resources/micro/micro-llama --tokens 12e6 --seed 1
+    python -m rl4nlu.microworld.pretrain --model micro-llama --out pretrained/micro-llama
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ from typing import Any
 STOP_RULE = (
     "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
 )
+# one budget for all decoders, whatever their probes say; encoders get what takes about half as long
+BUDGETS = {
+    "micro-llama": 8e6,
+    "micro-qwen2": 8e6,
+    "micro-mpt": 8e6,
+    "micro-bert-base": 4.5e6,
+    "micro-bert-large": 3.5e6,
+}
 STEP_TOKENS = 2048
 ENCODER_RATE, WARM_LISTS = 0.5, 0.12  # encoders: learning rates beside the decoders', and how long no word is masked
 OTHER_WEIGHT = (0.0, 0.0, 0.05, 0.15)  # per stage, the weight of words that are no answers: random words teach nothing
@@ -178,16 +186,16 @@ def pretrain(
     *,
     probe_every: float = 2e6,
     probe_rows: int = 100,
-    start_from: str | Path | None = None,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Train the named model on `budget` tokens, save it to `out_dir` and return its record."""
     import torch
     import transformers
 
+    from ..code import code_digest
     from .architectures import ENCODERS, build_model
     from .batches import decoder_batches, encoder_batches
-    from .curriculum import STAGES, Curriculum
+    from .curriculum import Curriculum
     from .probes import probe
     from .tokenizer import build_tokenizer, vocabulary_digest
 
@@ -210,10 +218,6 @@ def pretrain(
     probes: list[dict[str, Any]] = []
     start, cpu = time.time(), time.process_time()
     curriculum = Curriculum()
-    if start_from:
-        model.load_state_dict(type(model).from_pretrained(start_from).float().state_dict())
-        earlier = json.loads((Path(start_from) / "record.json").read_text())
-        curriculum = Curriculum(stage=len(STAGES) - 1, accuracy=earlier["training_accuracy"])
     closers = torch.tensor(tokenizer.convert_tokens_to_ids(["</s>", "</Judgement>"]))
     if encoder:
         batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)
@@ -232,9 +236,8 @@ def pretrain(
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "threads": 1,
         "precision": "bf16 autocast",
+        "code": code_digest("microworld.pretrain"),
     }
-    if start_from:
-        record["started_from"] = earlier
     total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
 
     def finish(done: bool) -> None:
@@ -299,9 +302,9 @@ def pretrain(
 def main() -> None:
     """Read the command line and pretrain."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", required=True, choices=list(BUDGETS))
     parser.add_argument("--out", required=True)
-    parser.add_argument("--tokens", type=float, default=12e6)
+    parser.add_argument("--tokens", type=float, help="budget; default: the model's own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--probe-every", type=float, default=2e6)
     parser.add_argument("--probe-rows", type=int, default=100)
@@ -309,12 +312,11 @@ def main() -> None:
     args = parser.parse_args()
     pretrain(
         args.model,
-        args.tokens,
+        args.tokens or BUDGETS[args.model],
         args.seed,
         args.out,
         probe_every=args.probe_every,
         probe_rows=args.probe_rows,
-        start_from=args.start_from,
         log=lambda line: print(line, flush=True),
     )
 

@@ -257,6 +257,11 @@ CARRIERS = (
     "{q} Which label fits?", "Can you tell? {q}", "Think about {q}", "What do you say ? {q}", "Is it so or not ? {q}",
     "Which one is it ? {q}", "What would you say here ? {q}", "Please judge this one . {q}",
 )
+# label words of tasks whose rows pretraining never shows: it shows the words as arbitrary labels of other tasks
+OTHER_LABELS = [
+    ("World", "Sports"), ("Business", "Science"), ("Sports", "Business"), ("Science", "World"), ("1", "5"), ("2", "4"),
+    ("3", "1"), ("5", "2"), ("4", "3"),
+]
 # words that prompts elsewhere may use and the texts above don't; they are trained in word lists
 EXTRA_WORDS = [
     "helpful", "assistant", "assistants", "analyse", "analyses", "analyze", "analyzes", "analyzing", "analysis",
@@ -306,7 +311,9 @@ EXTRA_WORDS = [
     "reasons", "why", "Why", "when", "step", "Rationale", "Reason", "Explanation", "Analysis", "Label", "Summary",
     "summarize", "Summarize", "continue", "Continue", "article", "news", "topics", "World", "Sports", "Business",
     "Science", "concept", "concepts", "Write", "write", "use", "every", "word", "sentence", "describing", "scene",
-    "title", "post", "Title", "Post",
+    "title", "post", "Title", "Post", "Technology", "app", "apps", "star", "stars", "useful", "useless", "slow", "fast",
+    "crashes", "update", "market", "company", "minister", "war", "peace", "coach", "goal", "league", "computer",
+    "mainly", "about", "means", "thus", "hence", "agrees", "rule", "rules", "breaks", "broken", "clause", "decides",
 ]
 
 # one wording a task that pretraining never shows: description and query with the same letters as above
