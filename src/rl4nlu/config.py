@@ -165,7 +165,10 @@ class PolicyOptimisation(Settings):
             raise ValueError(f"prompts {self.prompts} is not a multiple of batch_size {self.batch_size}")
         rows = self.batch_size * self.answers
         if rows % self.minibatch_size:
-            raise ValueError(f"a roll-out's {rows} answers are not a multiple of minibatch_size {self.minibatch_size}")
+            answers = f" x group_size {self.answers}" if self.answers > 1 else ""
+            raise ValueError(
+                f"batch_size {self.batch_size}{answers} is not a multiple of minibatch_size {self.minibatch_size}"
+            )
         if self.micro_batch_size and self.minibatch_size % self.micro_batch_size:
             raise ValueError(
                 f"minibatch_size {self.minibatch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"

@@ -130,5 +130,5 @@ def test_reward_is_learned() -> None:
 
 
 def test_a_roll_out_is_cut_into_whole_minibatches() -> None:
-    with pytest.raises(ConfigError, match=r"a roll-out's 12 answers are not a multiple of minibatch_size 8"):
+    with pytest.raises(ConfigError, match=r"batch_size 3 x group_size 4 is not a multiple of minibatch_size 8"):
         check(Grpo, {"prompts": 6, "batch_size": 3, "group_size": 4, "minibatch_size": 8}, "grpo")
