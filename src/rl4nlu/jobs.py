@@ -95,10 +95,10 @@ def header(spec: RunSpec) -> None:
     )
 
 
-def prepare_device(spec: RunSpec) -> None:
-    """Before torch is imported: one GPU for a model in half precision, and the run's number of threads for torch.
+def warm_up(spec: RunSpec, *modules: str) -> None:
+    """One GPU for a model in half precision, the run's number of threads for torch, and then the imports of `modules`.
 
-    That number is part of the run, so that its numbers do not depend on the host's cores.
+    The number of threads is part of the run, so that its numbers do not depend on the host's cores.
     """
     if spec.model_spec.dtype != "float32" and (device := claim_device()) is not None:
         print(f"device: GPU {device} of those visible, claimed until this process ends", flush=True)
@@ -107,6 +107,8 @@ def prepare_device(spec: RunSpec) -> None:
     import torch
 
     torch.set_num_threads(spec.threads)
+    for module in modules:
+        import_module(f".{module}", __package__)
 
 
 def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +216,8 @@ def training_program(
         stands_on = adapters_of(run, grid, place)
         return None if stands_on is None else training_piece(run, place, stands_on, out, train)
 
-    work_through(own, others_of(config, grid, spec, place, piece), lambda: prepare_device(spec))
+    modules = () if train else (stage,)
+    work_through(own, others_of(config, grid, spec, place, piece), lambda: warm_up(spec, *modules))
 
 
 def foundations(spec: RunSpec) -> dict[str, str]:
@@ -352,7 +355,8 @@ def evaluation_program(argv: list[str] | None = None) -> None:
             return None
         return evaluation_piece(run, place, folder, made["key"], folder / "evaluation")
 
-    work_through(own, others_of(config, grid, spec, place, piece), lambda: prepare_device(spec))
+    module = "encoder" if spec.method == "encoder" else "models"
+    work_through(own, others_of(config, grid, spec, place, piece), lambda: warm_up(spec, "evaluate", module))
 
 
 # Prompting ---------------------------------------------------------------------------------------------------------
@@ -376,11 +380,11 @@ def prompting_program(argv: list[str] | None = None) -> None:
     def piece(run: RunSpec, out: Path) -> Piece:
         return prompting_piece(run, place, out)
 
-    def warm_up() -> None:
+    def prepare() -> None:
         if spec.method in ("zero-shot", "few-shot"):  # the other two need no model
-            prepare_device(spec)
+            warm_up(spec, "evaluate", "models")
 
-    work_through(piece(spec, arguments.out), others_of(config, grid, spec, place, piece, *ALIKE[spec.method]), warm_up)
+    work_through(piece(spec, arguments.out), others_of(config, grid, spec, place, piece, *ALIKE[spec.method]), prepare)
 
 
 def prompting_piece(spec: RunSpec, place: Place, out: Path) -> Piece:

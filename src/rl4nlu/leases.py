@@ -138,6 +138,14 @@ def _guard(folder: Path) -> Iterator[None]:
         yield
 
 
+def lease_age(path: Path) -> float:
+    """Seconds since a lease was touched, by the clock of this host: for people, who may look without writing anything."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _age(path: Path, now: Path) -> float:
     """Seconds from the last touch of `path` to that of `now`, by the clock of the file server."""
     try:
