@@ -31,6 +31,7 @@ from .config import PolicyOptimisation, Ppo
 from .evaluate import validation_score
 from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter
+from .progress import Progress
 from .records import write_jsonl
 from .rewards import Judgement, Prompt, by_rules
 from .schedule import rate_factor
@@ -346,6 +347,7 @@ def optimise(
     history: list[dict[str, Any]] = []
     answered = total = 0
     started = time.perf_counter()
+    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs")
     for step in range(steps):
         factor = rate_factor(step, steps, how)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -400,6 +402,7 @@ def optimise(
             started = time.perf_counter() - row["seconds"]  # validation is not counted
         history.append(row)
         watch(row)
+        progress.advance(reward=row["reward"])
     return history
 
 
