@@ -29,7 +29,13 @@ from rl4nlu.records import write_json, write_text
 from rl4nlu.runs import Address, RunSpec, resolve
 from rl4nlu.tasks import load_tasks
 
-SIZES = {"0.4M": (96, 4, 256, 4), "3M": (192, 6, 512, 6), "11M": (320, 8, 864, 8), "38M": (512, 12, 1376, 8), "85M": (768, 12, 2048, 12)}
+SIZES = {
+    "0.4M": (96, 4, 256, 4),
+    "3M": (192, 6, 512, 6),
+    "11M": (320, 8, 864, 8),
+    "38M": (512, 12, 1376, 8),
+    "85M": (768, 12, 2048, 12),
+}
 """Name (parameters without embedding): hidden size, layers, intermediate size, heads."""
 
 TASK = "rte"
@@ -55,10 +61,14 @@ def build(folder: Path, size: str, vocabulary: int) -> None:
 
     hidden, layers, intermediate, heads = SIZES[size]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE(vocab={"<s>": 0, "</s>": 1, "<pad>": 2} | {c: n + 3 for n, c in enumerate(alphabet)}, merges=[]))
+    core = Tokenizer(
+        models.BPE(vocab={"<s>": 0, "</s>": 1, "<pad>": 2} | {c: n + 3 for n, c in enumerate(alphabet)}, merges=[])
+    )
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<pad>").save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    ).save_pretrained(folder)
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, intermediate_size=intermediate,
         num_attention_heads=heads, tie_word_embeddings=True, max_position_embeddings=2048, bos_token_id=0, eos_token_id=1,
@@ -111,8 +121,11 @@ def run(case: dict[str, Any], folder: Path) -> None:
     print(json.dumps({"rss": peak, "allocated": gpu, "cpu_seconds": time.process_time() - started}))
 
 
+KEYS = ("stage", "size", "vocabulary", "batch", "rates", "dtype")
+
+
 def measure(case: dict[str, Any], folder: Path, cuda: bool) -> dict[str, Any]:
-    """One case beside its estimate, in bytes."""
+    """What one case takes, in a process of its own: resident and allocated bytes, CPU seconds."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **({} if cuda else {"CUDA_VISIBLE_DEVICES": ""})}
     done = subprocess.run(
         [sys.executable, __file__, "--case", json.dumps(case), "--folder", str(folder)],
@@ -120,19 +133,24 @@ def measure(case: dict[str, Any], folder: Path, cuda: bool) -> dict[str, Any]:
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{case}: {done.stderr.strip().splitlines()[-1]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(case: dict[str, Any], found: dict[str, Any], folder: Path, cuda: bool) -> dict[str, Any]:
+    """A measurement beside its estimate."""
     estimate = estimated(case, folder, cuda)
     measured = found["allocated"] if cuda else found["rss"]
     guess = estimate.memory.total if cuda else estimate.device_bytes
     return {
         **case,
+        **found,
         "device": "cuda" if cuda else "cpu",
         "measured": measured,
         "estimated": guess,
         "error": guess / measured - 1,
         "share_of_model": 1 - plan.CPU_BASE[estimate.base] / guess if not cuda else 1,
         "parts": vars(estimate.memory),
-        "cpu_seconds": found["cpu_seconds"],
         "seconds_estimated": estimate.seconds(plan.Device()),
         "layers": estimate.work.layers,
         "flops": estimate.work.flops,
@@ -164,7 +182,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 def summary(rows: list[dict[str, Any]]) -> str:
     """Median and largest relative error, of all rows and of those in which the model takes more than half."""
     lines = []
-    for name, chosen in (("all", rows), ("model above half of the memory", [r for r in rows if r["share_of_model"] > 0.5])):
+    for name, chosen in (
+        ("all", rows),
+        ("model above half of the memory", [r for r in rows if r["share_of_model"] > 0.5]),
+    ):
         if chosen:
             errors = [abs(r["error"]) for r in chosen]
             lines.append(
@@ -180,6 +201,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write <out>.json and <out>.md")
     parser.add_argument("--only", default="", help="stages and sizes to run, by comma: sft,11M")
     parser.add_argument("--limit-gib", type=float, default=4.0, help="leave out cases that are estimated to take more")
+    parser.add_argument(
+        "--measured", type=Path, help="take measurements from this .json and make only the estimates anew"
+    )
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -188,15 +212,28 @@ def main() -> None:
         return
     import torch
 
+    facts = (
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
+    )
     cuda = torch.cuda.is_available()
     if not cuda:
         print("no CUDA device: the allocator's peak is not measured")
     wanted = set(filter(None, arguments.only.split(",")))
     rows: list[dict[str, Any]] = []
+    known = {}
+    if arguments.measured:
+        for row in json.loads(arguments.measured.read_text())["rows"]:
+            known[tuple(row[key] for key in KEYS)] = {key: row[key] for key in ("rss", "allocated", "cpu_seconds")}
     with tempfile.TemporaryDirectory() as name:
         built: tuple[str, int] | None = None
         for case in cases():
-            if not wanted <= {case["stage"], case["size"], str(case["vocabulary"]), f"rates{case['rates']}", f"batch{case['batch']}"}:
+            if not wanted <= {
+                case["stage"],
+                case["size"],
+                str(case["vocabulary"]),
+                f"rates{case['rates']}",
+                f"batch{case['batch']}",
+            }:
                 continue
             folder = Path(name)
             case["dtype"] = "float32"
@@ -210,14 +247,19 @@ def main() -> None:
                 prepare(load_tasks()[TASK], spec_of(case, folder / "model").data, folder / "data" / TASK)
             for device in ("cpu", "cuda") if cuda else ("cpu",):
                 case["dtype"] = "bfloat16" if device == "cuda" else "float32"
-                if estimated(case, folder, device == "cuda").device_bytes < arguments.limit_gib * GIB or device == "cuda":
-                    rows.append(measure(dict(case), folder, device == "cuda"))
-                    print(table(rows).splitlines()[-1], flush=True)
-    facts = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
+                if device == "cuda" or estimated(case, folder, False).device_bytes < arguments.limit_gib * GIB:
+                    found = known.get(tuple(case[key] for key in KEYS)) or measure(case, folder, device == "cuda")
+                    rows.append(compare(case, found, folder, device == "cuda"))
+                    print(table(rows[-1:]).splitlines()[-1], flush=True)
+                    save(rows, arguments.out, facts)
     print(table(rows), summary(rows), facts, sep="\n\n")
-    if arguments.out:
-        write_json(arguments.out.with_suffix(".json"), {"machine": facts, "rows": rows})
-        write_text(arguments.out.with_suffix(".md"), f"{table(rows)}\n\n{summary(rows)}\n\n{facts}\n")
+
+
+def save(rows: list[dict[str, Any]], out: Path | None, facts: str) -> None:
+    """Write what is there by now, as JSON and Markdown."""
+    if out:
+        write_json(out.with_suffix(".json"), {"machine": facts, "rows": rows})
+        write_text(out.with_suffix(".md"), f"{table(rows)}\n\n{summary(rows)}\n\n{facts}\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from .config import Lora
 from .shapes import (
     BYTES,
     Shape,
+    backward_bytes,
     forward_flops,
     kv_bytes,
     layer_bytes,
@@ -106,7 +107,14 @@ class Machine:
 
 
 def graph_bytes(
-    shape: Shape, dtype: str, piece: Piece, lora: Lora | None, machine: Machine, *, dropout: bool, autocast: bool = False
+    shape: Shape,
+    dtype: str,
+    piece: Piece,
+    lora: Lora | None,
+    machine: Machine,
+    *,
+    dropout: bool,
+    autocast: bool = False,
 ) -> float:
     """What a piece's forward pass leaves for its backward pass, logits apart.
 
@@ -143,8 +151,10 @@ def tuning_memory(
     return Memory(
         weights=backbones * machine.weights(shape, dtype),
         trained=ADAM * lora_parameters(shape, lora),
-        activations=sum(graph_bytes(shape, dtype, p, lora, machine, dropout=dropout, autocast=autocast) for p in pieces[:kept])
-        + largest.read * layer_bytes(shape, dtype, largest.length),
+        activations=sum(
+            graph_bytes(shape, dtype, p, lora, machine, dropout=dropout, autocast=autocast) for p in pieces[:kept]
+        )
+        + largest.read * backward_bytes(shape, dtype, largest.length),
         logits=largest.predicted * (copies * vocabulary + (shape.vocabulary * b if b < 4 else 0))
         + sum(piece.predicted for piece in pieces[1:kept]) * vocabulary,
     )
@@ -180,9 +190,9 @@ def encoding_memory(
     """
     count = parameters(shape)
     piece = Piece(rows, length, 0, 0)
-    work = piece.read * layer_bytes(shape, "float32", length)
     if not trains:
-        return Memory(weights=4 * count, activations=work)
+        return Memory(weights=4 * count, activations=piece.read * layer_bytes(shape, "float32", length))
+    work = piece.read * backward_bytes(shape, "float32", length)
     return Memory(
         weights=4 * count * backbones,
         trained=(ADAM - 4 + (4 if machine.gpu else 0)) * count,

@@ -8,7 +8,7 @@ An estimate is made of the model's shape (`shapes`), of lengths (prepared rows w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from pathlib import Path
@@ -125,7 +125,9 @@ def rows_on_disk(folder: Path) -> tuple[list[Row], list[Row], dict[str, int]] | 
     return parsed(lines[:: max(1, len(lines) // SAMPLE)]), parsed(longest), counts
 
 
-def lengths_of(task: Task, model: Model, protocol: Protocol, data: Path, caps: tuple[int | None, int, int | None]) -> Lengths:
+def lengths_of(
+    task: Task, model: Model, protocol: Protocol, data: Path, caps: tuple[int | None, int, int | None]
+) -> Lengths:
     """Lengths of a task as a model reads it; `caps`: train, validation and test rows that the config allows.
 
     An encoder reads the row's fields, everything else the prompt.
@@ -275,14 +277,23 @@ def training(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estim
     return encoding(spec, shape, settings, tasks, machine)
 
 
-def validating(spec: RunSpec, shape: Shape, tasks: Sequence[Lengths], lora: Lora, machine: Machine, trained: float) -> tuple[Work, Memory]:
+def validating(
+    spec: RunSpec, shape: Shape, tasks: Sequence[Lengths], lora: Lora, machine: Machine, trained: float
+) -> tuple[Work, Memory]:
     """One validation of a run in training: greedy answers to the carves of its tasks."""
     new, budget = spec.evaluation.decoding.max_new_tokens, spec.evaluation.batch_tokens
     work, peak = Work(), Memory()
     for known in tasks:
         work += asking_work(shape, known.validation, known.mean, known.shared, min(new, known.answer), budget, lora)
         memory = asking_memory(
-            shape, spec.model_spec.dtype, known.validation, known.long + new, known.shared, budget, machine, trained=trained
+            shape,
+            spec.model_spec.dtype,
+            known.validation,
+            known.long + new,
+            known.shared,
+            budget,
+            machine,
+            trained=trained,
         )
         peak = max(peak, memory, key=lambda m: m.total)
     return work, peak
@@ -345,7 +356,9 @@ def optimising(spec: RunSpec, shape: Shape, settings: Ppo, tasks: Sequence[Lengt
         few = max(1, min(rows, int(settings.micro_batch_tokens // (known.mean + answer))))
         part = Piece(few, ceil(known.mean + answer), known.shared, few * answer)
         passes = settings.batch_size / few
-        one = asking_work(shape, settings.batch_size, known.mean, known.shared, answer, settings.micro_batch_tokens, lora)
+        one = asking_work(
+            shape, settings.batch_size, known.mean, known.shared, answer, settings.micro_batch_tokens, lora
+        )
         one += reading_work(shape, part, None).times(passes)
         one += reading_work(shape, part, lora).times(0 if whole else passes)
         one += tuning_work(shape, part, lora).times(passes * settings.epochs)

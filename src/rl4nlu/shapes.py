@@ -185,7 +185,9 @@ def saved_bytes(
     b, d, f, h = BYTES[dtype], shape.hidden, shape.intermediate, shape.heads
     q, kv = h * shape.head_size, shape.kv_heads * shape.head_size
     mask = 1 if gpu else 4
-    if lora is None:  # BERT: inputs of the linear modules, query, key, value, two norms' inputs, GELU's input and output
+    if (
+        lora is None
+    ):  # BERT: inputs of the linear modules, query, key, value, two norms' inputs, GELU's input and output
         layer = b * (8 * d + 2 * f) + 4 * h + 16
         if training and shape.dropout:
             layer += 2 * mask * d + (0 if gpu else 12 * h * length + 4 * d)
@@ -224,6 +226,12 @@ def layer_bytes(shape: Shape, dtype: str, length: int) -> int:
     if shape.eager:
         return max(mlp, 3 * b * d + shape.heads * length * (3 * b + 8))
     return mlp
+
+
+def backward_bytes(shape: Shape, dtype: str, length: int) -> int:
+    """Bytes that the first step of the backward pass needs for one token, all that was saved still being there."""
+    b = BYTES[dtype]
+    return b * (shape.hidden + shape.intermediate) + (8 * shape.heads * length if shape.eager else 0)
 
 
 # Floating-point operations ----------------------------------------------------------------------------------------------
