@@ -1,4 +1,5 @@
-"""`python -m rl4nlu docs`: config/README.md and the JSON schemas, generated from the settings classes."""
+"""`python -m rl4nlu docs`: config/README.md and the JSON schemas, generated from the settings classes.
+`python -m rl4nlu plan`: what a config costs (memory, hours, disk), before anything is submitted."""
 
 import argparse
 import sys

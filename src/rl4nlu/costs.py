@@ -118,13 +118,16 @@ def graph_bytes(
 ) -> float:
     """What a piece's forward pass leaves for its backward pass, logits apart.
 
-    Rows that share a prefix keep its keys and values once each, expanded to all heads (attention then has a mask).
+    Rows that share a prefix keep its keys and values once each, expanded to all heads, for attention then has a mask,
+    which every layer turns into numbers and keeps.
     """
     token = saved_bytes(shape, dtype, piece.length, lora, autocast=autocast, training=dropout, gpu=machine.gpu)
     kept = piece.read * token
-    if piece.shared:
-        wide = 2 * shape.layers * shape.heads * shape.head_size * BYTES[dtype]
-        kept += piece.rows * piece.length * wide - piece.read * kv_bytes(shape, BYTES[dtype])
+    if piece.shared and not shape.eager:
+        b = BYTES[dtype]
+        wide = 2 * shape.layers * shape.heads * shape.head_size * b
+        masks = shape.layers * piece.rows * (piece.length - piece.shared) * piece.length * b
+        kept += piece.rows * piece.length * wide + masks - piece.read * kv_bytes(shape, b)
     return kept
 
 

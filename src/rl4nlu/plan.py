@@ -7,10 +7,12 @@ An estimate is made of the model's shape (`shapes`), of lengths (prepared rows w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from .costs import (
     tuning_work,
 )
 from .data import MOST_CARVED, Row
-from .prompts import answer_text, build_prompt, prompt_parts
+from .prompts import answer_text, build_prompt
 from .records import read_json
 from .runs import RunSpec
 from .shapes import BYTES, Shape, lora_parameters, parameters, planning, shape_of
@@ -116,8 +118,6 @@ def rows_on_disk(folder: Path) -> tuple[list[Row], list[Row], dict[str, int]] | 
     split = "train" if counts["train"] else "test"
     with (folder / f"{split}.jsonl").open(encoding="utf-8") as handle:
         lines = handle.readlines()
-    import json
-
     def parsed(chosen: Sequence[str]) -> list[Row]:
         return [Row(**json.loads(line)) for line in chosen]
 
@@ -140,7 +140,10 @@ def lengths_of(
     def written(row: Row) -> str:
         return " ".join(row.fields.values()) if encoder else build_prompt(task, row.fields, (), protocol)
 
-    shared = 0 if encoder else count(prompt_parts(task, (), protocol)[0])
+    shared = 0
+    if not encoder:  # instructions, and the question up to its first field
+        frames = [written(Row("", dict.fromkeys(task.fields, letter), None)) for letter in "ab"]
+        shared = count(commonprefix(frames))
     found = rows_on_disk(data / task.name)
     if found:
         evenly, longest, counts = found
@@ -409,48 +412,3 @@ def resources(estimate: Estimate | None, model: Model) -> dict[str, int]:
     memory = ceil((1.25 * estimate.host_bytes / 1e6 + 500) / 100) * 100
     minutes = ceil(3 * estimate.seconds(Device(), model.dtype) / 60 + 10)
     return {"gpu": int(estimate.gpu), "mem_mb": memory, "runtime": minutes}
-
-
-# 4. What would fit ---------------------------------------------------------------------------------------------------
-
-SMALLER = ("evaluation.batch_tokens", "ppo.micro_batch_tokens", "ppo.micro_batch_size", "sft.micro_batch_size")
-
-
-def advice(spec: RunSpec, stage: Callable[..., Estimate | None], data: Path, limit: float) -> list[str]:
-    """What would bring a job within `limit` bytes: settings that do, else 4-bit weights, else several GPUs."""
-    smaller, changed = spec, {}
-    for _ in range(12):
-        estimate = stage(smaller, data)
-        if estimate is None or estimate.device_bytes <= limit:
-            break
-        smaller, now = _halved(smaller)
-        changed |= now
-    found = stage(smaller, data)
-    if found is not None and found.device_bytes <= limit:
-        keys = ", ".join(f"{key} {value}" for key, value in changed.items())
-        return [f"fits with {keys} ({found.device_bytes / 1e9:.0f} GB)"]
-    least = f"{changed and 'with the smallest batches'} " if changed else ""
-    lines = []
-    quantised = stage(smaller, data, Machine(gpu=True, quantised=True))
-    if quantised is not None and quantised.device_bytes <= limit:
-        lines.append(f"{least}a backbone in 4 bits (QLoRA) would fit: {quantised.device_bytes / 1e9:.0f} GB")
-    if found is not None:
-        lines.append(f"{least}its weights shared by {ceil(found.device_bytes / limit)} such GPUs would fit")
-    return lines
-
-
-def _halved(spec: RunSpec) -> tuple[RunSpec, dict[str, int]]:
-    """The run with the batch settings of its stage halved, and their new values by key."""
-    changed = {"evaluation.batch_tokens": max(256, spec.evaluation.batch_tokens // 2)}
-    evaluation = spec.evaluation.model_copy(update={"batch_tokens": changed["evaluation.batch_tokens"]})
-    settings: Any = spec.settings
-    if isinstance(settings, Ppo):
-        rows = max(1, (settings.micro_batch_size or settings.minibatch_size) // 2)
-        tokens = max(64, settings.micro_batch_tokens // 2)
-        changed |= {"ppo.micro_batch_size": rows, "ppo.micro_batch_tokens": tokens}
-        settings = settings.model_copy(update={"micro_batch_size": rows, "micro_batch_tokens": tokens})
-    elif isinstance(settings, Sft):
-        rows = max(1, (settings.micro_batch_size or settings.batch_size) // 2)
-        changed["sft.micro_batch_size"] = rows
-        settings = settings.model_copy(update={"micro_batch_size": rows})
-    return spec.model_copy(update={"evaluation": evaluation, "settings": settings}), changed

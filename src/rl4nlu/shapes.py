@@ -185,9 +185,7 @@ def saved_bytes(
     b, d, f, h = BYTES[dtype], shape.hidden, shape.intermediate, shape.heads
     q, kv = h * shape.head_size, shape.kv_heads * shape.head_size
     mask = 1 if gpu else 4
-    if (
-        lora is None
-    ):  # BERT: inputs of the linear modules, query, key, value, two norms' inputs, GELU's input and output
+    if lora is None:  # BERT: what linear modules, attention and norms read, GELU's input and output
         layer = b * (8 * d + 2 * f) + 4 * h + 16
         if training and shape.dropout:
             layer += 2 * mask * d + (0 if gpu else 12 * h * length + 4 * d)
