@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from os.path import commonprefix
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from .config import REPOSITORY, Encoder, Lora, Model, Ppo, Prompting, Protocol, Sft
+from .config import REPOSITORY, Encoder, Lora, Model, PolicyOptimisation, Prompting, Protocol, Sft
 from .costs import (
     LOSS_LOGITS,
     POLICY_LOGITS,
@@ -69,10 +68,12 @@ CPU_FLOPS = 40e9
 """FLOPs a second of float32 matrix products at one thread."""
 CPU_LAYER = 0.35e-3
 """Seconds that a layer costs whatever its size: calls, small operators."""
-CPU_START = 8.0
-"""Seconds of imports, loading and writing of one job."""
-CPU_BASE = {"sft": 430e6, "ppo": 400e6, "encoder": 400e6, "ask": 390e6}
-"""Resident bytes of a job's process before its model: Python, torch, transformers, and for SFT TRL."""
+CPU_START = {"plain": 1.0, "ask": 4.0, "ppo": 5.0, "sft": 5.0, "encoder": 5.0}
+"""CPU seconds of imports, loading and writing of one job."""
+CPU_BASE = {"plain": 120e6, "ask": 430e6, "ppo": 470e6, "sft": 540e6, "encoder": 500e6}
+"""Resident bytes of a job's process before its model: Python, torch, transformers, scikit-learn, and for SFT TRL."""
+
+CPU_MACHINE = "one core of x86_64 with 2 cores, torch 2.13, one thread; rates measured by benchmarks/plan_memory.py"
 
 GPU_START = 120.0
 """Seconds of imports, loading and writing of a job with a GPU (assumed)."""
@@ -118,6 +119,7 @@ def rows_on_disk(folder: Path) -> tuple[list[Row], list[Row], dict[str, int]] | 
     split = "train" if counts["train"] else "test"
     with (folder / f"{split}.jsonl").open(encoding="utf-8") as handle:
         lines = handle.readlines()
+
     def parsed(chosen: Sequence[str]) -> list[Row]:
         return [Row(**json.loads(line)) for line in chosen]
 
@@ -142,8 +144,8 @@ def lengths_of(
 
     shared = 0
     if not encoder:  # instructions, and the question up to its first field
-        frames = [written(Row("", dict.fromkeys(task.fields, letter), None)) for letter in "ab"]
-        shared = count(commonprefix(frames))
+        one, other = (written(Row("", dict.fromkeys(task.fields, letter), None)) for letter in "ab")
+        shared = count(one[: next(n for n, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)])
     found = rows_on_disk(data / task.name)
     if found:
         evenly, longest, counts = found
@@ -191,13 +193,10 @@ class Estimate:
     def seconds(self, device: Device, dtype: str = "bfloat16") -> float:
         """Expected duration of the job: on a GPU of `device`, or at one thread of the measured CPU."""
         if not self.gpu:
-            return CPU_START + self.work.layers * CPU_LAYER + self.work.flops / CPU_FLOPS
+            return CPU_START[self.base] + self.work.layers * CPU_LAYER + self.work.flops / CPU_FLOPS
         rate = device.flops if BYTES[dtype] == 2 else device.float32
         decoding = self.work.steps * self.memory.weights / device.bandwidth
         return GPU_START + (self.work.flops / rate + decoding) / device.share
-
-
-NOTHING = Estimate(False, Memory(), Work(), 0, "ask")
 
 
 def _caps(spec: RunSpec) -> tuple[int | None, int, int | None]:
@@ -227,7 +226,7 @@ def needs_gpu(model: Model) -> bool:
 def evaluating(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estimate | None:
     """Cost of scoring a run on its tasks, the choice of demonstrations included; None: the model's shape is unknown."""
     if spec.method in ("majority", "random"):
-        return NOTHING
+        return Estimate(False, Memory(), Work(), _prediction_bytes(_lengths(spec, spec.eval_tasks, data)), "plain")
     shape = shape_of(spec.model_spec)
     if shape is None:
         return None
@@ -274,7 +273,7 @@ def training(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estim
     settings = spec.settings
     if isinstance(settings, Sft):
         return tuning(spec, shape, settings, tasks, machine)
-    if isinstance(settings, Ppo):
+    if isinstance(settings, PolicyOptimisation):
         return optimising(spec, shape, settings, tasks, machine)
     assert isinstance(settings, Encoder)
     return encoding(spec, shape, settings, tasks, machine)
@@ -324,48 +323,48 @@ def tuning(spec: RunSpec, shape: Shape, settings: Sft, tasks: Sequence[Lengths],
     return Estimate(machine.gpu, peak, work.times(rates), _adapter_bytes(shape, settings.lora), "sft")
 
 
-def optimising(spec: RunSpec, shape: Shape, settings: Ppo, tasks: Sequence[Lengths], machine: Machine) -> Estimate:
-    """PPO: answers are sampled, scored under the reference, and learnt from for some epochs.
+def optimising(
+    spec: RunSpec, shape: Shape, settings: PolicyOptimisation, tasks: Sequence[Lengths], machine: Machine
+) -> Estimate:
+    """PPO and its kin: answers are sampled, scored under the reference, and learnt from for some epochs.
 
-    The graph of the whole roll-out lives at once where the first update reuses it (`ppo.experienced`).
+    GRPO samples several answers a prompt. The graph of a whole roll-out lives at once where the first update reuses it
+    (`ppo.experienced`).
     """
     model, new, lora = spec.model_spec, settings.max_new_tokens, settings.lora
     longest = max(tasks, key=lambda known: known.long)
-    length, shared = longest.long + new, longest.shared
-    rows = max(1, min(settings.micro_batch_size or settings.minibatch_size, settings.micro_batch_tokens // length))
+    length, shared, budget = longest.long + new, longest.shared, settings.micro_batch_tokens
+    answers = settings.batch_size * settings.answers  # of a roll-out
+    rows = max(1, min(settings.micro_batch_size or settings.minibatch_size, budget // length))
     whole = (
-        settings.minibatch_size == settings.batch_size
+        settings.minibatch_size == answers
         and settings.micro_batch_size is None
-        and settings.batch_size * min(known.mean + new for known in tasks) <= settings.micro_batch_tokens
+        and answers * min(known.mean + new for known in tasks) <= budget
     )
     pieces = [
-        Piece(min(rows, settings.batch_size - done), length, shared, min(rows, settings.batch_size - done) * new)
-        for done in range(0, settings.batch_size, rows)
+        Piece(min(rows, answers - done), length, shared, min(rows, answers - done) * new)
+        for done in range(0, answers, rows)
     ]
     memory = tuning_memory(
         shape, model.dtype, pieces, lora, machine, copies=POLICY_LOGITS, dropout=False,
         autocast=machine.gpu, kept=len(pieces) if whole else 1,
     )  # fmt: skip
     rollout = asking_memory(
-        shape, model.dtype, settings.batch_size, length, shared, settings.micro_batch_tokens, machine, sample=True,
-        trained=memory.trained,
-    )  # fmt: skip
+        shape, model.dtype, answers, length, shared, budget, machine, sample=True, trained=memory.trained
+    )
     steps, rates = settings.prompts // settings.batch_size, len(settings.learning_rates)
     validation, asked = validating(spec, shape, tasks, lora, machine, memory.trained)
     work = validation.times(_validations(steps, settings.evaluate_every))
     for known in tasks:
         answer = min(new, known.answer)
-        rollouts = steps / len(tasks)
-        few = max(1, min(rows, int(settings.micro_batch_tokens // (known.mean + answer))))
+        few = max(1, min(rows, int(budget // (known.mean + answer))))
         part = Piece(few, ceil(known.mean + answer), known.shared, few * answer)
-        passes = settings.batch_size / few
-        one = asking_work(
-            shape, settings.batch_size, known.mean, known.shared, answer, settings.micro_batch_tokens, lora
-        )
+        passes = answers / few
+        one = asking_work(shape, answers, known.mean, known.shared, answer, budget, lora)
         one += reading_work(shape, part, None).times(passes)
         one += reading_work(shape, part, lora).times(0 if whole else passes)
         one += tuning_work(shape, part, lora).times(passes * settings.epochs)
-        work += one.times(rollouts)
+        work += one.times(steps / len(tasks))
     peak = max(memory, rollout, asked, key=lambda m: m.total)
     return Estimate(machine.gpu, peak, work.times(rates), _adapter_bytes(shape, lora), "ppo")
 
@@ -399,16 +398,35 @@ def _prediction_bytes(tasks: Sequence[Lengths]) -> float:
 
 # 3. A job's resources ------------------------------------------------------------------------------------------------
 
+UNKNOWN = {"mem_mb": 24_000, "runtime": 1440}
+"""Of a job whose model's shape is unknown: those of a 7B model, for a day."""
+
 
 def resources(estimate: Estimate | None, model: Model) -> dict[str, int]:
     """`gpu`, `mem_mb` and `runtime` (minutes) of a job, with room for what the estimate cannot see.
 
     Memory: a quarter more and 500 MB, for the scheduler's own processes. Time: three times the estimate and ten
-    minutes; on a GPU it is that of the default `Device`. Where the shape is unknown: as for a 7B model.
-    Growth after a failure belongs to profiles.
+    minutes; on a GPU the estimate is that of the default `Device`. Growth after a failure belongs to profiles.
     """
     if estimate is None:
-        return {"gpu": int(needs_gpu(model)), "mem_mb": 24_000, "runtime": 1440}
+        return {"gpu": int(needs_gpu(model)), **UNKNOWN}
     memory = ceil((1.25 * estimate.host_bytes / 1e6 + 500) / 100) * 100
     minutes = ceil(3 * estimate.seconds(Device(), model.dtype) / 60 + 10)
     return {"gpu": int(estimate.gpu), "mem_mb": memory, "runtime": minutes}
+
+
+class Plan:
+    """Resources of the jobs of one config; seeds of a run share them."""
+
+    def __init__(self, data: Path) -> None:
+        """`data` is the folder of prepared rows."""
+        self.data = data
+        self.known: dict[tuple[str, ...], dict[str, int]] = {}
+
+    def resources(self, stage: Literal["training", "evaluating"], spec: RunSpec) -> dict[str, int]:
+        """Of a run's job."""
+        key = (stage, spec.model, spec.method, spec.mixture, spec.variant)
+        if key not in self.known:
+            estimate = {"training": training, "evaluating": evaluating}[stage](spec, self.data)
+            self.known[key] = resources(estimate, spec.model_spec)
+        return self.known[key]
