@@ -1,4 +1,4 @@
-"""`python -m rl4nlu docs`: the generated files; `python -m rl4nlu status`: what stands of a config's runs."""
+"""`python -m rl4nlu docs`: the generated files; `plan`: what a config's runs cost; `status`: what stands of them."""
 
 import argparse
 import sys
@@ -25,6 +25,19 @@ def main() -> int:
     )
     status.add_argument("--all", action="store_true", help="list finished runs, too")
     status.set_defaults(run=show_status)
+    plan = commands.add_parser(
+        "plan",
+        help="memory, hours and disk of a config's jobs, before any is submitted; status 1 if one does not fit the GPU",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    config_arguments(plan)
+    plan.add_argument("--data", type=Path, help="folder of prepared rows (default: that of the config)")
+    plan.add_argument("--gpu-memory-gb", type=positive, default=80, help="of one GPU (A100: 80)")
+    plan.add_argument("--gpu-tflops", type=positive, default=312, help="its rate in bfloat16 (A100: 312)")
+    plan.add_argument("--gpu-float32-tflops", type=positive, default=19.5, help="its rate in float32 (A100: 19.5)")
+    plan.add_argument("--gpu-bandwidth-gb", type=positive, default=2039, help="GB a second of its memory (A100: 2039)")
+    plan.add_argument("--share", type=positive, default=0.35, help="of these rates that is reached (assumed)")
+    plan.set_defaults(run=show_plan)
     arguments = parser.parse_args()
     try:
         return int(arguments.run(arguments))
@@ -78,6 +91,35 @@ def show_status(arguments: argparse.Namespace) -> int:
 
     config = load_config(config_of(arguments), arguments.configfile.name)
     return 0 if print_status(config, open_grid(config), arguments.all, arguments.directory) else 1
+
+
+def positive(text: str) -> float:
+    """A number above zero, for argparse."""
+    if (value := float(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return value
+
+
+def show_plan(arguments: argparse.Namespace) -> int:
+    """Print what the config costs; exit status 1 if a job does not fit the GPU."""
+    from rl4nlu.plan import Device
+    from rl4nlu.plan_table import report
+    from rl4nlu.runs import open_grid
+
+    if arguments.share > 1:
+        raise ConfigError(f"--share {arguments.share:g}: a share of the GPU's rate is at most 1")
+    config = load_config(config_of(arguments), arguments.configfile.name)
+    device = Device(
+        arguments.gpu_memory_gb * 1e9,
+        arguments.gpu_tflops * 1e12,
+        arguments.gpu_float32_tflops * 1e12,
+        arguments.gpu_bandwidth_gb * 1e9,
+        arguments.share,
+    )
+    lines, faults = report(config, open_grid(config), arguments.data or Path(config.folder) / "data", device)
+    print(*lines, sep="\n")
+    print(*faults, sep="\n", file=sys.stderr, end="\n" if faults else "")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rl4nlu.code import code_digest
 from rl4nlu.config import METHODS, PROMPTING_METHODS, REPOSITORY, ConfigError, load_config
 from rl4nlu.records import digest_of, write_json
 from rl4nlu.data import local_files
+from rl4nlu.plan import Plan
 from rl4nlu.runs import Address, open_grid
 
 try:
@@ -114,9 +115,12 @@ def model_files(wildcards):
     )
 
 
-def gpus(wildcards):
-    """One GPU for models in half precision, none for the embedded ones."""
-    return 0 if MODELS[wildcards.model].dtype == "float32" else 1
+PLAN = Plan(Path(below("data")))
+
+
+def planned(resource, stage, method=None):
+    """Resource function: `gpu`, `mem_mb` or `runtime` of a run's job ("training" or "evaluating"), as the planner estimates it."""
+    return lambda wildcards: PLAN.resources(stage, spec_of(wildcards, method))[resource]
 
 
 def command(program, *options):

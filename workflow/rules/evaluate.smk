@@ -23,9 +23,9 @@ rule evaluate_run:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=240,
+        gpu=planned("gpu", "evaluating"),
+        mem_mb=planned("mem_mb", "evaluating"),
+        runtime=planned("runtime", "evaluating"),
     params:
         command=command("evaluate.py", f"--data {below('data')}", f"--work {below('work')}"),
         trained=subpath(input.record, parent=True),
