@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .code import code_digest
 from .config import REPOSITORY, Config, ConfigError, load_config, read_yaml
+from .hub import cached_commit
 from .records import digest_of, environment, peak_memory_mb, read_json, write_json
 from .runs import Address, RunSpec, open_grid, resolve
 
@@ -96,6 +97,7 @@ def run_record(spec: RunSpec, facts: dict[str, Any], started: float) -> dict[str
         "digest": spec.digest,
         "evaluation_digest": spec.evaluation_digest,
         "spec": spec.model_dump(mode="json"),
+        "model_commit": cached_commit(spec.model_spec),
         "facts": facts,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(time.monotonic() - started, 2),

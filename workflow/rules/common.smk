@@ -4,9 +4,13 @@ import os
 import shlex
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from rl4nlu import preflight
 
 from rl4nlu.code import code_digest
 from rl4nlu.config import METHODS, PROMPTING_METHODS, REPOSITORY, ConfigError, load_config
@@ -49,7 +53,14 @@ if not CONFIG_FILE.is_file():
     write_json(CONFIG_FILE, dict(config))
 
 
+if workflow.is_main_process:
+    looked_in = [Path(workflow.workdir_init), REPOSITORY]
+    if fault := preflight.profile_fault(sys.argv, looked_in):
+        raise WorkflowError(fault)
+
+
 onstart:
+    check_machine()
     for line in GRID.absent.values():
         print(line, file=sys.stderr)
     if not tex_program():
@@ -81,6 +92,29 @@ def spec_of(wildcards, method=None):
     return RUNS[address]
 
 
+def check_machine():
+    """Stop before the first job where this machine, or the cluster's settings, cannot do what is about to start."""
+    faults, warnings = [], []
+    if workflow.local_exec:
+        asked = Counter(job.rule.name for job in workflow.dag.needrun_jobs() if job.resources.get("gpu"))
+        faults = [preflight.gpu_fault(asked, preflight.visible_gpus())]
+    elif workflow.executor_plugin.name == "slurm" and not (faults := [preflight.missing_slurm()])[0]:
+        chosen = workflow.executor_settings
+        faults, warnings = preflight.slurm_faults(
+            preflight.slurm_facts(),
+            chosen.status_command,
+            chosen.init_seconds_before_status_checks,
+            chosen.status_attempts,
+            workflow.remote_execution_settings.max_status_checks_per_second,
+            sacct=shutil.which("sacct") is not None,
+        )
+        faults.append(preflight.token_fault(workflow.output_settings.verbose, os.environ))
+    for line in warnings:
+        logger.warning(f"WARNING: {line}")
+    if found := [fault for fault in faults if fault]:
+        raise WorkflowError("\n".join(found))
+
+
 def paths_of(addresses, name):
     return [f"<results>/{address.path}/{name}" for address in addresses]
 
@@ -105,13 +139,19 @@ def training_rows(method):
 
 
 def model_files(wildcards):
-    """Weights of a model that lies in a folder; a hub model has none here, its revision is among the params."""
+    """Weights of a model that lies in a folder, or the record of a hub model's; none where no model is asked."""
+    if getattr(wildcards, "method", None) in ("majority", "random"):
+        return []
     folder = REPOSITORY / MODELS[wildcards.model].path
-    return (
-        [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")]
-        if folder.is_dir()
-        else []
-    )
+    if not folder.is_dir():
+        return f"<models>/{wildcards.model}.json"
+    return [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")]
+
+
+def fetched_models():
+    """Records of the hub models that the grid's runs load."""
+    used = {a.model for a in RUNS if a.method not in ("majority", "random")}
+    return [f"<models>/{name}.json" for name in sorted(used) if not (REPOSITORY / MODELS[name].path).is_dir()]
 
 
 def gpus(wildcards):
@@ -119,10 +159,14 @@ def gpus(wildcards):
     return 0 if MODELS[wildcards.model].dtype == "float32" else 1
 
 
-def command(program, *options):
-    """Start of a rule's command line. A function of `input` is no rerun trigger, which a path must not be."""
+def command(program, *options, online=False):
+    """Start of a rule's command line. A function of `input` is no rerun trigger, which a path must not be.
+
+    Jobs read what local rules brought from the hub, and never ask it: their nodes may have no network.
+    """
+    python = ["python"] if online else ["env HF_HUB_OFFLINE=1 python"]
     return lambda wildcards, input: " ".join(
-        ["python", f"{PROGRAMS}/{program}", f"--config {CONFIG_FILE}", *options]
+        [*python, f"{PROGRAMS}/{program}", f"--config {CONFIG_FILE}", *options]
     )
 
 

@@ -4,6 +4,13 @@ OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
 """
 
 
+# Rows from the hub are read where there is a network.
+if any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values()):
+
+    localrules:
+        prepare,
+
+
 rule prepare:
     """Read a task's rows, carve validation from train, cap, and write them in one schema."""
     input:
@@ -26,7 +33,7 @@ rule prepare:
         mem_mb=2000,
         runtime=30,
     params:
-        command=command("prepare_data.py"),
+        command=command("prepare_data.py", online=True),
         out=subpath(output.record, parent=True),
         task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
         data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),
