@@ -61,7 +61,9 @@ def advice(error: BaseException, revision: str | None) -> str | None:
             ", or whether the account of the token in HF_TOKEN may read it" if token else ", or set HF_TOKEN"
         )
     if status == 401:
-        return "the hub refuses the token in HF_TOKEN: make a new one" if token else "the hub wants a token: set HF_TOKEN"
+        return (
+            "the hub refuses the token in HF_TOKEN: make a new one" if token else "the hub wants a token: set HF_TOKEN"
+        )
     if UNREACHABLE & kinds:
         return (
             "the hub cannot be reached and the files are not in its cache: fetch them where there is a network "
@@ -123,7 +125,9 @@ def checked(name: str, file: Path) -> dict[str, Any]:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
     stated = file.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", stated) and stated != found:
-        raise ConfigError(f"model {name}: {file.resolve()} is damaged (its SHA-256 is {found}): delete it and fetch again")
+        raise ConfigError(
+            f"model {name}: {file.resolve()} is damaged (its SHA-256 is {found}): delete it and fetch again"
+        )
     return {"bytes": file.stat().st_size, "sha256": found}
 
 

@@ -44,7 +44,9 @@ def profile_fault(argv: Sequence[str], folders: Sequence[Path]) -> str | None:
         argv: the command line.
         folders: where Snakemake looks, i.e. the folder it was started in and that of the Snakefile.
     """
-    options = [part.split("=", 1) for part in " ".join(argv).replace("--workflow-profile ", "--workflow-profile=").split()]
+    options = [
+        part.split("=", 1) for part in " ".join(argv).replace("--workflow-profile ", "--workflow-profile=").split()
+    ]
     for name in [option[1] for option in options if option[0] == "--workflow-profile" and len(option) == 2]:
         if name == "none" or any((folder / place / name).exists() for folder in folders for place in ("", "profiles")):
             continue
@@ -78,7 +80,12 @@ def slurm_facts() -> dict[str, str]:
 
 
 def slurm_faults(
-    facts: Mapping[str, str], command: str | None, first_check: int, attempts: int, checks_per_second: float, sacct: bool
+    facts: Mapping[str, str],
+    command: str | None,
+    first_check: int,
+    attempts: int,
+    checks_per_second: float,
+    sacct: bool,
 ) -> tuple[list[str], list[str]]:
     """Settings under which a workflow on Slurm waits for ever for jobs that ended long ago.
 

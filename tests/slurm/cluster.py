@@ -50,7 +50,7 @@ JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/jobcomp.log
 GresTypes=gpu
 NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
-PartitionName=cpu Nodes=localhost Default=YES MaxTime=02:00:00 State=UP
+PartitionName=cpu Nodes=localhost Default=YES MaxTime=2-00:00:00 State=UP
 """
 
 
@@ -149,17 +149,22 @@ class Cluster:
         raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended counts as gone even where nobody has asked for its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def end(pid_file: Path) -> None:
     """End the daemon whose process id stands in `pid_file`: politely, and after ten seconds for good."""
     if not pid_file.is_file():
         return
     pid = int(pid_file.read_text())
     for how, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-        try:
+        if alive(pid):
             os.kill(pid, how)
-            until = time.monotonic() + patience
-            while time.monotonic() < until:
-                os.kill(pid, 0)
-                time.sleep(0.1)
-        except ProcessLookupError:
-            return
+        until = time.monotonic() + patience
+        while alive(pid) and time.monotonic() < until:
+            time.sleep(0.1)

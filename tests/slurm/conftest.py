@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from slurm.cluster import Cluster, missing
 from workflow.conftest import copy_of
+
+from .cluster import Cluster, missing
 
 CONFIG = """
 name: tiny

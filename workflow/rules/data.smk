@@ -3,7 +3,6 @@
 OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
 """
 
-
 # Rows from the hub are read where there is a network.
 if any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values()):
 
