@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .config import nearest
@@ -139,6 +139,45 @@ def slurm_faults(
     return faults, warnings
 
 
+def partition_minutes() -> dict[str | None, int | None]:
+    """Longest run time of each of Slurm's partitions, in minutes; None stands for no limit, and names the default one."""
+    try:
+        shown = subprocess.run(["sinfo", "-h", "-o", "%P %l"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    limits: dict[str | None, int | None] = {}
+    for name, limit in (line.split() for line in shown.stdout.splitlines()):
+        limits[name.rstrip("*")] = _minutes(limit)
+        if name.endswith("*"):
+            limits[None] = _minutes(limit)
+    return limits
+
+
+def runtime_fault(
+    asked: Iterable[tuple[str, str | None, int | None]], limits: Mapping[str | None, int | None]
+) -> str | None:
+    """Why jobs would stay in Slurm's queue for ever: they ask for more time than their partition gives.
+
+    Args:
+        asked: rule, partition (None: the default one) and minutes of each job.
+        limits: `partition_minutes`.
+    """
+    over = [
+        (rule, name, minutes)
+        for rule, name, minutes in asked
+        if isinstance(minutes, int) and minutes > (limits.get(name) or minutes)
+    ]
+    if not over:
+        return None
+    rule, name, minutes = max(over, key=lambda job: job[2])
+    where = f"partition {name}" if name else "the default partition"
+    return (
+        f"rule {rule} asks for {minutes} minutes, and {where} gives {limits[name]}: Slurm would keep it waiting for ever. "
+        f"Choose another partition (slurm_partition in your site's profile) or --set-resources {rule}:runtime={limits[name]}; "
+        "training goes on from its saved state when its time is up"
+    )
+
+
 def token_fault(verbose: bool, environment: Mapping[str, str]) -> str | None:
     """Why a verbose run on a cluster must not start: each job's log would hold the whole environment."""
     held = [name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if environment.get(name)]
@@ -159,3 +198,12 @@ def _seconds(text: str) -> int:
     """Seconds of a setting like `300 sec`; 0 where it says nothing."""
     found = re.match(r"(\d+)\s*(\w*)", text)
     return int(found[1]) * (3600 if found[2].startswith("h") else 60 if found[2].startswith("m") else 1) if found else 0
+
+
+def _minutes(limit: str) -> int | None:
+    """Minutes of Slurm's `[days-]hours:minutes:seconds`; None for `infinite`."""
+    if limit == "infinite":
+        return None
+    days, _, clock = limit.rpartition("-")
+    hours, minutes, _ = ([0, 0, 0] + [int(part) for part in clock.split(":")])[-3:]
+    return int(days or 0) * 1440 + hours * 60 + minutes

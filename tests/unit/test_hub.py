@@ -58,7 +58,8 @@ def fetch(tmp_path: Path, address: str, path="lab/model", revision="", **environ
     )
     output = done.stdout + done.stderr
     assert SECRET not in output
-    assert SECRET not in (record := out.read_text() if out.is_file() else "{}")
+    record = out.read_text() if out.is_file() else "{}"
+    assert SECRET not in record
     return done.returncode, output, json.loads(record)
 
 

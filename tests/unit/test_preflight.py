@@ -7,7 +7,9 @@ import pytest
 from rl4nlu.preflight import (
     gpu_fault,
     missing_slurm,
+    partition_minutes,
     profile_fault,
+    runtime_fault,
     slurm_facts,
     slurm_faults,
     token_fault,
@@ -126,6 +128,29 @@ def test_slurms_own_settings_are_read(monkeypatch, tmp_path):
     for name in ("sbatch", "squeue"):
         program(tmp_path, name)
     assert missing_slurm() is None
+
+
+def test_partitions_and_their_limits_are_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert partition_minutes() == {}
+    program(
+        tmp_path,
+        "sinfo",
+        *(f'echo "{line}"' for line in ("cpu* 1:00:00", "gpu 2-00:30:00", "long infinite", "now 30:00")),
+    )
+    assert partition_minutes() == {None: 60, "cpu": 60, "gpu": 2910, "long": None, "now": 30}
+
+
+def test_a_job_that_no_partition_would_start_is_a_fault():
+    limits = {None: 60, "cpu": 60, "long": None}
+    fault = runtime_fault({("prompt", None, 30), ("train_ppo", None, 90), ("train_sft", "cpu", 80)}, limits)
+    assert "rule train_ppo asks for 90 minutes, and the default partition gives 60" in fault
+    assert "train_ppo:runtime=60" in fault
+    assert "partition cpu gives 60" in runtime_fault({("train_sft", "cpu", 80)}, limits)
+    assert (
+        runtime_fault({("a", "long", 9999), ("b", None, 60), ("c", None, None), ("d", "unknown", 99)}, limits) is None
+    )
+    assert runtime_fault({("a", None, 90)}, {}) is None
 
 
 def test_a_token_and_verbose_do_not_go_together():

@@ -21,10 +21,11 @@ rule prompt:
         method="|".join(PROMPTING_METHODS),
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=gpus,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         command=command("prompting.py", f"--data {below('data')}"),
         out=subpath(output.record, parent=True),

@@ -67,6 +67,10 @@ onstart:
         print(NO_TEX, file=sys.stderr)
 
 
+# A signal reaches the program itself rather than the shell around it, which would end before the program can save.
+shell.prefix("set -euo pipefail; exec ")
+
+
 wildcard_constraints:
     model="|".join(sorted(MODELS)),
     method="|".join(METHODS),
@@ -94,25 +98,40 @@ def spec_of(wildcards, method=None):
 
 def check_machine():
     """Stop before the first job where this machine, or the cluster's settings, cannot do what is about to start."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
     faults, warnings = [], []
     if workflow.local_exec:
-        asked = Counter(job.rule.name for job in workflow.dag.needrun_jobs() if job.resources.get("gpu"))
+        asked = Counter(job.rule.name for job in jobs if job.resources.get("gpu"))
         faults = [preflight.gpu_fault(asked, preflight.visible_gpus())]
-    elif workflow.executor_plugin.name == "slurm" and not (faults := [preflight.missing_slurm()])[0]:
-        chosen = workflow.executor_settings
-        faults, warnings = preflight.slurm_faults(
-            preflight.slurm_facts(),
-            chosen.status_command,
-            chosen.init_seconds_before_status_checks,
-            chosen.status_attempts,
-            workflow.remote_execution_settings.max_status_checks_per_second,
-            sacct=shutil.which("sacct") is not None,
-        )
-        faults.append(preflight.token_fault(workflow.output_settings.verbose, os.environ))
+    elif workflow.executor_plugin.name == "slurm":
+        faults, warnings = check_slurm(jobs, workflow.executor_settings)
     for line in warnings:
         logger.warning(f"WARNING: {line}")
     if found := [fault for fault in faults if fault]:
         raise WorkflowError("\n".join(found))
+
+
+def check_slurm(jobs, chosen):
+    """Faults and warnings of a run on Slurm with the executor's settings `chosen`."""
+    if fault := preflight.missing_slurm():
+        return [fault], []
+    faults, warnings = preflight.slurm_faults(
+        preflight.slurm_facts(),
+        chosen.status_command,
+        chosen.init_seconds_before_status_checks,
+        chosen.status_attempts,
+        workflow.remote_execution_settings.max_status_checks_per_second,
+        sacct=shutil.which("sacct") is not None,
+    )
+    if not (chosen.partition_config or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")):
+        names = ("slurm_partition", "runtime")
+        asked = {
+            (job.rule.name, *(job.resources.get(name) for name in names))
+            for job in jobs
+            if not job.is_group()
+        }
+        faults.append(preflight.runtime_fault(asked, preflight.partition_minutes()))
+    return [*faults, preflight.token_fault(workflow.output_settings.verbose, os.environ)], warnings
 
 
 def paths_of(addresses, name):
@@ -157,6 +176,11 @@ def fetched_models():
 def gpus(wildcards):
     """One GPU for models in half precision, none for the embedded ones."""
     return 0 if MODELS[wildcards.model].dtype == "float32" else 1
+
+
+def growing(amount):
+    """Resource function: half as much again at every further attempt; attempts are a profile's `retries`."""
+    return lambda wildcards, attempt: round(amount * 1.5 ** (attempt - 1))
 
 
 def command(program, *options, online=False):

@@ -29,8 +29,8 @@ rule prepare:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         command=command("prepare_data.py", online=True),
         out=subpath(output.record, parent=True),

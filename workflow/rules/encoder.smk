@@ -20,10 +20,11 @@ rule train_encoder:
         "<benchmarks>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=gpus,
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
     params:
         command=command("encoder.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

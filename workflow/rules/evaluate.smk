@@ -22,10 +22,11 @@ rule evaluate_run:
         method="|".join(m for m in METHODS if m not in PROMPTING_METHODS),
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=gpus,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         command=command("evaluate.py", f"--data {below('data')}"),
         trained=subpath(input.record, parent=True),

@@ -21,10 +21,11 @@ rule train_ppo:
         "<benchmarks>/{model}/ppo/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=gpus,
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=growing(4000),
+        runtime=growing(1440),
     params:
         command=command("ppo.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -20,10 +20,11 @@ rule train_sft:
         "<benchmarks>/{model}/sft/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=gpus,
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
     params:
         command=command("sft.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),
