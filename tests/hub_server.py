@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,7 +56,7 @@ class Hub:
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def reply(self, path: str, token: str | None) -> tuple[int, dict[str, str], bytes]:
-        parts = path.strip("/").removeprefix("api/models/").split("/")
+        parts = re.sub("^(api/models|api/datasets|datasets)/", "", path.strip("/")).split("/")
         name, what, rest = "/".join(parts[:2]), parts[2] if len(parts) > 2 else "", "/".join(parts[4:])
         if token not in (None, self.token, self.other):
             return 401, {"X-Error-Message": "Invalid user token."}, b"{}"

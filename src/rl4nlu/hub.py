@@ -44,7 +44,9 @@ def advice(error: BaseException, revision: str | None) -> str | None:
         status = status or getattr(getattr(cause, "response", None), "status_code", None)
         cause = cause.__cause__ or cause.__context__
     token = bool(os.environ.get("HF_TOKEN"))
-    if "GatedRepoError" in kinds:
+    # datasets hides the cause of its own kind of error; its words remain
+    rows, said = "DatasetNotFoundError" in kinds, str(error)
+    if "GatedRepoError" in kinds or (rows and "gated" in said):
         if token:
             return (
                 "it is gated, and the account of the token in HF_TOKEN has no access: accept its licence on its page of "
@@ -54,9 +56,9 @@ def advice(error: BaseException, revision: str | None) -> str | None:
             "it is gated: accept its licence on its page of the hub, make an access token in your account's settings, "
             "and set it where the workflow is started: export HF_TOKEN=..."
         )
-    if "RevisionNotFoundError" in kinds:
+    if "RevisionNotFoundError" in kinds or (rows and said.startswith("Revision")):
         return f"it has no revision {revision!r}"
-    if "RepositoryNotFoundError" in kinds:
+    if "RepositoryNotFoundError" in kinds or rows:
         return "there is no such hub repository, or it is private: check its name" + (
             ", or whether the account of the token in HF_TOKEN may read it" if token else ", or set HF_TOKEN"
         )

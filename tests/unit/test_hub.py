@@ -45,12 +45,14 @@ def hub(repository):
         yield hub
 
 
-def fetch(tmp_path: Path, address: str, path="lab/model", revision="", **environment: str) -> tuple[int, str, dict]:
+def fetch(
+    tmp_path: Path, address: str, path="lab/model", revision="", program=FETCH, **environment: str
+) -> tuple[int, str, dict]:
     """Status, output and record of a fetch in a process of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     out = tmp_path / "record.json"
     done = subprocess.run(
-        [sys.executable, "-c", FETCH, path, revision, str(out)],
+        [sys.executable, "-c", program, path, revision, str(out)],
         env={**kept, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), **environment},
         capture_output=True,
         text=True,
@@ -128,4 +130,33 @@ def test_every_fault_says_what_to_do(hub, tmp_path, gated, asked, environment, s
     assert status == 2, output
     assert re.search(said, output), output
     assert "model mine: " in output
+    assert "Traceback" not in output
+
+
+ROWS = """
+import sys
+from rl4nlu.jobs import main_of
+from rl4nlu.sources.hub import load
+from rl4nlu.tasks import load_task
+source = load_task("sst2").sources.hub.model_copy(update={"repository": sys.argv[1]})
+main_of(lambda: load(source, sys.argv[2] or None, "train"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("gated", "asked", "environment", "said"),
+    [
+        (True, {}, {}, "It is gated: accept its licence .* export HF_TOKEN"),
+        (True, {}, {"HF_TOKEN": "hf_other"}, "It is gated, and the account of the token in HF_TOKEN has no access"),
+        (False, {"path": "lab/other"}, {}, "no such hub repository, or it is private: .* or set HF_TOKEN"),
+        (False, {"revision": "v9"}, {}, "It has no revision 'v9'"),
+        (False, {}, {"HF_ENDPOINT": "http://127.0.0.1:9"}, "The hub cannot be reached .*`snakemake models data`"),
+        (False, {}, {"HF_HUB_OFFLINE": "1"}, "The hub cannot be reached .*`snakemake models data`"),
+    ],
+)
+def test_faults_of_a_data_set_say_what_to_do_too(hub, tmp_path, gated, asked, environment, said):
+    hub.gated = {"lab/model"} if gated else set()
+    status, output, _ = fetch(tmp_path, hub.address, program=ROWS, **asked, **environment)
+    assert status == 2, output
+    assert re.search(said, output), output
     assert "Traceback" not in output

@@ -98,13 +98,13 @@ def spec_of(wildcards, method=None):
 
 def check_machine():
     """Stop before the first job where this machine, or the cluster's settings, cannot do what is about to start."""
-    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    jobs = list(workflow.dag.needrun_jobs())
     faults, warnings = [], []
     if workflow.local_exec:
         asked = Counter(job.rule.name for job in jobs if job.resources.get("gpu"))
         faults = [preflight.gpu_fault(asked, preflight.visible_gpus())]
     elif workflow.executor_plugin.name == "slurm":
-        faults, warnings = check_slurm(jobs, workflow.executor_settings)
+        faults, warnings = check_slurm([job for job in jobs if not job.is_local], workflow.executor_settings)
     for line in warnings:
         logger.warning(f"WARNING: {line}")
     if found := [fault for fault in faults if fault]:
