@@ -297,7 +297,10 @@ def model(shape: Shape | str, data: Path, seed: int = 0) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    save_tokenizer(data, shape.vocabulary, beside)
+    words = WORK / "models" / f"tokenizer-{shape.vocabulary}"
+    if not (words / "tokenizer_config.json").is_file():
+        save_tokenizer(data, shape.vocabulary, words)
+    shutil.copytree(words, beside)
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.width,

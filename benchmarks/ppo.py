@@ -374,19 +374,17 @@ def difference(left: Any, right: Any) -> float:
     return float(np.abs(np.asarray(left) - np.asarray(right)).max())
 
 
-def check(name: str, job: Job, vocabulary: int, python: dict[str, str | Path]) -> dict[str, tuple[float, float]]:
+def check(name: str, job: Job, minibatch: int, python: dict[str, str | Path]) -> dict[str, tuple[float, float]]:
     """Differences between the sides on one model, and what is allowed."""
-    rng = random.Random(0)
+    rng, vocabulary = random.Random(0), measure.SHAPES[name].vocabulary
     rows = job["prompts"][:BATCH]
     answers = [[rng.randrange(3, vocabulary) for _ in range(rng.randint(2, NEW))] for _ in rows]
-    found = {}
-    for minibatch in (BATCH, BATCH // 4):
-        step = {**job, "prompts": rows, "answers": answers, "minibatch": minibatch}
-        mine = measure.run(__file__, "our_step", python["ours"], step).results
-        theirs = measure.run(__file__, "old_step", python["old"], step).results
-        what = f"{name}, {BATCH // minibatch * EPOCHS} SGD steps"
-        measure.note(f"  {what} move weights by up to {difference(mine['after'], mine['before']):.3g}")
-        found[f"{what}: weights, 0.11.4"] = (difference(mine["after"], theirs["after"]), 1e-6)
+    step = {**job, "prompts": rows, "answers": answers, "minibatch": minibatch}
+    mine = measure.run(__file__, "our_step", python["ours"], step).results
+    theirs = measure.run(__file__, "old_step", python["old"], step).results
+    what = f"{name}: weights after {BATCH // minibatch * EPOCHS} SGD steps"
+    measure.note(f"  {what} have moved by up to {difference(mine['after'], mine['before']):.3g}")
+    found = {f"{what}, 0.11.4": (difference(mine["after"], theirs["after"]), 1e-6)}
     for seed in range(20):  # an answer with a padding token is cut by 1.12: such a batch is drawn again
         theirs = measure.run(
             __file__, "last_advantages", python["last"], {**job, "prompts": rows, "seed": seed}
@@ -422,11 +420,11 @@ def compare(arguments: argparse.Namespace) -> None:
     """Equality on both models, then what each side costs."""
     python, differences, lines, record = pythons(), {}, [], {}
     jobs = {}
-    for name in ("rand_32k", "rand_small"):
+    for name, minibatch in {"rand_32k": BATCH, "rand_small": BATCH // 4}.items():
         model = measure.model(name, arguments.data)
-        rows = prompts(model, arguments.data, BATCH * (2 if arguments.quick else 4))
+        rows = prompts(model, arguments.data, BATCH * (2 if arguments.quick else 3))
         jobs[name] = {"model": str(model), "prompts": rows, "minibatch": BATCH, "out": str(measure.WORK / "trainer")}
-        differences |= check(name, jobs[name], measure.SHAPES[name].vocabulary, python)
+        differences |= check(name, jobs[name], minibatch, python)
     equalities = measure.equal(differences)
     for name, job in jobs.items():
         costs = timed(job, python, arguments.repeats)
@@ -445,9 +443,8 @@ def compare(arguments: argparse.Namespace) -> None:
                 "peak memory, MB": cost["peak"],
                 "ours uses": f"{mine['peak'] / cost['peak']:.2f}",
             })  # fmt: skip
-    text = "PPO: batches of 16 RTE prompts, 4 updates a batch, 8 new tokens, LoRA r16 on q and v\n\n" + measure.table(
-        lines
-    )
+    title = "PPO: batches of 16 RTE prompts, 4 updates a batch, 8 new tokens, LoRA r16 on q and v"
+    text = f"{title}\n\n{measure.table(lines)}"
     measure.save("ppo", {"equality": equalities, "models": record}, text, arguments.quick)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,14 @@ def job_of(name: measure.Shape | str, data: Path, batches: int) -> Job:
     return {"model": str(model), "rows": rows, "order": order, "optim": "adamw_torch"}
 
 
-def timed(job: Job, repeats: int) -> dict[str, dict[str, float]]:
+def timed(job: Job, repeats: int, sides: Sequence[str] = ("ours", "peer", "blind")) -> dict[str, dict[str, float]]:
     """What each side costs: real tokens a CPU-second, and peak memory.
 
     The batch that `blind` warms up with is a random one, so what it trains on afterwards counts as average rows.
     """
     costs = {}
     mean = sum(len(tokens) for tokens, _ in job["rows"]) / len(job["rows"])
-    for side, runs in measure.alternate(__file__, dict.fromkeys(SIDES, sys.executable), job, repeats).items():
+    for side, runs in measure.alternate(__file__, dict.fromkeys(sides, sys.executable), job, repeats).items():
         cost = measure.cost(runs)
         tokens = runs[0].results["tokens"] if side != "blind" else mean * (len(job["order"]) - BATCH)
         costs[side] = {"tokens": tokens / cost["work"], **{key: cost[key] for key in ("peak", "work", "least", "most")}}
@@ -161,7 +162,7 @@ def timed(job: Job, repeats: int) -> dict[str, dict[str, float]]:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Equality on both models, then what each side costs."""
-    jobs = {name: job_of(name, arguments.data, 3 if arguments.quick else 8) for name in ("rand_32k", "rand_small")}
+    jobs = {name: job_of(name, arguments.data, 3 if arguments.quick else 5) for name in ("rand_32k", "rand_small")}
     differences, record, lines = {}, {}, []
     for name, job in jobs.items():
         step = {**job, "order": job["order"][: 3 * BATCH], "optim": "sgd"}
