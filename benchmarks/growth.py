@@ -2,14 +2,16 @@
 
 One thing grows at a time, from a Llama of 128 × 4 layers, 8,192 tokens and prompts of 128 tokens. The prompts are RTE's own
 texts, joined and cut to one length: they share no instructions and need no padding, so what is seen is neither the
-shared prefix nor the batches by length, which ours gains on real prompts besides (`ppo.py`, `sft.py`). Equality of the
-results is checked there.
+shared prefix nor the batches by length, by which ours gains on real prompts besides (`ppo.py`, `sft.py`, where equality
+of the results and memory are measured, too). A side goes through all points in one process.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,58 +34,70 @@ POINTS: dict[str, list[tuple[measure.Shape, int]]] = {
 BATCHES = 2
 """Of which the first warms up."""
 
+ANSWER = 4
+"""Tokens at the end of an SFT row that are learnt."""
 
-def prompts(model: Path, length: int, data: Path) -> list[list[int]]:
-    """Prompts of `length` tokens that share nothing."""
+
+def rows(model: Path, length: int, data: Path) -> list[list[int]]:
+    """Two batches of rows of `length` tokens that share nothing."""
     from rl4nlu.generation import shared_prefix
 
-    count = BATCHES * ppo.BATCH
     whole = ppo.prompts(model, data, 1500)
     own = len(shared_prefix(whole, 0.0))
     stream = [token for tokens in whole for token in tokens[own:]]
-    return [stream[n * length : (n + 1) * length] for n in range(count)]
+    return [stream[n * length : (n + 1) * length] for n in range(BATCHES * ppo.BATCH)]
 
 
-def ppo_costs(model: Path, rows: list[list[int]], repeats: int) -> dict[str, dict[str, float]]:
-    """CPU-seconds a sample and peak memory of each side of `ppo.py`."""
-    job = {"model": str(model), "prompts": rows, "minibatch": ppo.BATCH, "out": str(measure.WORK / "trainer")}
-    costs = ppo.timed(job, ppo.pythons(), repeats)
-    return {ppo.SIDES[side]: {"cost": 1 / cost["samples"], "peak": cost["peak"]} for side, cost in costs.items()}
+def every(side: Callable[[Any, measure.Clock], Any], jobs: list[Any], clock: measure.Clock) -> list[float]:
+    """CPU-seconds a sample of `side` at every job; the jobs' own clocks exclude their warming up."""
+    found = []
+    for job in jobs:
+        own = measure.Clock()
+        with clock:
+            side(job, own)
+        found.append(own.seconds / ((BATCHES - 1) * ppo.BATCH))
+    return found
 
 
-def sft_costs(model: Path, rows: list[list[int]], repeats: int) -> dict[str, dict[str, float]]:
-    """CPU-seconds a sample (its last four tokens are the answer) and peak memory of ours and TRL's, in one order."""
-    job = {"model": str(model), "rows": [(row, len(row) - 4) for row in rows], "order": list(range(len(rows)))}
-    costs = sft.timed({**job, "optim": "adamw_torch"}, repeats, ("ours", "peer"))
-    names = {"ours": "ours", "peer": "TRL 1.16"}
-    return {names[side]: {"cost": len(rows[0]) / cost["tokens"], "peak": cost["peak"]} for side, cost in costs.items()}
+COMPARED = {
+    "PPO": {"ours": "ours", "TRL 0.11.4": "old", "TRL 1.12.0": "last"},
+    "SFT": {"ours": "sft_ours", "TRL 1.16": "sft_peer"},
+}
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Every point of every growth, PPO first."""
-    for name, costs_of in {"PPO": ppo_costs, "SFT": sft_costs}.items():
-        known: dict[tuple[measure.Shape, int], dict[str, dict[str, float]]] = {}
+    """Every point of every growth; PPO, then SFT."""
+    points = {what: some[:2] if arguments.quick else some for what, some in POINTS.items()}
+    jobs: dict[tuple[measure.Shape, int], dict[str, Any]] = {}
+    for shape, length in {point: None for some in points.values() for point in some}:
+        model = measure.model(shape, arguments.data)
+        prompts = rows(model, length, arguments.data)
+        jobs[shape, length] = {
+            "model": str(model), "prompts": prompts, "minibatch": ppo.BATCH, "out": str(measure.WORK / "trainer"),
+            "rows": [(row, length - ANSWER) for row in prompts], "order": list(range(len(prompts))),
+            "optim": "adamw_torch",
+        }  # fmt: skip
+    python = ppo.pythons()
+    for name, sides in COMPARED.items():
+        where = {side: python.get(side, python["ours"]) for side in sides.values()}
+        runs = measure.alternate(__file__, where, list(jobs.values()), arguments.repeats)
+        cost = {
+            label: dict(zip(jobs, map(min, zip(*(run.results for run in runs[side]), strict=True)), strict=True))
+            for label, side in sides.items()
+        }
         lines: list[dict[str, Any]] = []
         panels = []
-        for what, points in POINTS.items():
-            points = points[:2] if arguments.quick else points
-            for shape, length in points:
-                if (shape, length) not in known:
-                    measure.note(f"{name}: {shape}, {length} tokens a prompt")
-                    model = measure.model(shape, arguments.data)
-                    known[shape, length] = costs_of(model, prompts(model, length, arguments.data), arguments.repeats)
-                costs = known[shape, length]
-                ours = costs["ours"]["cost"]
+        for what, some in points.items():
+            for shape, length in some:
+                ours = cost["ours"][shape, length]
                 lines.append({
                     "grows": what, "vocabulary": shape.vocabulary, "tokens a prompt": length,
                     "million parameters": measure.parameters(shape) / 1e6,
-                    **{f"{side}, CPU-ms a sample": 1000 * cost["cost"] for side, cost in costs.items()},
-                    **{f"{side} / ours": cost["cost"] / ours for side, cost in costs.items() if side != "ours"},
-                    **{f"{side}, MB": cost["peak"] for side, cost in costs.items()},
+                    **{f"{label}, CPU-ms a sample": 1000 * cost[label][shape, length] for label in sides},
+                    **{f"{label} / ours": cost[label][shape, length] / ours for label in sides if label != "ours"},
                 })  # fmt: skip
-            own = lines[-len(points) :]
-            sides = list(known[points[0]])
-            ys = {side: [line[f"{side}, CPU-ms a sample"] for line in own] for side in sides}
+            own = lines[-len(some) :]
+            ys = {label: [line[f"{label}, CPU-ms a sample"] for line in own] for label in sides}
             panels.append(measure.Panel(what, [line[what] for line in own], "CPU-ms a sample", ys, log=True))
         text = f"{name}: how the cost of a sample grows\n\n{measure.table(lines)}"
         folder = measure.save(f"growth_{name.lower()}", {"points": lines}, text, arguments.quick)
@@ -91,4 +105,5 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    measure.main(__doc__, compare, {})
+    functions = {"ours": ppo.ours, "old": ppo.old, "last": ppo.last, "sft_ours": sft.ours, "sft_peer": sft.peer}
+    measure.main(__doc__, compare, {name: partial(every, function) for name, function in functions.items()})

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +145,14 @@ def job_of(name: measure.Shape | str, data: Path, batches: int) -> Job:
     return {"model": str(model), "rows": rows, "order": order, "optim": "adamw_torch"}
 
 
-def timed(job: Job, repeats: int, sides: Sequence[str] = ("ours", "peer", "blind")) -> dict[str, dict[str, float]]:
+def timed(job: Job, repeats: int) -> dict[str, dict[str, float]]:
     """What each side costs: real tokens a CPU-second, and peak memory.
 
     The batch that `blind` warms up with is a random one, so what it trains on afterwards counts as average rows.
     """
     costs = {}
     mean = sum(len(tokens) for tokens, _ in job["rows"]) / len(job["rows"])
-    for side, runs in measure.alternate(__file__, dict.fromkeys(sides, sys.executable), job, repeats).items():
+    for side, runs in measure.alternate(__file__, dict.fromkeys(SIDES, sys.executable), job, repeats).items():
         cost = measure.cost(runs)
         tokens = runs[0].results["tokens"] if side != "blind" else mean * (len(job["order"]) - BATCH)
         costs[side] = {"tokens": tokens / cost["work"], **{key: cost[key] for key in ("peak", "work", "least", "most")}}
