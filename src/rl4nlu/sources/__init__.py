@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..config import ConfigError, nearest
@@ -33,6 +33,7 @@ class Row:
         group: rows that are scored together share it (MultiRC question, ReCoRD query, AX-g pair).
         answers: gold texts (ReCoRD).
         derivation: why the label holds (microworld).
+        rationale: a text that argues for the label, where one is shown or trained on; never stored with the row.
     """
 
     id: str
@@ -41,6 +42,11 @@ class Row:
     group: str | None = None
     answers: list[str] | None = None
     derivation: dict[str, Any] | None = None
+    rationale: str | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """The record as prepared files hold it."""
+        return {name: value for name, value in asdict(self).items() if name != "rationale"}
 
 
 @dataclass(frozen=True)
