@@ -20,6 +20,7 @@ from .parsing import parse
 from .progress import Progress
 from .prompting import best_shots, fit_prompts, majority_label, random_label
 from .prompts import CLOSE_TAG, answer_text, choose_demonstrations
+from .rationales import argued
 from .records import digest_of, read_json, write_json, write_jsonl
 from .statistics import bootstrap
 from .tasks import Task, load_task
@@ -101,10 +102,13 @@ def ask(
     from .models import encode_answer
 
     decoding = decoding or spec.evaluation.decoding
-    labels = list(task.labels)
+    labels = list(task.labels) if spec.protocol.response == "label" else []
     texts = [answer_text(task, label, spec.protocol, "test") for label in labels]
     choices = [encode_answer(tokenizer, text) for text in texts]
     scored = decoding.how == "score" and bool(labels)  # numbers have no words to score and are generated
+    if spec.protocol.response == "rationale" and (decoding.how == "score" or task.layout == "record"):
+        what = f"task {task.name}" if task.layout == "record" else "evaluation.decoding.how: score"
+        raise ConfigError(f"{what} scores label words, which protocol.response: rationale does not; set it to label")
     room = max([decoding.max_new_tokens, *map(len, choices)])
     fitted = fit_prompts(tokenizer, task, rows, spec.protocol, spec.model_spec.max_length - room, demonstrations)
     chance = torch.Generator().manual_seed(int(digest_of([spec.seed, task.name])[:12], 16))
@@ -142,7 +146,7 @@ def ask(
             found = generation.decode_completions(backbone, tokenizer, completions, stop)
             spent = [len(completion) for completion in completions]
         for n, text, confidence, tokens in zip(numbered, found, confidences, spent, strict=True):
-            prediction = parse(task, text, strict=spec.protocol.parser == "strict")
+            prediction = parse(task, text, spec.protocol.parser == "strict", spec.protocol.response)
             dropped = len(demonstrations) - shots
             answers[n] = Answer(text, prediction, confidence, tokens, dropped, fitted[n].shortened)
     return [answers[n] for n in range(len(rows))]
@@ -252,7 +256,10 @@ def _choose_shots(spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase,
     assert isinstance(spec.settings, Prompting)
     task = next((task for task in spec.eval_tasks if task.name == source), None) or load_task(source)
     candidates = spec.settings.shots
-    pool = choose_demonstrations(_rows(data, source, "train"), max(candidates), spec.settings.demonstrations, spec.seed)
+    rows = _rows(data, source, "train")
+    if spec.protocol.response == "rationale":
+        rows = argued(data, source, "train", rows)
+    pool = choose_demonstrations(rows, max(candidates), spec.settings.demonstrations, spec.seed)
     if len(candidates) == 1:
         return Shots(tuple(pool), {})
     validation = _rows(data, source, "validation")
@@ -373,6 +380,7 @@ def write_evaluation(
             "demonstrations": [row.id for row in shots.rows],
             "dropped_demonstrations": sum(answer.dropped_demonstrations for answer in answers),
             "shortened_rows": sum(answer.shortened for answer in answers),
+            "response": spec.protocol.response,
             "decoding": ("greedy" if how == "score" and not task.labels else how) if generated else None,
             "source": read_json(record_file)["source"] if record_file.is_file() else spec.data.source,
             "digest": spec.evaluation_digest,

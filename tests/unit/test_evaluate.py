@@ -285,3 +285,37 @@ def test_records_hold_plain_json(data, tmp_path, backbone):
     evaluate_run(spec_of(), data, None, tmp_path / "out", backbone)
     text = (tmp_path / "out" / "sst2" / "metrics.json").read_text()
     assert "NaN" not in json.dumps(json.loads(text))
+
+
+def test_responses_with_a_rationale_are_read_and_shown(data, tmp_path):
+    """Few-shot demonstrations show the rationales of their own labels; the answer is read behind its opening tag."""
+    reasons = [
+        {"split": "train", "id": row.id, "label": row.label, "gold": True, "rationale": f"why {row.id}"}
+        for row in rows_of("sst2", 9, "train")
+    ]
+    asked = []
+
+    def rule(prompt):
+        asked.append(prompt)
+        return f"Negative words are in it. <Judgement> {'Positive' if 'good' in prompt.rpartition('Prompt:')[2] else 'Negative'} {CLOSE} x"
+
+    over = Backbone(TOKENIZER, RuleDecoder(TOKENIZER, rule, "Assistant:\n"))
+    settings = {"bootstrap": 0, "decoding": {"max_new_tokens": 80}}
+    spec = spec_of("few-shot", protocol={"response": "rationale"}, prompting={"shots": [2]}, evaluation=settings)
+    with pytest.raises(ConfigError, match="no rationales"):
+        evaluate_run(spec, data, None, tmp_path / "out", over)
+    write_jsonl(data / "sst2" / "rationales.jsonl", reasons)
+    evaluate_run(spec, data, None, tmp_path / "out", over)
+    predictions, record = files(tmp_path / "out" / "sst2")
+    assert record["metrics"]["accuracy"]["value"] == 100
+    assert record["response"] == "rationale"
+    assert predictions[0]["text"].endswith(CLOSE)
+    shown = record["demonstrations"]
+    assert all(f"Assistant:\nwhy {row} <Judgement> " in asked[-1] for row in shown)
+    assert asked[-1].endswith("\nAssistant:\n")
+
+
+def test_label_words_cannot_be_scored_behind_a_rationale(data, tmp_path, backbone):
+    spec = spec_of(protocol={"response": "rationale"}, evaluation={"decoding": {"how": "score"}})
+    with pytest.raises(ConfigError, match=r"how: score scores label words.*set it to label"):
+        evaluate_run(spec, data, None, tmp_path / "out", backbone)
