@@ -37,11 +37,8 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
-<<<<<<< HEAD
 include: "workflow/rules/models.smk"
-=======
 include: "workflow/rules/rationales.smk"
->>>>>>> rationales
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sft.smk"
@@ -57,11 +54,8 @@ include: "workflow/rules/paper.smk"
 localrules:
     all,
     data,
-<<<<<<< HEAD
     models,
-=======
     rationales,
->>>>>>> rationales
     pretrain,
     baselines,
     sft,
@@ -89,17 +83,16 @@ rule data:
         [f"<data>/{task}/record.json" for task in TASKS],
 
 
-<<<<<<< HEAD
 rule models:
     """Models of the grid that lie on the hub, in its cache."""
     input:
         fetched_models(),
-=======
+
+
 rule rationales:
     """Rationales of every task that a run of the grid gives reasons for."""
     input:
         [f"<data>/{task}/rationales.jsonl" for task in reasoned_tasks()],
->>>>>>> rationales
 
 
 rule pretrain:

@@ -108,7 +108,11 @@ def main(description: str | None, compare: Callable[[argparse.Namespace], None],
     if sys.argv[1:2] == ["--side"]:
         _, name, job, out = sys.argv[1:]
         clock = Clock()
-        results = sides[name](json.loads(Path(job).read_text()), clock)
+        try:
+            results = sides[name](json.loads(Path(job).read_text()), clock)
+        except Absent as error:
+            Path(out).write_text(json.dumps({"absent": str(error)}))
+            return
         facts = Run(results, clock.seconds, time.process_time(), memory("VmHWM"), clock.memory_before, versions())
         Path(out).write_text(json.dumps(asdict(facts)))
         return
@@ -129,7 +133,8 @@ def run(script: str, side: str, python: str | Path, job: Any, threads: int = 1) 
     """`sides[side](job)` of `script` in a new process of `python`.
 
     Raises:
-        Absent: the process failed; the message ends with what it wrote last.
+        Absent: the side said that something is not here.
+        RuntimeError: the process failed; the message ends with what it wrote last.
     """
     limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     limits |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
@@ -145,8 +150,12 @@ def run(script: str, side: str, python: str | Path, job: Any, threads: int = 1) 
             text=True,
         )
         if done.returncode:
-            raise Absent(f"side {side} ended with {done.returncode}:\n" + "\n".join(done.stdout.splitlines()[-25:]))
-        return Run(**json.loads(answer.read_text()))
+            last = "\n".join(done.stdout.splitlines()[-25:])
+            raise RuntimeError(f"side {side} ended with {done.returncode}:\n{last}")
+        found = json.loads(answer.read_text())
+    if "absent" in found:
+        raise Absent(found["absent"])
+    return Run(**found)
 
 
 def alternate(script: str, sides: dict[str, str | Path], job: Any, repeats: int) -> dict[str, list[Run]]:

@@ -24,13 +24,13 @@ from transformers import (
 
 from rl4nlu import ppo
 from rl4nlu.config import Config, ConfigError, Lora, Model, Ppo
-from rl4nlu.generation import answer_logprobs
 from rl4nlu.models import add_lora, load_adapter, load_backbone
 from rl4nlu.policy import PIECE_COST, Policy, ValueHead, build_policy, cut, forward, plan, save_adapter
 from rl4nlu.ppo import Experience, TrainingError, adapted, experienced, gae, token_rewards, update, whiten
 from rl4nlu.rewards import Judgement, Prompt
 from rl4nlu.runs import Address, resolve
 from rl4nlu.schedule import rate_factor
+from rl4nlu.scoring import answer_logprobs
 from rl4nlu.tasks import load_tasks
 
 ARCHITECTURES = ["llama", "qwen2", "mpt"]
