@@ -67,10 +67,10 @@ def score_tokens(
     costs = [(len(p) + max(map(len, c))) * len(c) for p, c in zip(prompts, choices, strict=True)]
     scores: list[Scores] = [[] for _ in prompts]
     for rows in length_batches(costs, batch_tokens):
-        asked, options = [prompts[r] for r in rows], [choices[r] for r in rows]
+        asked, offered = [prompts[r] for r in rows], [choices[r] for r in rows]
         short = max(map(len, asked)) - len(common) <= LONGEST_PACKED
         way = _side_by_side if packs and short else _in_copies
-        for row, found in zip(rows, way(decoder, asked, options, prefix, pad), strict=True):
+        for row, found in zip(rows, way(decoder, asked, offered, prefix, pad), strict=True):
             scores[row] = found
     return scores
 
