@@ -285,6 +285,9 @@ class Config(Settings):
     threads: int = Field(
         1, ge=1, description="torch threads a job; part of a run, so that numbers do not depend on the host"
     )
+    save_every_seconds: float = Field(
+        300.0, ge=0, description="between two states that a run in training can be resumed from; changes no number"
+    )
     data_root: str | None = Field(None, description="short for data.data_root, for the command line")
     data: Data = Data()
     prompting: Prompting = Prompting()

@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint import Checkpoint, local_weights, stop_on_sigterm
 from .code import code_digest
 from .config import REPOSITORY, Config, ConfigError, load_config, read_yaml
+from .failures import explained
 from .records import digest_of, environment, peak_memory_mb, read_json, write_json
 from .runs import Address, RunSpec, open_grid, resolve
 
@@ -109,7 +111,8 @@ def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: lis
     """Train one run: into `work/` first, and into its place in `results/` once it is whole.
 
     A run that was finished but not yet put in place (its job was killed in between) is put in place, not
-    trained again: it is found by the digest of its settings, rows, starting adapter and code.
+    trained again: it is found by the digest of its settings, rows, starting adapter and code. One that was killed in the
+    middle goes on from its last saved state.
     """
     arguments = run_arguments(
         f"Train one {stage} run.",
@@ -119,7 +122,7 @@ def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: lis
         tensorboard="folder for TensorBoard's events (ppo)",
     )
     started = time.monotonic()
-    _, spec = load_run(arguments.config, arguments.run)
+    config, spec = load_run(arguments.config, arguments.run)
     if spec.method != stage:
         raise ConfigError(f"run {arguments.run!r} is trained by {spec.method}.py, not by {stage}.py")
     header(spec)
@@ -132,7 +135,11 @@ def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: lis
         limit_threads(spec.threads)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        more = {"start_adapter": arguments.start} if arguments.start else {}
+        stop_on_sigterm()
+        digest = digest_of([key, local_weights(spec.model_spec.path)])
+        more: dict[str, Any] = {"checkpoint": Checkpoint(work / f"{key}.state", digest, config.save_every_seconds)}
+        if arguments.start:
+            more["start_adapter"] = arguments.start
         if arguments.tensorboard:
             more["tensorboard"] = arguments.tensorboard
         facts = train(spec, arguments.data, partial, **more)
@@ -144,24 +151,33 @@ def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: lis
 
 
 def put_in_place(finished: Path, out: Path, names: tuple[str, ...]) -> None:
-    """Move a finished run's files to `out`, `run.json` last, and drop what is left of it in `work/`."""
+    """Move a finished run's files to `out`, `run.json` last, and drop what is left of it in `work/`, its state too."""
     out.mkdir(parents=True, exist_ok=True)
     for name in (*names, "run.json"):
         source, target = finished / name, out / name
         beside = out / f".{name}.{os.getpid()}"
-        if source.is_dir():
-            shutil.copytree(source, beside)
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            shutil.copy2(source, beside)
-        beside.replace(target)
+        try:
+            if source.is_dir():
+                shutil.copytree(source, beside)
+                shutil.rmtree(target, ignore_errors=True)
+            else:
+                shutil.copy2(source, beside)
+            beside.replace(target)
+        except BaseException:  # a full disk
+            shutil.rmtree(beside, ignore_errors=True) if source.is_dir() else beside.unlink(missing_ok=True)
+            raise
+    shutil.rmtree(finished.with_name(f"{finished.name}.state"), ignore_errors=True)
     shutil.rmtree(finished)
 
 
 def main_of(program: Callable[[], None]) -> None:
-    """Run a program; faults of the input end in one message and exit status 2, without a traceback."""
+    """Run a program; what is no fault of the code ends in one message without a traceback (`failures.explained`)."""
     try:
         program()
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        message, status = told
+        print(message, file=sys.stderr)
+        raise SystemExit(status) from None

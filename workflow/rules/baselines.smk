@@ -26,7 +26,7 @@ rule prompt:
         mem_mb=4000,
         runtime=240,
     params:
-        command=command("prompting.py", f"--data {below('data')}"),
+        command=command("prompting.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,

@@ -27,7 +27,7 @@ rule evaluate_run:
         mem_mb=4000,
         runtime=240,
     params:
-        command=command("evaluate.py", f"--data {below('data')}"),
+        command=command("evaluate.py", f"--data {below('data')}", f"--work {below('work')}"),
         trained=subpath(input.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,
