@@ -39,6 +39,18 @@ def test_a_short_run_learns_and_saves(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_first_weights_follow_from_the_seed(name: str) -> None:
+    import torch
+
+    kind = "decoder" if name in DECODERS else "encoder"
+    found = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        found.append(build_model(name, build_tokenizer(kind)).get_input_embeddings().weight)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_sizes(name: str) -> None:
     model = build_model(name, build_tokenizer("decoder" if name in DECODERS else "encoder"))
     count = sum(p.numel() for p in model.parameters())
