@@ -99,6 +99,9 @@ class Checkpoint:
                 torch.save({"digest": self.digest, "state": state}, hashed)  # type: ignore[arg-type]
                 hashed.close()
             beside.rename(self.folder / f"{number:06d}-{hashed.digest}.pt")
+        except OSError as error:
+            error.filename = error.filename or str(beside)
+            raise
         finally:
             beside.unlink(missing_ok=True)
         for path in before[:-1]:
@@ -267,10 +270,14 @@ class Journal:
         if self.path is not None:
             text = json.dumps([part, found, round(now - self._clock, 4)])
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as handle:
-                handle.write(f"{self._checksum(text.encode())} {text}\n")
-                handle.flush()
-                os.fsync(handle.fileno())
+            try:
+                with self.path.open("a", encoding="utf-8") as handle:
+                    handle.write(f"{self._checksum(text.encode())} {text}\n")
+                    handle.flush()
+                    os.fsync(handle.fileno())
+            except OSError as error:
+                error.filename = error.filename or str(self.path)
+                raise
             if _asked_to_stop.is_set():
                 raise Stopped(f"stopped by SIGTERM, rows answered so far are in {self.path}; start it again to go on")
         self._clock = now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 
 from .checkpoint import Stopped
@@ -26,6 +27,13 @@ class TrainingError(RuntimeError):
     """Training left the finite numbers; the message names the run and the step."""
 
 
+def unwritable(error: BaseException) -> int | None:
+    """The error number of what could not be written; safetensors (in Rust) and `shutil.copytree` have it in their text alone."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in FULL | CLOSED else None
+    return next((number for number in FULL | CLOSED if os.strerror(number) in str(error)), None)
+
+
 def explained(error: BaseException) -> tuple[str, int] | None:
     """What to tell the user instead of a traceback, and the exit status; None where only a traceback helps.
 
@@ -39,10 +47,11 @@ def explained(error: BaseException) -> tuple[str, int] | None:
         return f"error: {error}", 2
     if isinstance(error, TrainingError | FloatingPointError):
         return f"error: {error}", 1
-    if isinstance(error, OSError) and error.errno in FULL | CLOSED:
-        where = error.filename2 or error.filename or "a file"
-        advice = "make room there" if error.errno in FULL else "make the folder writable, or choose another"
-        return f"error: {where} cannot be written: {(FULL | CLOSED)[error.errno]}: {advice}; {again}", 1
+    number = unwritable(error)
+    if number is not None:
+        where = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file"
+        advice = "make room there" if number in FULL else "make the folder writable, or choose another"
+        return f"error: {where} cannot be written: {(FULL | CLOSED)[number]}: {advice}; {again}", 1
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and any(text in str(error) for text in NO_MEMORY)
     ):

@@ -38,6 +38,7 @@ RUNS = {
 LONGER: dict[str, Any] = {
     # config/smoke.yaml, long enough for a kill to find something saved, and with two candidates where one takes little
     "save_every_seconds": 0.3,
+    "data": {"source": "microworld", "train_rows": 300, "validation_rows": 40, "test_rows": 400},
     "sft": {"prompts": 640, "learning_rates": [3e-3, 1e-2], "lora": {"dropout": 0.1}},
     "ppo": {"prompts": 512, "batch_size": 32, "minibatch_size": 32, "epochs": 2, "evaluate_every": 5},
     "encoder": {"prompts": 640},
@@ -93,6 +94,8 @@ class Place:
             name = str(path.relative_to(self.folder / "out"))
             if path.suffix == ".json":
                 value = json.loads(path.read_text())
+                if "target_modules" in value:
+                    value["target_modules"].sort()  # a set, in PEFT
                 found[name] = without_times(value["facts"] if name == "run.json" else value)
             elif path.name == "history.jsonl":
                 found[name] = [without_times(json.loads(line)) for line in path.read_text().splitlines()]
@@ -116,20 +119,34 @@ def without_times(value: Any) -> Any:
     return [without_times(inner) for inner in value] if isinstance(value, list) else value
 
 
-def killed(place: Place, when: float, early: bool) -> str | None:
-    """Start a run and kill it `when` seconds behind its first saved state (`early`: behind its start); what was hit, or None if it ended."""
-    process, started = place.start(), time.monotonic()
-    since = started if early else None
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Processor time of a running process: on a busy machine the same work takes the same of it (Linux)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def undisturbed(place: Place) -> tuple[float, float, float]:
+    """Run to the end; processor time until something was saved, until the saved was dropped, and until the end."""
+    process, saved, last = place.start(), [], 0.0
     while process.poll() is None:
-        now = time.monotonic()
-        if since is None and place.saved():
-            since = now
-        if since is not None and now - since >= when:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return f"{now - started:.1f} s"
+        last = cpu_seconds(process)
+        if place.saved():
+            saved.append(last)
         time.sleep(0.005)
-    return None
+    if process.returncode != 0:
+        raise SystemExit(f"{place.stage} failed:\n{place.log}")
+    return min(saved, default=last), max(saved, default=last), last
+
+
+def killed(place: Place, when: float) -> bool:
+    """Start a run and kill it when it has used `when` seconds of processor time; False if it ended before."""
+    process = place.start()
+    while process.poll() is None:
+        if cpu_seconds(process) >= when:
+            process.send_signal(signal.SIGKILL)
+            return process.wait() == -signal.SIGKILL
+        time.sleep(0.005)
+    return False
 
 
 def work_of(place: Place) -> int:
@@ -160,32 +177,23 @@ def main(argv: list[str] | None = None) -> int:
         needed = [s for s in STAGES if s in arguments.stages or (s == "sft" and "evaluate" in arguments.stages)]
         expected, spans, totals = {}, {}, {}
         for stage in needed:
-            place, started = Place(stage, shared / stage, shared), time.monotonic()
-            process, first = place.start(), None
-            while process.poll() is None:
-                if first is None and place.saved():
-                    first = time.monotonic()
-                time.sleep(0.005)
-            if process.returncode != 0:
-                raise SystemExit(f"{stage} failed:\n{place.log}")
-            ended = time.monotonic()
-            first = first or ended
-            spans[stage] = (first - started, ended - first)
+            place = Place(stage, shared / stage, shared)
+            spans[stage] = undisturbed(place)
             expected[stage], totals[stage] = place.results(), work_of(place)
-            print(
-                f"{stage}: undisturbed in {ended - started:.1f} s, first saved after {first - started:.1f} s",
-                flush=True,
-            )
+            told = "first saved after {:.1f} s of processor time, done after {:.1f} s, ended after {:.1f} s"
+            print(f"{stage}: undisturbed: {told.format(*spans[stage])}", flush=True)
 
         print(f"\n{'':4}{'stage':11}{'killed after':>13}{'not repeated':>18}  result")
         identical = 0
         for number in range(arguments.kills):
             stage = arguments.stages[number % len(arguments.stages)]
-            place, hit = Place(stage, shared / f"kill{number}", shared), None
-            while hit is None:  # ended before the moment came: another moment
+            place, hit = Place(stage, shared / f"kill{number}", shared), False
+            while not hit:  # ended before the moment came: another moment
                 shutil.rmtree(place.folder, ignore_errors=True)
-                early = rng.random() < 0.15
-                hit = killed(place, rng.uniform(0, spans[stage][0 if early else 1]), early)
+                first, done, end = spans[stage]
+                # seven in eight while there is something to lose
+                when = rng.uniform(0, end) if rng.random() < 1 / 8 else rng.uniform(first, done)
+                hit = killed(place, when)
             place.finish()
             found = place.results()
             differing = sorted(
@@ -194,7 +202,7 @@ def main(argv: list[str] | None = None) -> int:
             identical += not differing
             unit = f"of {totals[stage]} steps" if totals[stage] else "rows"
             told = "identical" if not differing else f"DIFFERS in {', '.join(differing)}"
-            print(f"{number + 1:<4}{stage:11}{hit:>13}{place.resumed():>7} {unit:<11} {told}", flush=True)
+            print(f"{number + 1:<4}{stage:11}{when:>11.2f} s{place.resumed():>7} {unit:<11} {told}", flush=True)
             shutil.rmtree(place.folder)
     print(f"\n{identical} of {arguments.kills} identical")
     return 0 if identical == arguments.kills else 1
