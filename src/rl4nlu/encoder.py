@@ -347,7 +347,9 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
 
     best = best_of(
         settings.learning_rates,
-        lambda rate, folder: fit(spec, task, ordered, rate, pad, validate, folder, checkpoint.part(folder.name)),
+        lambda rate, folder: fit(
+            spec, task, ordered, rate, pad, validate, folder, checkpoint.part(folder.name.lstrip("."))
+        ),
         out,
         "model",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 
 from .checkpoint import Stopped
@@ -50,6 +51,8 @@ def explained(error: BaseException) -> tuple[str, int] | None:
     number = unwritable(error)
     if number is not None:
         where = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file"
+        if isinstance(error, shutil.Error):  # of a folder: (source, target, why) for each of its files
+            where = error.args[0][0][1]
         advice = "make room there" if number in FULL else "make the folder writable, or choose another"
         return f"error: {where} cannot be written: {(FULL | CLOSED)[number]}: {advice}; {again}", 1
     if isinstance(error, MemoryError) or (

@@ -267,7 +267,9 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
     order = [seen[i] for batch in batches for i in batch]
     best = best_of(
         settings.learning_rates,
-        lambda rate, folder: fit(spec, pool, order, rate, tokenizer, data, folder, checkpoint.part(folder.name)),
+        lambda rate, folder: fit(
+            spec, pool, order, rate, tokenizer, data, folder, checkpoint.part(folder.name.lstrip("."))
+        ),
         out,
         "adapter",
     )
