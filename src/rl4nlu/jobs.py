@@ -17,9 +17,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint import Checkpoint, local_weights
 from .code import code_digest
 from .config import REPOSITORY, Config, ConfigError, load_config, read_yaml
 from .devices import claim_device, describe_device
+from .failures import explained
 from .hub import cached_commit
 from .pieces import Piece, work_through
 from .records import digest_of, environment, read_json
@@ -127,18 +129,23 @@ def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Folders of a workflow; `results` is None where a run is made by hand into a folder of its own."""
+    """Folders of a workflow; `results` is None where a run is made by hand into a folder of its own.
+
+    save_every: seconds between two states that a run in training can be resumed from.
+    """
 
     data: Path
     work: Path
     results: Path | None
+    save_every: float = 300.0
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace, spec: RunSpec, out: Path) -> Place:
+    def of(cls, arguments: argparse.Namespace, config: Config, spec: RunSpec, out: Path) -> Place:
         """The folders that the arguments name; `out` is the run's."""
         tail = Path(spec.address.path).parts
         inside = out.parts[-len(tail) :] == tail
-        return cls(arguments.data, arguments.work or Path("work"), Path(*out.parts[: -len(tail)]) if inside else None)
+        results = Path(*out.parts[: -len(tail)]) if inside else None
+        return cls(arguments.data, arguments.work or Path("work"), results, config.save_every_seconds)
 
 
 def others_of(
@@ -185,8 +192,9 @@ def training_program(
     """The whole program of a training stage; with `batch` in the config it goes on with other runs of its model and method.
 
     A new stage is a module `rl4nlu.<stage>` (its name is the method's) with
-    `train(spec: RunSpec, data: Path, out: Path, start_adapter: Path | None = None) -> facts`, which writes the files that
-    `KEPT` names into `out`, depends on its arguments alone, and gives what `run.json` is to hold under `facts`. Then
+    `train(spec, data, out, start_adapter=None, checkpoint=NOT_SAVED) -> facts`, which writes the files that `KEPT` names
+    into `out`, depends on its arguments alone, saves its state in `checkpoint`, and gives what `run.json` is to hold
+    under `facts`. Then
     `workflow/scripts/<stage>.py` is `main_of(lambda: training_program("<stage>"))`: the module is only imported where
     something is to be trained. Further trained runs that it stands on are added to `foundations`.
 
@@ -209,7 +217,7 @@ def training_program(
     if spec.method != stage:
         raise ConfigError(f"run {arguments.run!r} is trained by {spec.method}.py, not by {stage}.py")
     header(spec)
-    place = Place.of(arguments, spec, arguments.out)
+    place = Place.of(arguments, config, spec, arguments.out)
     given = {"start": arguments.start} if arguments.start else {}
     more = {"tensorboard": arguments.tensorboard} if arguments.tensorboard else {}
     own = training_piece(spec, place, given, arguments.out, train, more)
@@ -279,7 +287,9 @@ def training_piece(
     def make(partial: Path) -> dict[str, Any]:
         trainer = train or import_module(f".{spec.method}", __package__).train
         adapters = {f"{name}_adapter": path for name, path in stands_on.items()}
-        facts = trainer(spec, place.data, partial, **adapters, **(more or {}))
+        state = digest_of([key, local_weights(spec.model_spec.path)])
+        checkpoint = Checkpoint(folder.with_name(f"{key}.state"), state, place.save_every)
+        facts = trainer(spec, place.data, partial, checkpoint=checkpoint, **adapters, **(more or {}))
         made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}
         return {**made_from, **run_record(spec, facts)}
 
@@ -315,7 +325,7 @@ def evaluation_piece(spec: RunSpec, place: Place, trained: Path, key: str, out: 
     def make(partial: Path) -> dict[str, Any]:
         from .evaluate import evaluate_run
 
-        evaluate_run(spec, place.data, trained, partial)
+        evaluate_run(spec, place.data, trained, partial, work=place.work)
         return {"run": spec.address.path, "trained": key, "evaluation_digest": spec.evaluation_digest}
 
     named = digest_of([spec.evaluation_digest, key, evaluated_digest(spec, place.data), code_digest("evaluate")])
@@ -345,7 +355,7 @@ def evaluation_program(argv: list[str] | None = None) -> None:
         raise ConfigError("--trained: name the folder of the trained run")
     config, grid, spec = load_run(arguments.config, arguments.run)
     header(spec)
-    place = Place.of(arguments, spec, arguments.trained)
+    place = Place.of(arguments, config, spec, arguments.trained)
     record = arguments.trained / "run.json"
     if not record.is_file():
         raise ConfigError(f"{record}: no such file; was the run trained?")
@@ -377,7 +387,7 @@ def prompting_program(argv: list[str] | None = None) -> None:
     )
     config, grid, spec = load_run(arguments.config, arguments.run)
     header(spec)
-    place = Place.of(arguments, spec, arguments.out)
+    place = Place.of(arguments, config, spec, arguments.out)
 
     def piece(run: RunSpec, out: Path) -> Piece:
         return prompting_piece(run, place, out)
@@ -399,7 +409,7 @@ def prompting_piece(spec: RunSpec, place: Place, out: Path) -> Piece:
     def make(partial: Path) -> dict[str, Any]:
         from .evaluate import evaluate_run
 
-        evaluate_run(spec, place.data, None, partial / "evaluation")
+        evaluate_run(spec, place.data, None, partial / "evaluation", work=place.work)
         return run_record(spec, {})
 
     rows, code = evaluated_digest(spec, place.data), code_digest("prompting", "evaluate")
@@ -409,9 +419,13 @@ def prompting_piece(spec: RunSpec, place: Place, out: Path) -> Piece:
 
 
 def main_of(program: Callable[[], None]) -> None:
-    """Run a program; faults of the input end in one message and exit status 2, without a traceback."""
+    """Run a program; what is no fault of the code ends in one message without a traceback (`failures.explained`)."""
     try:
         program()
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        message, status = told
+        print(message, file=sys.stderr)
+        raise SystemExit(status) from None

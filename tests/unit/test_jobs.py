@@ -61,7 +61,7 @@ class Workflow:
     def train(self, run: str, *more: str) -> None:
         """The program of the run's stage with a training that takes no time."""
 
-        def train(spec, data, out, **options):
+        def train(spec, data, out, checkpoint, **options):
             self.trained.append((spec.address.path.split("/", 1)[1], *sorted(options)))
             write_text(out / "adapter" / "weights", spec.address.path)
             write_text(out / "history.jsonl", "")
