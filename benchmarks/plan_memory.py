@@ -256,7 +256,10 @@ def main() -> None:
             for device in ("cpu", "cuda") if cuda else ("cpu",):
                 case["dtype"] = "bfloat16" if device == "cuda" else "float32"
                 if device == "cuda" or estimated(case, folder, False).device_bytes < arguments.limit_gib * GIB:
-                    found = known.get(tuple(case[key] for key in KEYS)) or measure(case, folder, device == "cuda")
+                    key = tuple(case[name] for name in KEYS)
+                    if arguments.measured and key not in known:
+                        continue
+                    found = known.get(key) or measure(case, folder, device == "cuda")
                     rows.append(compare(case, found, folder, device == "cuda"))
                     print(table(rows[-1:]).splitlines()[-1], flush=True)
                     save(rows, arguments.out, facts)
