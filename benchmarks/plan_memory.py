@@ -105,8 +105,6 @@ def spec_of(case: dict[str, Any], model: Path) -> RunSpec:
 
 def run(case: dict[str, Any], folder: Path) -> None:
     """In a process of its own: the real stage; prints what it took as JSON."""
-    import resource
-
     import torch
 
     torch.set_num_threads(1)
@@ -125,7 +123,9 @@ def run(case: dict[str, Any], folder: Path) -> None:
 
         ppo.train(spec, folder / "data", out)
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # not ru_maxrss, which a child inherits from the process that started it
+    lines = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     print(json.dumps({"rss": peak, "allocated": gpu, "cpu_seconds": time.process_time()}))
 
 
