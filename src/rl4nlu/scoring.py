@@ -30,8 +30,9 @@ from .generation import (
 )
 
 LONGEST_PACKED = 512
-"""Rows with more tokens to read than this do not hold their choices side by side: there the mask that says what each
-token sees costs more than copies of the cache do."""
+"""Rows with more tokens than this to read (the cached prefix not counted) give each choice a row of its own. Measured on
+one thread with 0.26 M parameters, two choices of ten tokens: behind a cached prefix of 400 to 1500 tokens side by side
+costs 0.8 to 0.95 of copies; without a prefix 0.97 to 1.1 up to 512 tokens, and 1.1 at 1024."""
 
 Scores = list[list[float]]
 """Of one prompt: log-probabilities by choice and token."""
