@@ -138,15 +138,21 @@ def undisturbed(place: Place) -> tuple[float, float, float]:
     return min(saved, default=last), max(saved, default=last), last
 
 
-def killed(place: Place, when: float) -> bool:
-    """Start a run and kill it when it has used `when` seconds of processor time; False if it ended before."""
-    process = place.start()
+def killed(place: Place, when: float, saved: bool) -> float | None:
+    """Kill a fresh run `when` seconds of processor time behind its start, or (`saved`) behind what it saves first.
+
+    Returns the processor time that it had; None where it ended before.
+    """
+    process, since = place.start(), None if saved else 0.0
     while process.poll() is None:
-        if cpu_seconds(process) >= when:
+        now = cpu_seconds(process)
+        if since is None and place.saved():
+            since = now
+        if since is not None and now - since >= when:
             process.send_signal(signal.SIGKILL)
-            return process.wait() == -signal.SIGKILL
+            return now if process.wait() == -signal.SIGKILL else None
         time.sleep(0.005)
-    return False
+    return None
 
 
 def work_of(place: Place) -> int:
@@ -187,13 +193,12 @@ def main(argv: list[str] | None = None) -> int:
         identical = 0
         for number in range(arguments.kills):
             stage = arguments.stages[number % len(arguments.stages)]
-            place, hit = Place(stage, shared / f"kill{number}", shared), False
-            while not hit:  # ended before the moment came: another moment
+            place, hit = Place(stage, shared / f"kill{number}", shared), None
+            while hit is None:  # ended before the moment came: another moment
                 shutil.rmtree(place.folder, ignore_errors=True)
                 first, done, end = spans[stage]
-                # seven in eight while there is something to lose
-                when = rng.uniform(0, end) if rng.random() < 1 / 8 else rng.uniform(first, done)
-                hit = killed(place, when)
+                saved = rng.random() >= 1 / 8  # seven in eight while there is something to lose
+                hit = killed(place, rng.uniform(0, done - first if saved else end), saved)
             place.finish()
             found = place.results()
             differing = sorted(
@@ -202,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
             identical += not differing
             unit = f"of {totals[stage]} steps" if totals[stage] else "rows"
             told = "identical" if not differing else f"DIFFERS in {', '.join(differing)}"
-            print(f"{number + 1:<4}{stage:11}{when:>11.2f} s{place.resumed():>7} {unit:<11} {told}", flush=True)
+            print(f"{number + 1:<4}{stage:11}{hit:>11.2f} s{place.resumed():>7} {unit:<11} {told}", flush=True)
             shutil.rmtree(place.folder)
     print(f"\n{identical} of {arguments.kills} identical")
     return 0 if identical == arguments.kills else 1
