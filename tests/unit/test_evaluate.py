@@ -262,7 +262,7 @@ def test_encoders_are_asked_through_their_module(data, tmp_path, monkeypatch):
 
     class Module:
         @staticmethod
-        def predict(folder, task, rows):
+        def predict(folder, task, rows, **_):
             asked.append((folder, task.name))
             return [row.label for row in rows]
 
