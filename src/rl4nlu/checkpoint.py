@@ -226,6 +226,7 @@ class Journal:
     def __init__(self, path: Path | None, digest: str = "") -> None:
         """Read the lines of `path` that are whole and of this `digest`; without a path nothing is kept."""
         self.path, self.digest = path, digest
+        self.heard: Callable[[str, int], None] = lambda part, rows: None  # is told of every batch that is answered
         self._known: dict[str, dict[int, Any]] = {}
         self._seconds: dict[str, float] = {}
         self._clock = time.perf_counter()
@@ -267,6 +268,7 @@ class Journal:
         now = time.perf_counter()
         found = dict(zip(rows, answers, strict=True))
         self._known.setdefault(part, {}).update(found)
+        self.heard(part, len(rows))
         if self.path is not None:
             text = json.dumps([part, found, round(now - self._clock, 4)])
             self.path.parent.mkdir(parents=True, exist_ok=True)

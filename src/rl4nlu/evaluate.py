@@ -345,13 +345,24 @@ def evaluate_run(
     tests = [_rows(data, task.name, "test") for task in spec.eval_tasks]
     progress = Progress(f"{spec.address.path} on {len(tests)} tasks", sum(map(len, tests)), "rows")
     journal = open_journal(spec, data, run_folder, work)
+    before = within = 0
+
+    def heard(part: str, answered: int) -> None:
+        """A batch was answered; ReCoRD's rows are both scored and generated, which counts once."""
+        nonlocal within
+        within += answered if part.startswith(f"{task.name}/test/") else 0
+        progress.reach(before + min(within, len(rows) - 1))
+
+    journal.heard = heard
     with answering(spec, data, run_folder, backbone, journal) as answer:
         for task, rows in zip(spec.eval_tasks, tests, strict=True):
+            within = 0
             started = time.perf_counter()
             answers, shots = answer(task, rows)
             seconds = time.perf_counter() - started + journal.seconds(f"{task.name}/")
             write_evaluation(spec, task, rows, answers, shots, seconds, data, out / task.name)
-            progress.advance(len(rows))
+            before += len(rows)
+            progress.reach(before)
     journal.remove()
 
 

@@ -43,7 +43,7 @@ class Recorder(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
         what = f"{self.section} at a learning rate of {args.learning_rate:g}"
-        self._progress = Progress(what, state.max_steps, done=state.global_step)
+        self.progress = Progress(what, state.max_steps)
         self.go_on()
 
     def go_on(self) -> None:
@@ -65,7 +65,7 @@ class Recorder(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Have a line written at the steps that validate, and tell how far it is."""
-        self._progress.advance(**({"loss": self.history[-1]["loss"]} if self.history else {}))
+        self.progress.advance(**({"loss": self.history[-1]["loss"]} if self.history else {}))
         control.should_log = control.should_log or self._validates(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
@@ -142,6 +142,7 @@ class Resume(TrainerCallback):
         objects["optimizer"].load_state_dict(self.saved["optimiser"])
         objects["lr_scheduler"].load_state_dict(self.saved["scheduler"])
         state.global_step = self.done
+        self.recorder.progress.skip(self.done)
         self.trainer._globalstep_last_logged = self.saved["last_logged"]
         self.trainer._tr_loss += self.saved["loss"]
         self.recorder.restore(self.saved)

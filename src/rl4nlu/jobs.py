@@ -17,14 +17,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checkpoint import Checkpoint, local_weights
-from .code import code_digest
+from .checkpoint import Checkpoint
 from .config import REPOSITORY, Config, ConfigError, load_config, read_yaml
 from .devices import claim_device, describe_device
 from .failures import explained
 from .hub import cached_commit
+from .keys import adapters_of, data_digest, evaluation_key, keys_of, prompting_key, training_key
 from .pieces import Piece, work_through
-from .records import digest_of, environment, read_json
+from .records import environment, read_json
 from .runs import Address, Grid, RunSpec, open_grid, resolve
 
 if TYPE_CHECKING:
@@ -58,32 +58,6 @@ def load_run(config_file: Path, run: str) -> tuple[Config, Grid, RunSpec]:
     config = load_config(read_yaml(config_file), config_file.name)
     grid, address = open_grid(config), Address.parse(run)
     return config, grid, grid.runs.get(address) or resolve(config, grid.models, grid.tasks, address)
-
-
-def data_digest(spec: RunSpec, data: Path) -> str:
-    """Names the rows that a run trains on and selects with.
-
-    Raises:
-        ConfigError: a task's rows were not prepared.
-    """
-    records = {}
-    for task in spec.train_tasks:
-        digests = task_digests(data, task.name)
-        records[task.name] = [digests["train"], digests["validation"]]
-    return digest_of(records)
-
-
-def task_digests(data: Path, name: str) -> dict[str, str]:
-    """Digests of a task's prepared rows, by split.
-
-    Raises:
-        ConfigError: they were not prepared.
-    """
-    path = data / name / "record.json"
-    if not path.is_file():
-        raise ConfigError(f"{path}: no prepared rows of task {name}; `snakemake data` makes them")
-    found: dict[str, str] = read_json(path)["digests"]
-    return found
 
 
 def header(spec: RunSpec) -> None:
@@ -129,15 +103,15 @@ def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Folders of a workflow; `results` is None where a run is made by hand into a folder of its own.
+    """Folders of a workflow, and the seconds between two states that are saved on the way.
 
-    save_every: seconds between two states that a run in training can be resumed from.
+    `results` is None where a run is made by hand into a folder of its own.
     """
 
     data: Path
     work: Path
     results: Path | None
-    save_every: float = 300.0
+    save_every: float
 
     @classmethod
     def of(cls, arguments: argparse.Namespace, config: Config, spec: RunSpec, out: Path) -> Place:
@@ -192,11 +166,11 @@ def training_program(
     """The whole program of a training stage; with `batch` in the config it goes on with other runs of its model and method.
 
     A new stage is a module `rl4nlu.<stage>` (its name is the method's) with
-    `train(spec, data, out, start_adapter=None, checkpoint=NOT_SAVED) -> facts`, which writes the files that `KEPT` names
-    into `out`, depends on its arguments alone, saves its state in `checkpoint`, and gives what `run.json` is to hold
-    under `facts`. Then
+    `train(spec: RunSpec, data: Path, out: Path, start_adapter: Path | None = None, checkpoint: Checkpoint = NOT_SAVED)`,
+    which writes the files that `KEPT` names into `out`, depends on its arguments alone, goes on from `checkpoint` and saves
+    there, and returns the facts that `run.json` is to hold. Then
     `workflow/scripts/<stage>.py` is `main_of(lambda: training_program("<stage>"))`: the module is only imported where
-    something is to be trained. Further trained runs that it stands on are added to `foundations`.
+    something is to be trained. Further trained runs that it stands on are added to `keys.foundations`.
 
     Args:
         stage: the method.
@@ -223,44 +197,12 @@ def training_program(
     own = training_piece(spec, place, given, arguments.out, train, more)
 
     def piece(run: RunSpec, out: Path) -> Piece | None:
-        stands_on = adapters_of(run, grid, place)
+        assert place.results is not None
+        stands_on = adapters_of(run, grid, place.data, place.results)
         return None if stands_on is None else training_piece(run, place, stands_on, out, train)
 
     modules = () if train else (stage,)
     work_through(own, others_of(config, grid, spec, place, piece), lambda: warm_up(spec, *modules))
-
-
-def foundations(spec: RunSpec) -> dict[str, str]:
-    """Trained runs that a run stands on: the address of each, by the option that names its adapter (`--start`)."""
-    return {"start": spec.start} if spec.start else {}
-
-
-def adapters_of(spec: RunSpec, grid: Grid, place: Place) -> dict[str, Path] | None:
-    """Adapters that a run stands on, in results/; None where one is not trained yet by the settings, rows and code of now."""
-    found = {}
-    for name, address in foundations(spec).items():
-        below, folder = grid.runs[Address.parse(address)], (place.results or Path()) / address
-        stands_on = adapters_of(below, grid, place)
-        if stands_on is None or not (folder / "run.json").is_file():
-            return None
-        if read_json(folder / "run.json").get("key") != training_key(below, place.data, stands_on):
-            return None
-        found[name] = folder / "adapter"
-    return found
-
-
-def keys_of(stands_on: dict[str, Path]) -> dict[str, str]:
-    """Keys of the trained runs that adapters belong to."""
-    return {name: read_json(adapter.parent / "run.json")["key"] for name, adapter in stands_on.items()}
-
-
-def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
-    """Names a trained run: its settings, its rows, what it stands on, and the code.
-
-    Raises:
-        ConfigError: its rows are not prepared.
-    """
-    return digest_of([spec.digest, data_digest(spec, data), keys_of(stands_on), code_digest(spec.method)])
 
 
 def training_piece(
@@ -287,9 +229,8 @@ def training_piece(
     def make(partial: Path) -> dict[str, Any]:
         trainer = train or import_module(f".{spec.method}", __package__).train
         adapters = {f"{name}_adapter": path for name, path in stands_on.items()}
-        state = digest_of([key, local_weights(spec.model_spec.path)])
-        checkpoint = Checkpoint(folder.with_name(f"{key}.state"), state, place.save_every)
-        facts = trainer(spec, place.data, partial, checkpoint=checkpoint, **adapters, **(more or {}))
+        checkpoint = Checkpoint(folder.with_name(f"{key}.state"), key, place.save_every)
+        facts = trainer(spec, place.data, partial, **adapters, **(more or {}), checkpoint=checkpoint)
         made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}
         return {**made_from, **run_record(spec, facts)}
 
@@ -328,19 +269,9 @@ def evaluation_piece(spec: RunSpec, place: Place, trained: Path, key: str, out: 
         evaluate_run(spec, place.data, trained, partial, work=place.work)
         return {"run": spec.address.path, "trained": key, "evaluation_digest": spec.evaluation_digest}
 
-    named = digest_of([spec.evaluation_digest, key, evaluated_digest(spec, place.data), code_digest("evaluate")])
+    named = evaluation_key(spec, place.data, key)
     folder = place.work / "evaluate" / named
     return Piece("evaluation", spec.address.path, named, folder, out, make, proof="scores.json", seed=spec.seed)
-
-
-def evaluated_digest(spec: RunSpec, data: Path) -> str:
-    """Names the rows that a run is scored on, and those that demonstrations and the majority label come from.
-
-    Raises:
-        ConfigError: a task's rows were not prepared.
-    """
-    names = sorted({name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)})
-    return digest_of({name: task_digests(data, name) for name in names})
 
 
 def evaluation_program(argv: list[str] | None = None) -> None:
@@ -412,8 +343,7 @@ def prompting_piece(spec: RunSpec, place: Place, out: Path) -> Piece:
         evaluate_run(spec, place.data, None, partial / "evaluation", work=place.work)
         return run_record(spec, {})
 
-    rows, code = evaluated_digest(spec, place.data), code_digest("prompting", "evaluate")
-    key = digest_of([spec.evaluation_digest, rows, code])
+    key = prompting_key(spec, place.data)
     folder = place.work / "prompting" / key
     return Piece("prompting", spec.address.path, key, folder, out, make, kept=("evaluation",), seed=spec.seed)
 

@@ -113,11 +113,8 @@ def work_through(own: Piece, others: Callable[[], Iterable[Piece]] | None, warm_
             stop_on_sigterm()
             _make(own, lease, own.run)
             if others is not None:
-                try:
-                    _follow(own, own.run)
-                    _go_on(own, others)
-                except Stopped as stopped:  # its own piece is finished
-                    print(f"--- {stopped}", flush=True)
+                _follow(own, own.run)
+                _go_on(own, others)
         put_in_place(own)
     finally:
         lease.release()

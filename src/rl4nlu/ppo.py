@@ -374,8 +374,7 @@ def optimise(
             "random": random_state(chance, *generators),
         }
 
-    what = f"{run} at a learning rate of {learning_rate:g}"
-    progress = Progress(what, steps, "roll-outs", done=first_step)
+    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=first_step)
     for step in range(first_step, steps):
         factor = rate_factor(step, steps, how)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):

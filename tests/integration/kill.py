@@ -92,6 +92,8 @@ class Place:
         found: dict[str, Any] = {}
         for path in sorted((self.folder / "out").rglob("*")):
             name = str(path.relative_to(self.folder / "out"))
+            if path.name == "scores.json":
+                continue  # says when and by which process the scores were made
             if path.suffix == ".json":
                 value = json.loads(path.read_text())
                 if "target_modules" in value:
