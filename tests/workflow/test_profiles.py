@@ -1,11 +1,12 @@
 """Every config with every profile, and what stops a run on a machine that cannot do it."""
 
-import os
 import re
 
 import pytest
 import yaml
 from snakemake.profiles import ProfileConfigFileParser
+
+from .conftest import slurm_that_says
 
 CONFIGS = ["config", "smoke", "single-gpu", "paper", "local-files"]
 PROFILES = ["default", "slurm", "slurm-site-example"]
@@ -104,16 +105,6 @@ def test_as_many_gpu_jobs_run_at_once_as_gpus_are_visible(root, monkeypatch, vis
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with (root / "profiles" / "default" / "profile.yaml").open() as stream:
         assert ProfileConfigFileParser().parse(stream)["resources"] == [f"gpu={limit}"]
-
-
-def slurm_that_says(folder, *lines):
-    """Slurm's programs, of which `scontrol` shows the given settings."""
-    folder.mkdir()
-    for name in ("sbatch", "squeue", "scontrol", "sacct", "sinfo"):
-        shown = [f'echo "{line}"' for line in lines] if name == "scontrol" else []
-        (folder / name).write_text("\n".join(["#!/bin/sh", *shown, ""]))
-        (folder / name).chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.mark.parametrize(
