@@ -38,6 +38,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
+include: "workflow/rules/rationales.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sft.smk"
@@ -54,6 +55,7 @@ localrules:
     all,
     data,
     models,
+    rationales,
     pretrain,
     baselines,
     sft,
@@ -85,6 +87,12 @@ rule models:
     """Models of the grid that lie on the hub, in its cache."""
     input:
         fetched_models(),
+
+
+rule rationales:
+    """Rationales of every task that a run of the grid gives reasons for."""
+    input:
+        [f"<data>/{task}/rationales.jsonl" for task in reasoned_tasks()],
 
 
 rule pretrain:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from .parsing import CLOSE_TAG
+from .parsing import Response, split_response
 from .records import read_json, read_jsonl
 from .tasks import Task
 
@@ -46,7 +46,7 @@ HISTORY_ROWS = 200
 INVALID = ("scale", "model", "method", "mixture", "mixture_kind", "variant", "task", "category", "answers", "rows")
 """Columns of invalid.csv: how many of a method's answers (all seeds) could not be read, by what was wrong with them."""
 
-CATEGORIES = ("no closing tag", "empty", "several labels", "no label", "no number")
+CATEGORIES = ("no closing tag", "empty", "several labels", "no label", "no number", "no opening tag")
 """What is wrong with an answer that the parser could not read."""
 
 MAIN = "main"
@@ -205,10 +205,12 @@ def history_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) 
     return pd.DataFrame(rows, columns=list(HISTORY))
 
 
-def category(task: Task, text: str) -> str:
+def category(task: Task, text: str, response: Response = "label") -> str:
     """What is wrong with an answer that the parser could not read; one of `CATEGORIES`."""
-    before, tag, _ = text.partition(CLOSE_TAG)
-    if not tag:
+    _, before, closed = split_response(text, response)
+    if before is None:
+        return "no opening tag"
+    if not closed:
         return "no closing tag"
     if not before.strip():
         return "empty"
@@ -232,6 +234,6 @@ def invalid_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) 
         if item.record.get("invalid_rate"):
             for row in read_jsonl(item.folder / "predictions.jsonl"):
                 if row["prediction"] is None:
-                    found[category(task, row["text"])] += 1
+                    found[category(task, row["text"], item.record.get("response", "label"))] += 1
     rows = [(scale, *key, name, count, totals[key]) for key, found in counts.items() for name, count in found.items()]
     return pd.DataFrame(rows, columns=list(INVALID))

@@ -12,9 +12,10 @@ import difflib
 import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PROMPTING_METHODS = ("majority", "random", "zero-shot", "few-shot")
 TRAINED_METHODS = ("sft", "ppo", "grpo", "encoder")
@@ -213,6 +214,76 @@ class Encoder(Settings):
     weight_decay: float = Field(0.01, ge=0)
 
 
+class ChatModel(Settings):
+    """A chat model on this machine that writes rationales."""
+
+    path: str = Field(description="hub repository, or a folder (relative to the repository root), with a chat template")
+    revision: str | None = Field(None, description="hub commit")
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    temperature: float = Field(0.7, ge=0, description="of sampling; 0: greedy")
+    batch_size: int = Field(8, ge=1, description="prompts generated together")
+
+
+class Endpoint(Settings):
+    """A server that speaks OpenAI's chat-completions protocol and writes rationales."""
+
+    base_url: str = Field(description="up to and without /chat/completions, such as http://localhost:8000/v1")
+    model: str = Field(description="name that the server knows the model by")
+    key_variable: str | None = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key; null: the server wants none"
+    )
+    temperature: float = Field(0.7, ge=0, description="of sampling")
+    timeout: float = Field(60.0, gt=0, description="seconds that an answer may take")
+    attempts: int = Field(5, ge=1, description="tries for one answer (time-outs, 429, 5xx, malformed bodies)")
+    longest_wait: float = Field(60.0, ge=0, description="seconds between two tries at most, whatever Retry-After says")
+    concurrency: int = Field(4, ge=1, description="requests under way at a time")
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must begin with http:// or https:// and name a host")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("must hold no user, password or query; the key comes from the variable key_variable names")
+        return url.rstrip("/")
+
+
+class Rationales(Settings):
+    """Rationales for gold and wrong labels (paper 2, whose own source and prompts are not published)."""
+
+    source: Literal["derived", "template", "supplied", "chat", "endpoint"] = Field(
+        "derived",
+        description="derived: from why a generated label holds; template: quotes spans of the input; supplied: a file; "
+        "chat: a model on this machine; endpoint: a server",
+    )
+    seed: int = Field(0, description="seed of the wrong labels and of the wording")
+    wrong_labels: int = Field(1, ge=1, description="wrong labels argued for, a row, drawn uniformly")
+    ungrounded: bool = Field(
+        False,
+        description="also write, for every label, a rationale that cites what the row does not say (derived, template)",
+    )
+    rows: int | None = Field(None, ge=1, description="cap on rows a split that are asked for; null: all")
+    max_tokens: int = Field(64, ge=8, description="longest response (rationale and label), in the model's tokens")
+    max_words: int = Field(48, ge=4, description="longest rationale that is kept, in words and signs")
+    supplied: str | None = Field(
+        None,
+        description="JSON-lines file; {task} stands for the task's name; lines: id, label, rationale and maybe split",
+    )
+    chat: ChatModel | None = None
+    endpoint: Endpoint | None = None
+
+    @model_validator(mode="after")
+    def _source_is_described(self) -> Rationales:
+        if self.source in ("supplied", "chat", "endpoint") and getattr(self, self.source) is None:
+            raise ValueError(f"source is {self.source}, and the key {self.source} is missing")
+        if self.ungrounded and self.source not in ("derived", "template"):
+            raise ValueError(
+                f"ungrounded rationales are made by derived and template only, and source is {self.source}"
+            )
+        return self
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "corrected": {},
     "released": {
@@ -249,6 +320,10 @@ class Protocol(Settings):
     )
     prompt_format: Literal["raw", "chat"] = Field(
         "raw", description="plain text, as in paper 1, or the model's chat template"
+    )
+    response: Literal["label", "rationale"] = Field(
+        "label",
+        description="label: the prompt opens the answer tag; rationale: the model gives a reason and then opens it (paper 2)",
     )
 
     @model_validator(mode="before")
@@ -315,6 +390,13 @@ class Config(Settings):
     threads: int = Field(
         1, ge=1, description="torch threads a job; part of a run, so that numbers do not depend on the host"
     )
+    batch: bool = Field(
+        False,
+        description="let a process go on with other runs of its model and method, to save start-up; changes no number",
+    )
+    save_every_seconds: float = Field(
+        300.0, ge=0, description="between two states that a run in training can be resumed from; changes no number"
+    )
     data_root: str | None = Field(None, description="short for data.data_root, for the command line")
     data: Data = Data()
     prompting: Prompting = Prompting()
@@ -322,6 +404,7 @@ class Config(Settings):
     ppo: Ppo = Ppo()
     grpo: Grpo = Grpo()
     encoder: Encoder = Encoder()
+    rationales: Rationales = Rationales()
     protocol: Protocol = Protocol()
     evaluation: Evaluation = Evaluation()
     grid: list[Arm] = Field([], description="what is run")

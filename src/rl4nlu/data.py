@@ -9,7 +9,6 @@ The same seed makes the same files, to the byte.
 from __future__ import annotations
 
 import random
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,7 @@ def prepare(task: Task, data: Data, out: Path) -> dict[str, Any]:
     for split, most in (("train", data.train_rows), ("test", data.test_rows)):
         splits[split] = cap(splits[split], most, random.Random(f"cap|{task.name}|{split}|{data.seed}"))
     for split, rows in splits.items():
-        write_jsonl(out / f"{split}.jsonl", (asdict(row) for row in rows))
+        write_jsonl(out / f"{split}.jsonl", (row.stored() for row in rows))
     record = {
         "task": task.name,
         "suite": task.suite,

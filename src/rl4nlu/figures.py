@@ -24,7 +24,7 @@ COLOURS = {
 }  # fmt: skip
 MARKERS = {"zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v"}
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7")
+SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
 STYLE: Any = {
     "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.5,

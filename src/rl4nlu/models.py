@@ -207,17 +207,17 @@ def _as_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)) + begun
 
 
-def encode_answer(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
-    """Tokens of an answer as it continues a prompt, i.e. after the opened tag.
+def encode_answer(tokenizer: PreTrainedTokenizerBase, answer: str, behind: str = OPEN_TAG) -> list[int]:
+    """Tokens of an answer as it continues a prompt, i.e. after the opened tag or whatever else it stands `behind`.
 
-    Tokenised behind the tag and not alone: SentencePiece tokenizers put a space before lone text.
+    Tokenised behind it and not alone: SentencePiece tokenizers put a space before lone text.
 
     Raises:
         ConfigError: the answer tokenises to nothing.
     """
-    before: list[int] = tokenizer.encode(OPEN_TAG, add_special_tokens=False)
-    whole: list[int] = tokenizer.encode(OPEN_TAG + answer, add_special_tokens=False)
-    if whole[: len(before)] != before:  # a tokenizer that merges across the tag
+    before: list[int] = tokenizer.encode(behind, add_special_tokens=False)
+    whole: list[int] = tokenizer.encode(behind + answer, add_special_tokens=False)
+    if whole[: len(before)] != before:  # a tokenizer that merges across the two
         whole, before = tokenizer.encode(answer, add_special_tokens=False), []
     if len(whole) == len(before):
         raise ConfigError(f"answer {answer!r}: the tokenizer {tokenizer.name_or_path} turns it into no tokens")

@@ -3,6 +3,9 @@
 `strict` is the release's training parser with two of its faults mended: label words count as whole words only ("know"
 is no "No"; the release looks for substrings), and no task lets one word win over another. `lenient` is the release's
 test parser as it is. What neither can read is None: wrong, and counted.
+
+Where a response is a rationale and then a label (`protocol.response: rationale`), the model opens the answer tag itself:
+what stands before the first opening tag is the rationale and never counts as a label.
 """
 
 from __future__ import annotations
@@ -10,10 +13,13 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
+from typing import Literal
 
 from .tasks import Task
 
-CLOSE_TAG = "</Judgement>"
+OPEN_TAG, CLOSE_TAG = "<Judgement>", "</Judgement>"
+
+Response = Literal["label", "rationale"]
 
 DECIMAL = re.compile(r"[-+]?[0-9]*\.[0-9]+(?:[eE][-+]?[0-9]+)?")
 INTEGER = re.compile(r"(?:(?<!\w)[-+])?\b[0-9]+\b")
@@ -22,24 +28,37 @@ ONE_FORM = ("sst2",)
 """Tasks whose words the lenient parser takes only as written; it takes the others in lower case, too (papers/1, 3.6)."""
 
 
-def parse(task: Task, text: str, strict: bool = True) -> str | float | None:
+def split_response(text: str, response: Response = "label") -> tuple[str, str | None, bool]:
+    """A completion's rationale, its judgement, and whether it is closed; nothing after the first closing tag counts.
+
+    The judgement is None where a response with a rationale opens no tag (before it closes one): it is all rationale.
+    """
+    before, closing, _ = text.partition(CLOSE_TAG)
+    if response == "label":
+        return "", before, bool(closing)
+    rationale, opening, judgement = before.partition(OPEN_TAG)
+    return rationale.strip(), judgement if opening else None, bool(closing)
+
+
+def parse(task: Task, text: str, strict: bool = True, response: Response = "label") -> str | float | None:
     """The answer that a completion gives, as a canonical label or a number; None where it gives none.
 
     Args:
         task: its label words, or its range of numbers.
-        text: what follows the opened answer tag.
+        text: what the model wrote: what follows the opened answer tag or, with a rationale, the empty turn.
         strict: only text before the closing tag counts, and naming two labels is no answer. Otherwise the release's
             test parser: without a tag the whole text counts, capitalised or lower-case substrings do, and the first
             label of the task's order wins.
+        response: the grammar. A response with a rationale that opens no tag is no answer, whichever parser reads it.
 
     Numbers: the first decimal number anywhere, else the first integer that stands alone ("5 (very similar, 0.9)" is
     0.9, "3/5" is 3, "1e3" is none). Strict parsing never clamps, so that a reward sees how far off an answer is;
     metrics clamp to the task's range. Lenient parsing clamps, as released.
     """
-    before, tag, _ = text.partition(CLOSE_TAG)
-    if strict and not tag:
+    _, judgement, closed = split_response(text, response)
+    if judgement is None or (strict and not closed):
         return None
-    judgement = before.strip()
+    judgement = judgement.strip()
     if task.parser == "number":
         number = first_number(judgement)
         return number if strict or number is None else min(max(number, task.low), task.high)

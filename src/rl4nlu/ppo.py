@@ -27,10 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from .asking import Sampler, event_writer, planned
+from .checkpoint import NOT_SAVED, Checkpoint, random_state, restore_random, restore_weights, trained_weights
 from .config import PolicyOptimisation, Ppo
 from .evaluate import validation_score
+from .failures import TrainingError
 from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter
+from .progress import Progress
 from .records import write_jsonl
 from .rewards import Judgement, Prompt, by_rules
 from .schedule import rate_factor
@@ -41,10 +44,6 @@ if TYPE_CHECKING:
 
 Passes = Sequence[tuple[list[int], Scored | None]]
 """Pieces of a roll-out: row numbers, and their forward pass if it is at hand."""
-
-
-class TrainingError(RuntimeError):
-    """Training left the finite numbers; the message names the run and the step."""
 
 
 # ------------------------------------------------------------------------------------------------- rewards, advantages
@@ -317,6 +316,8 @@ def optimise(
     run: str = "",
     validate: Callable[[], float | None] | None = None,
     watch: Callable[[dict[str, Any]], None] = lambda row: None,
+    checkpoint: Checkpoint = NOT_SAVED,
+    generators: Sequence[torch.Generator] = (),
 ) -> list[dict[str, Any]]:
     """Train `policy` on `prompts`, in their order; one history row a roll-out.
 
@@ -333,9 +334,12 @@ def optimise(
         run: named in errors.
         validate: a score to be recorded every `settings.evaluate_every` roll-outs, and after the last.
         watch: is given every history row.
+        checkpoint: where training is resumed from, and saved on the way.
+        generators: the random numbers of `sample`, which are part of the state.
 
     Raises:
         TrainingError: a loss is not finite.
+        Stopped: the process was asked to stop, and the state is saved.
     """
     optimiser = make_optimiser(policy, settings, learning_rate)
     rates = [group["lr"] for group in optimiser.param_groups]
@@ -344,9 +348,35 @@ def optimise(
     rows = settings.batch_size * settings.answers
     steps = len(prompts) // rows
     history: list[dict[str, Any]] = []
-    answered = total = 0
+    first_step = answered = total = 0
     started = time.perf_counter()
-    for step in range(steps):
+    trained = nn.ModuleList([policy.model, *([policy.head] if policy.head else [])])
+    if (saved := checkpoint.load()) is not None:
+        first_step, coefficient, answered, total, history, seconds = (
+            saved[name] for name in ("step", "coefficient", "answered", "total", "history", "seconds")
+        )
+        restore_weights(trained, saved["weights"])
+        optimiser.load_state_dict(saved["optimiser"])
+        restore_random(saved["random"], chance, *generators)
+        started -= seconds
+
+    def state() -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {
+            "step": len(history),
+            "coefficient": coefficient,
+            "answered": answered,
+            "total": total,
+            "history": history,
+            "seconds": history[-1]["seconds"],
+            "weights": trained_weights(trained),
+            "optimiser": optimiser.state_dict(),
+            "random": random_state(chance, *generators),
+        }
+
+    what = f"{run} at a learning rate of {learning_rate:g}"
+    progress = Progress(what, steps, "roll-outs", done=first_step)
+    for step in range(first_step, steps):
         factor = rate_factor(step, steps, how)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * factor
@@ -397,9 +427,14 @@ def optimise(
         row["seconds"] = round(time.perf_counter() - started, 3)
         if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
             row["validation"] = validate()
-            started = time.perf_counter() - row["seconds"]  # validation is not counted
         history.append(row)
         watch(row)
+        progress.advance(reward=row["reward"])
+        if step + 1 < steps:
+            checkpoint.keep(state)
+        started = time.perf_counter() - row["seconds"]  # validating and saving are not counted
+    if first_step < steps:
+        checkpoint.save(state())
     return history
 
 
@@ -410,6 +445,7 @@ def train(
     start_adapter: Path | None = None,
     tensorboard: Path | None = None,
     objective: Objective = PPO,
+    checkpoint: Checkpoint = NOT_SAVED,
 ) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
@@ -423,10 +459,12 @@ def train(
         start_adapter: the SFT run's adapter, where `start` is sft.
         tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
         objective: PPO's, or that of another policy optimisation.
+        checkpoint: state of the run, from which it is resumed.
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
         TrainingError: the loss stops being finite.
+        Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
     assert isinstance(settings, PolicyOptimisation)
@@ -435,7 +473,7 @@ def train(
     prompts, shortened = planned(spec, data, tokenizer)
     best: dict[str, Any] = {}
     tried = []
-    for learning_rate in settings.learning_rates:
+    for number, learning_rate in enumerate(settings.learning_rates):
         policy = build_policy(spec, start_adapter)
         sampler = Sampler(spec, policy, tokenizer)
         history = optimise(
@@ -451,6 +489,8 @@ def train(
             run=spec.address.path,
             validate=partial(validation_score, spec, policy.model, tokenizer, data),
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
+            checkpoint=checkpoint.part(f"candidate{number}"),
+            generators=[sampler.chance],
         )
         last = history[-1]
         tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})

@@ -4,6 +4,9 @@ A prompt is plain text with four parts: what the model is told to be, how to ans
 answer tag that the model continues. Few-shot prompts put solved examples before the question. The chat form of a prompt
 is made from this text by `models.encode_prompts`, which knows the tokenizer.
 
+Under `protocol.response: rationale` (paper 2) the prompt asks for a reason first and leaves the tag to the model: a
+response is `<rationale> <Judgement> <label word> </Judgement>`.
+
 A template is filled once, and only with a row's fields: braces in data, or in a demonstration, are plain characters
 (the release fills few-shot prompts twice; papers/1, section 7, item 20).
 """
@@ -16,9 +19,14 @@ from typing import Literal
 
 from .config import Protocol
 from .data import Row
+from .parsing import CLOSE_TAG, OPEN_TAG
 from .tasks import Task
 
-OPEN_TAG, CLOSE_TAG = "<Judgement>", "</Judgement>"
+ASKED = "Assistant:\n"
+"""What stands before the model's turn."""
+
+REASON = "{Insert a short reason here}"
+"""The part of the answer's format that stands before the tags under `protocol.response: rationale`."""
 
 SST2 = "sst2"
 """The task whose negative word the release writes wrongly in SFT data and demonstrations (papers/1, section 7, item 1)."""
@@ -58,11 +66,16 @@ def prompt_parts(
     query = task.sft_query if separate and task.sft_query else task.query
 
     def asked(fields: dict[str, str]) -> str:
-        return f"Prompt:\n{query.format_map(fields)}\nAssistant:\n{OPEN_TAG}"
+        return f"Prompt:\n{query.format_map(fields)}\n{answer_start(protocol)}"
 
-    shared = f"System_prompt:\n{description}\nAnswer in this format :\n{OPEN_TAG} {answer_format(task)} {CLOSE_TAG}\n"
+    reason = f"{REASON} " if protocol.response == "rationale" else ""
+    shape = f"{reason}{OPEN_TAG} {answer_format(task)} {CLOSE_TAG}"
+    shared = f"System_prompt:\n{description}\nAnswer in this format :\n{shape}\n"
     if demonstrations:
-        shown = (f"[ {asked(row.fields)}{answer_text(task, row.label, protocol, 'demo')} ]\n" for row in demonstrations)
+        shown = (
+            f"[ {asked(row.fields)}{answer_text(task, row.label, protocol, 'demo', row.rationale)} ]\n"
+            for row in demonstrations
+        )
         shared += "Here are some examples:\n" + "".join(shown) + "\n"
     return shared, asked
 
@@ -70,7 +83,7 @@ def prompt_parts(
 def build_prompt(
     task: Task, fields: dict[str, str], demonstrations: Sequence[Row] = (), protocol: Protocol | None = None
 ) -> str:
-    """The whole prompt of one row, with the answer tag opened."""
+    """The whole prompt of one row, up to where the model's answer begins (see `answer_start`)."""
     shared, asked = prompt_parts(task, demonstrations, protocol)
     return shared + asked(fields)
 
@@ -104,12 +117,37 @@ def label_word(task: Task, label: str | float | None, protocol: Protocol, use: U
     return task.labels[label]
 
 
-def answer_text(task: Task, label: str | float | None, protocol: Protocol, use: Use = "train") -> str:
-    """What follows the opened tag when the answer is `label`: a space, the word, a space, the closing tag.
+def answer_start(protocol: Protocol) -> str:
+    """The end of every prompt, behind which the model's answer begins: the opened tag, or an empty turn."""
+    return ASKED if protocol.response == "rationale" else ASKED + OPEN_TAG
 
-    `use` is `test` where the text is scored against other answers rather than learnt from (see `label_word`).
+
+def answer_text(
+    task: Task, label: str | float | None, protocol: Protocol, use: Use = "train", rationale: str | None = None
+) -> str:
+    """What follows the prompt when the answer is `label`.
+
+    A space, the word, a space, the closing tag; under `protocol.response: rationale` the rationale and the opening tag
+    stand before these.
+
+    Args:
+        task: its label words.
+        label: a canonical label, or a number.
+        protocol: the response's grammar.
+        use: `test` where the text is scored against other answers rather than learnt from (see `label_word`).
+        rationale: why the label should hold; of no account where the response is a label alone.
+
+    Raises:
+        ValueError: the label is unknown, or the rationale is empty or holds a tag.
     """
-    return f" {label_word(task, label, protocol, use)} {CLOSE_TAG}"
+    word = f" {label_word(task, label, protocol, use)} {CLOSE_TAG}"
+    if protocol.response == "label":
+        return word
+    if not rationale or not rationale.strip():
+        raise ValueError(f"task {task.name}: the rationale for label {label!r} is empty or missing")
+    if OPEN_TAG in rationale or CLOSE_TAG in rationale:
+        raise ValueError(f"task {task.name}: a rationale must not hold {OPEN_TAG} or {CLOSE_TAG}: {rationale!r}")
+    return f"{rationale.strip()} {OPEN_TAG}{word}"
 
 
 def choose_demonstrations(rows: Sequence[Row], k: int, how: Literal["first", "random"], seed: int) -> list[Row]:

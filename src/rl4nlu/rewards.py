@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from .config import Protocol
 from .data import Row
-from .parsing import CLOSE_TAG, parse
+from .parsing import Response, parse, split_response
 from .tasks import Task
 
 Reward = Callable[[list[str], list[str], list[Row]], list[float]]
-"""`(prompts, texts, rows) -> rewards`, all of one length; a text is what follows the opened answer tag."""
+"""`(prompts, texts, rows) -> rewards`, all of one length; a text is what the model wrote."""
 
 TABLES = {"released": (1.0, -1.0, -3.0), "paper": (1.0, 0.0, -1.0)}
 """Reward of a right, a wrong and an unparseable answer: in the authors' code, and in their text."""
@@ -24,7 +24,7 @@ TABLES = {"released": (1.0, -1.0, -3.0), "paper": (1.0, 0.0, -1.0)}
 
 def task_reward(task: Task, protocol: Protocol) -> Reward:
     """The reward that the task's file names: label match, or distance for tasks whose answer is a number."""
-    return distance(task) if task.reward == "distance" else label_match(task, protocol)
+    return distance(task, protocol.response) if task.reward == "distance" else label_match(task, protocol)
 
 
 def label_match(task: Task, protocol: Protocol) -> Reward:
@@ -40,11 +40,15 @@ def label_match(task: Task, protocol: Protocol) -> Reward:
     def reward(prompts: list[str], texts: list[str], rows: list[Row]) -> list[float]:
         values = []
         for text, row in zip(texts, rows, strict=True):
-            answer = parse(task, text)
+            answer = parse(task, text, response=protocol.response)
+            _, judgement, closed = split_response(text, protocol.response)
             if answer is not None:
                 values.append(right if answer == row.label else wrong)
             elif (
-                closed_is_wrong and CLOSE_TAG in text and not any(w in text.split(CLOSE_TAG)[0].lower() for w in words)
+                closed_is_wrong
+                and judgement is not None
+                and closed
+                and not any(word in judgement.lower() for word in words)
             ):
                 values.append(wrong)
             else:
@@ -54,7 +58,7 @@ def label_match(task: Task, protocol: Protocol) -> Reward:
     return reward
 
 
-def distance(task: Task) -> Reward:
+def distance(task: Task, response: Response = "label") -> Reward:
     """Half the scale minus the distance to the gold number; minus half the scale where no number is found.
 
     STS-B runs from 0 to 5: `2.5 - |predicted - gold|`, and -2.5 (both reward tables agree).
@@ -62,7 +66,7 @@ def distance(task: Task) -> Reward:
     half = (task.high - task.low) / 2
 
     def reward(prompts: list[str], texts: list[str], rows: list[Row]) -> list[float]:
-        answers = [parse(task, text) for text in texts]
+        answers = [parse(task, text, response=response) for text in texts]
         golds = [float(row.label) for row in rows if row.label is not None]
         return [-half if a is None else half - abs(float(a) - gold) for a, gold in zip(answers, golds, strict=True)]
 
@@ -104,7 +108,7 @@ def by_rules(
     def judge(batch: Sequence[Prompt], responses: list[list[int]]) -> Judgement:
         texts = decode(responses)
         scores = [rules[p.task.name]([p.text], [text], [p.row])[0] for p, text in zip(batch, texts, strict=True)]
-        answers = [parse(p.task, text) for p, text in zip(batch, texts, strict=True)]
+        answers = [parse(p.task, text, response=protocol.response) for p, text in zip(batch, texts, strict=True)]
         right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
         return Judgement(scores, sum(right) / len(batch), answers.count(None) / len(batch))
 

@@ -130,6 +130,12 @@ def test_what_is_wrong_with_an_answer(task: str, text: str, wanted: str) -> None
     assert category(TASKS[task], text) == wanted
 
 
+def test_a_response_with_a_rationale_may_open_no_tag() -> None:
+    assert category(TASKS["sst2"], "It is good. Positive </Judgement>", "rationale") == "no opening tag"
+    assert category(TASKS["sst2"], "It is good. <Judgement> Positive", "rationale") == "no closing tag"
+    assert category(TASKS["sst2"], "It is good. <Judgement> good </Judgement>", "rationale") == "no label"
+
+
 def test_unreadable_answers_are_counted_over_seeds(results: Path) -> None:
     found = invalid_table(find_scored(results, TASKS), TASKS, "embedded")
     few = found[(found["method"] == "few-shot") & (found["task"] == "cola")]

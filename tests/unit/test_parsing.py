@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl4nlu.parsing import parse
+from rl4nlu.parsing import parse, split_response
 from rl4nlu.tasks import load_tasks
 
 TASKS = load_tasks()
@@ -119,3 +119,61 @@ def test_numbers_are_read_as_they_are_written(number: float) -> None:
 @given(st.integers(-50, 50))
 def test_whole_numbers_are_read_with_their_sign(number: int) -> None:
     assert parse(TASKS["stsb"], f" {number} </Judgement>") == number
+
+
+# Responses with a rationale: the model opens the tag itself --------------------------------------------------------
+
+# text of the whole response, strict, lenient
+RATIONALES = [
+    ("They say the same. <Judgement> Yes </Judgement>", "1", "1"),
+    ("They say the same. <Judgement> No </Judgement>", "0", "0"),
+    ("They say the same. Yes </Judgement>", None, None),  # no opening tag
+    ("Yes, they say the same.", None, None),
+    ("Yes. <Judgement> </Judgement>", None, None),  # the label word stands in the rationale only
+    ("Yes. <Judgement> perhaps </Judgement>", None, None),
+    ("Yes. <Judgement> No </Judgement>", "0", "0"),  # the rationale says otherwise: the judgement counts
+    ("<Judgement> Yes </Judgement>", "1", "1"),  # an empty rationale
+    (" \n <Judgement> Yes </Judgement>", "1", "1"),
+    ("Why ? <Judgement> Yes", None, "1"),  # no closing tag
+    ("Why ? <Judgement>", None, None),
+    ("Why ? <Judgement> Yes <Judgement> No </Judgement>", None, "1"),  # two opened tags: both words are in the judgement
+    ("Why ? <Judgement> <Judgement> Yes </Judgement>", "1", "1"),
+    ("No <Judgement> Yes </Judgement> <Judgement> No </Judgement>", "1", "1"),
+    ("Yes </Judgement> <Judgement> No </Judgement>", None, None),  # closed before it was opened
+    ("They know. <judgement> Yes </judgement>", None, None),
+    ("", None, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "strict", "lenient"), RATIONALES)
+def test_edge_cases_with_a_rationale(text: str, strict: str | None, lenient: str | None) -> None:
+    assert parse(TASKS["mrpc"], text, response="rationale") == strict
+    assert parse(TASKS["mrpc"], text, strict=False, response="rationale") == lenient
+
+
+@given(any_task, st.text(), st.booleans())
+def test_without_an_opening_tag_nothing_is_an_answer(task, text: str, strict: bool) -> None:
+    text = text.replace("<Judgement>", "") + "</Judgement>"
+    assert parse(task, text, strict, "rationale") is None
+
+
+@given(any_task, st.text(), st.text(), st.booleans())
+def test_the_rationale_never_decides(task, rationale: str, judgement: str, strict: bool) -> None:
+    rationale = rationale.replace("<Judgement>", "").replace("</Judgement>", "") + " ".join(task.words)
+    whole = f"{rationale} <Judgement>{judgement}</Judgement>"
+    assert parse(task, whole, strict, "rationale") == parse(task, judgement + "</Judgement>", strict)
+
+
+@given(any_task, st.text(), st.text(), st.booleans())
+def test_nothing_after_the_first_closing_tag_matters_with_a_rationale(task, text: str, tail: str, strict: bool) -> None:
+    closed = text + "</Judgement>"
+    assert parse(task, closed + tail, strict, "rationale") == parse(task, closed, strict, "rationale")
+
+
+@given(st.text(), st.text())
+def test_a_response_splits_into_its_parts(rationale: str, judgement: str) -> None:
+    rationale, judgement = (t.replace("<Judgement>", "").replace("</Judgement>", "") for t in (rationale, judgement))
+    whole = f"{rationale}<Judgement>{judgement}</Judgement>"
+    assert split_response(whole, "rationale") == (rationale.strip(), judgement, True)
+    assert split_response(rationale + "</Judgement>", "rationale") == (rationale.strip(), None, True)
+    assert split_response(judgement + "</Judgement>") == ("", judgement, True)

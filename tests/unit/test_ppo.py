@@ -1,8 +1,10 @@
 """PPO against an independent brute-force implementation, and the properties that it promises."""
 
 import copy
+import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
+from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import (
     LlamaConfig,
@@ -22,14 +25,15 @@ from transformers import (
 )
 
 from rl4nlu import ppo
+from rl4nlu.checkpoint import Checkpoint
 from rl4nlu.config import Config, ConfigError, Lora, Model, Ppo
-from rl4nlu.generation import answer_logprobs
 from rl4nlu.models import add_lora, load_adapter, load_backbone
-from rl4nlu.policy import Policy, ValueHead, build_policy, forward, plan, save_adapter
+from rl4nlu.policy import PIECE_COST, Policy, ValueHead, build_policy, cut, forward, plan, save_adapter
 from rl4nlu.ppo import Experience, TrainingError, adapted, experienced, gae, token_rewards, update, whiten
 from rl4nlu.rewards import Judgement, Prompt
 from rl4nlu.runs import Address, resolve
 from rl4nlu.schedule import rate_factor
+from rl4nlu.scoring import answer_logprobs
 from rl4nlu.tasks import load_tasks
 
 ARCHITECTURES = ["llama", "qwen2", "mpt"]
@@ -191,6 +195,27 @@ def test_plan_holds_every_row_once_within_its_bounds(rows, most, tokens):
     for piece in pieces:
         assert len(piece) <= (most or len(piece))
         assert len(piece) == 1 or len(piece) * max(lengths[row] for row in piece) <= tokens
+
+
+@settings_of_hypothesis(deadline=None)
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=8), st.sampled_from([None, 1, 4]), st.integers(64, 4000))
+def test_no_other_cut_costs_less(lengths, most, tokens):
+    settings = Ppo(minibatch_size=64, micro_batch_size=most, micro_batch_tokens=tokens)
+    rows = sorted(range(len(lengths)), key=lambda row: lengths[row])
+
+    def cost(pieces):
+        return sum(len(piece) * lengths[piece[-1]] + PIECE_COST for piece in pieces)
+
+    def allowed(piece):
+        return len(piece) <= (most or 8) and (len(piece) == 1 or len(piece) * lengths[piece[-1]] <= tokens)
+
+    costs = []
+    for marks in itertools.product([False, True], repeat=len(rows) - 1):
+        edges = [0, *(n for n, mark in enumerate(marks, 1) if mark), len(rows)]
+        pieces = [rows[a:b] for a, b in itertools.pairwise(edges)]
+        if all(map(allowed, pieces)):
+            costs.append(cost(pieces))
+    assert cost(cut(rows, lengths, settings)) == min(costs)
 
 
 def test_plan_keeps_tasks_apart_where_that_pays():
@@ -558,3 +583,36 @@ def test_tensorboard_events_are_written_where_asked(place, tmp_path):
     pytest.importorskip("tensorboard")
     ppo.train(spec_of(place), place / "data", tmp_path / "out", tensorboard=tmp_path / "events")
     assert list((tmp_path / "events" / "0.003").glob("events*"))
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("start", ["base", "sft"])
+def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(place, tmp_path, how, start):
+    changes = {"learning_rates": [3e-3, 1e-2], "evaluate_every": 2, "kl_control": "adaptive", "kl_horizon": 50}
+    adapter = None
+    if start == "sft":
+        run(place, tmp_path / "sft", prompts=8, learning_rates=[1e-1])
+        adapter = tmp_path / "sft" / "adapter"
+    spec = spec_of(place, prompts=40, start=start, **changes)
+
+    def train(checkpoint):
+        shutil.rmtree(tmp_path / "stopped", ignore_errors=True)
+        return ppo.train(spec, place / "data", tmp_path / "stopped", adapter, checkpoint=checkpoint)
+
+    undisturbed = ppo.train(spec, place / "data", tmp_path / "whole", adapter)
+    torch.rand(3)
+    # in the first candidate's steps 1 and 4, and in the second's
+    found = interrupted(train, tmp_path / "state", how, (1, 3, 3))
+    assert without_times(found) == without_times(undisturbed)
+    assert lines_of(tmp_path / "stopped" / "history.jsonl") == lines_of(tmp_path / "whole" / "history.jsonl")
+    weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("stopped", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_nothing_that_was_trained_is_trained_again(place, tmp_path, monkeypatch):
+    spec = spec_of(place, learning_rates=[3e-3, 1e-2])
+    first = ppo.train(spec, place / "data", tmp_path / "a", checkpoint=Checkpoint(tmp_path / "state", "x"))
+    monkeypatch.setattr(ppo, "update", None)
+    again = ppo.train(spec, place / "data", tmp_path / "b", checkpoint=Checkpoint(tmp_path / "state", "x"))
+    assert again == first

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rl4nlu.config import Protocol
 from rl4nlu.data import Row
-from rl4nlu.parsing import parse
+from rl4nlu.parsing import parse, split_response
 from rl4nlu.prompts import answer_text, build_prompt, choose_demonstrations, label_word, prompt_parts, training_prompt
 from rl4nlu.tasks import load_tasks
 
@@ -142,3 +142,39 @@ def test_demonstrations_are_the_first_rows_or_drawn_and_nested() -> None:
     assert len({row.id for row in five}) == 5
     with pytest.raises(ValueError, match="50 training rows"):
         choose_demonstrations(rows, 51, "random", 0)
+
+
+REASONED = Protocol(response="rationale")
+
+
+def test_a_prompt_that_asks_for_a_reason_leaves_the_tag_to_the_model() -> None:
+    task = TASKS["cola"]
+    assert build_prompt(task, {"sentence": "Birds sing ."}, (), REASONED) == (
+        "System_prompt:\n"
+        f"{task.description}\n"
+        "Answer in this format :\n"
+        '{Insert a short reason here} <Judgement> {Insert only "Yes" or "No" here} </Judgement>\n'
+        "Prompt:\n"
+        'Is this sentence acceptable ? "Birds sing ."\n'
+        "Assistant:\n"
+    )
+    demo = Row("d", {"sentence": "One ."}, "1", rationale=" The forms fit. ")
+    assert "Assistant:\nThe forms fit. <Judgement> Yes </Judgement> ]\n" in build_prompt(
+        task, {"sentence": "Two ."}, [demo], REASONED
+    )
+
+
+@given(st.sampled_from([t for t in TASKS.values() if t.labels]), st.data())
+def test_the_parser_reads_every_reasoned_answer_back(task, data) -> None:
+    label = data.draw(st.sampled_from(list(task.labels)))
+    rationale = data.draw(TEXT.filter(str.strip))
+    text = answer_text(task, label, REASONED, rationale=rationale)
+    assert parse(task, text, response="rationale") == label
+    assert split_response(text, "rationale")[0] == rationale.strip()
+    assert answer_text(task, label, CORRECTED, rationale=rationale) == answer_text(task, label, CORRECTED)
+
+
+@pytest.mark.parametrize("rationale", [None, "", " \n", "So <Judgement> it is", "So </Judgement> it is"])
+def test_an_empty_rationale_or_one_with_a_tag_is_refused(rationale: str | None) -> None:
+    with pytest.raises(ValueError, match="rationale"):
+        answer_text(TASKS["cola"], "1", REASONED, rationale=rationale)

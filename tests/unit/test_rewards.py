@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rl4nlu.config import Protocol
 from rl4nlu.data import Row
 from rl4nlu.parsing import parse
-from rl4nlu.rewards import Prompt, by_rules, is_right, task_reward
+from rl4nlu.rewards import TABLES, Prompt, by_rules, is_right, task_reward
 from rl4nlu.tasks import load_tasks
 
 TASKS = load_tasks()
@@ -103,3 +103,20 @@ def test_near_numbers_count_as_right_in_learning_curves():
     assert not is_right(TASKS["stsb"], 3.6, row(3.0))
     assert not is_right(TASKS["stsb"], None, row(3.0))
     assert not is_right(TASKS["cola"], "1", row(None))
+
+
+@pytest.mark.parametrize("table", ["released", "paper"])
+def test_rewards_read_the_label_behind_a_rationale(table: str) -> None:
+    protocol = Protocol(reward_table=table, response="rationale")
+    right, wrong, invalid = TABLES[table]
+    texts = [
+        "No. <Judgement> Yes </Judgement>",
+        "Yes. <Judgement> No </Judgement>",
+        "Yes. </Judgement>",
+        "<Judgement> Yes",
+    ]
+    rows = [Row("a", {}, "1")] * 4
+    assert task_reward(TASKS["mrpc"], protocol)([""] * 4, texts, rows) == [right, wrong, invalid, invalid]
+    assert task_reward(TASKS["stsb"], protocol)(
+        [""] * 2, ["0.0 <Judgement> 4.0 </Judgement>", "4.0 </Judgement>"], [Row("a", {}, 4.5)] * 2
+    ) == [2.0, -2.5]

@@ -62,12 +62,13 @@ def tiny_decoder(kind: str, vocabulary: int, seed: int = 0, positions: int = 256
 class RuleDecoder(torch.nn.Module):
     """A fake decoder that answers by a rule: `rule(prompt text)` is what it writes, with certainty.
 
-    Its cache holds the tokens themselves, so that it reads exactly what the decode loop lets it see.
+    Its cache holds the tokens themselves, so that it reads exactly what the decode loop lets it see. What it wrote
+    itself begins behind the last `start`.
     """
 
-    def __init__(self, tokenizer: Any, rule: Callable[[str], str]) -> None:
+    def __init__(self, tokenizer: Any, rule: Callable[[str], str], start: str = "<Judgement>") -> None:
         super().__init__()
-        self.tokenizer, self.rule = tokenizer, rule
+        self.tokenizer, self.rule, self.start = tokenizer, rule, start
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def forward(
@@ -79,7 +80,7 @@ class RuleDecoder(torch.nn.Module):
         for row in range(len(seen)):
             for place in range(seen.shape[1] - logits_to_keep, seen.shape[1]):
                 known = seen[row, : place + 1][attention_mask[row, : place + 1].bool()].tolist()
-                before, tag, written = self.tokenizer.decode(known).rpartition("<Judgement>")
+                before, tag, written = self.tokenizer.decode(known).rpartition(self.start)
                 answer = [*self.tokenizer.encode(self.rule(before + tag)), self.tokenizer.eos_token_id]
                 done = len(self.tokenizer.encode(written))
                 logits[row, place - seen.shape[1], answer[min(done, len(answer) - 1)]] = 20.0

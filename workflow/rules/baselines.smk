@@ -23,11 +23,11 @@ rule prompt:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=gpus,
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        gpu=planned("gpu", "evaluating"),
+        mem_mb=planned("mem_mb", "evaluating"),
+        runtime=planned("runtime", "evaluating"),
     params:
-        command=command("prompting.py", f"--data {below('data')}"),
+        command=command("prompting.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,

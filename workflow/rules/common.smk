@@ -16,6 +16,7 @@ from rl4nlu.code import code_digest
 from rl4nlu.config import METHODS, PROMPTING_METHODS, REPOSITORY, ConfigError, load_config
 from rl4nlu.records import digest_of, write_json
 from rl4nlu.data import local_files
+from rl4nlu.plan import Plan
 from rl4nlu.runs import Address, open_grid
 
 try:
@@ -178,14 +179,28 @@ def fetched_models():
     return [f"<models>/{name}.json" for name in sorted(used) if not (REPOSITORY / MODELS[name].path).is_dir()]
 
 
-def gpus(wildcards):
-    """One GPU for models in half precision, none for the embedded ones."""
-    return int(loads_model(wildcards) and MODELS[wildcards.model].dtype != "float32")
+PLAN = Plan(Path(below("data")))
+
+
+def grown(amount, attempt):
+    """Half as much again at every further attempt; attempts are a profile's `retries`."""
+    return round(amount * 1.5 ** (attempt - 1))
 
 
 def growing(amount):
-    """Resource function: half as much again at every further attempt; attempts are a profile's `retries`."""
-    return lambda wildcards, attempt: round(amount * 1.5 ** (attempt - 1))
+    """Resource function: a fixed amount that grows with the attempt."""
+    return lambda wildcards, attempt: grown(amount, attempt)
+
+
+def planned(resource, stage, method=None):
+    """Resource function: `gpu`, `mem_mb` or `runtime` of a run's job ("training" or "evaluating"), as the planner estimates
+    it for the first attempt."""
+
+    def amount(wildcards, attempt):
+        estimate = PLAN.resources(stage, spec_of(wildcards, method))[resource]
+        return estimate if resource == "gpu" else grown(estimate, attempt)
+
+    return amount
 
 
 def command(program, *options, online=False):
@@ -213,10 +228,25 @@ def source_files(wildcards):
 
 def prompting_rows(wildcards):
     """Test rows of every evaluated task; demonstrations and validation come from the task that it follows."""
-    tasks = spec_of(wildcards).eval_tasks
-    return sorted(
-        {f"<data>/{name}/record.json" for t in tasks for name in (t.name, t.trained_with or t.name)}
-    )
+    spec = spec_of(wildcards)
+    names = {name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)}
+    files = {f"<data>/{name}/record.json" for name in names}
+    if spec.method == "few-shot" and spec.protocol.response == "rationale":  # demonstrations show them
+        files |= {f"<data>/{task.trained_with or task.name}/rationales.jsonl" for task in spec.eval_tasks}
+    return sorted(files)
+
+
+def reasoned_tasks():
+    """Tasks of the grid's runs that give a rationale before the label: those that they train on, or are shown."""
+    runs = [spec for spec in RUNS.values() if spec.protocol.response == "rationale"]
+    chosen = {task.trained_with or task.name for spec in runs for task in spec.train_tasks or spec.eval_tasks}
+    return sorted(name for name in chosen if TASKS[name].labels)
+
+
+def supplied_rationales(wildcards):
+    """The user's file of a task's rationales, where config says that they are supplied."""
+    settings = SETTINGS.rationales
+    return settings.supplied.format(task=wildcards.task) if settings.source == "supplied" else []
 
 
 def start_adapter(method):

@@ -22,9 +22,9 @@ rule train_encoder:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=gpus,
-        mem_mb=growing(4000),
-        runtime=growing(720),
+        gpu=planned("gpu", "training", "encoder"),
+        mem_mb=planned("mem_mb", "training", "encoder"),
+        runtime=planned("runtime", "training", "encoder"),
     params:
         command=command("encoder.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -24,11 +24,11 @@ rule evaluate_run:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=gpus,
-        mem_mb=growing(4000),
-        runtime=growing(240),
+        gpu=planned("gpu", "evaluating"),
+        mem_mb=planned("mem_mb", "evaluating"),
+        runtime=planned("runtime", "evaluating"),
     params:
-        command=command("evaluate.py", f"--data {below('data')}"),
+        command=command("evaluate.py", f"--data {below('data')}", f"--work {below('work')}"),
         trained=subpath(input.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,

@@ -22,9 +22,9 @@ rule train_sft:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=gpus,
-        mem_mb=growing(4000),
-        runtime=growing(720),
+        gpu=planned("gpu", "training", "sft"),
+        mem_mb=planned("mem_mb", "training", "sft"),
+        runtime=planned("runtime", "training", "sft"),
     params:
         command=command("sft.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -3,21 +3,18 @@
 A source (`hub`, `local`, `microworld`) only reads: it yields `Raw` rows in their own form. What they mean is said here,
 once: which column is which field, which label is which canonical label, how MultiRC and ReCoRD unfold into one record a
 candidate (papers/1, section 3.2). A row that cannot be understood is dropped with its place and the reason; when more
-than `MOST_DROPPED` of a split's rows are, the mapping is wrong rather than the rows, and that is an error.
+than `most_dropped` of a split's rows are, the mapping is wrong rather than the rows, and that is an error.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..config import ConfigError, nearest
 from ..tasks import Columns, Task
-
-MOST_DROPPED = 0.05
-"""Share of a split's rows that may be malformed before reading it is an error."""
 
 HIGHLIGHT, PLACEHOLDER = "@highlight", "@placeholder"
 
@@ -33,6 +30,7 @@ class Row:
         group: rows that are scored together share it (MultiRC question, ReCoRD query, AX-g pair).
         answers: gold texts (ReCoRD).
         derivation: why the label holds (microworld).
+        rationale: a text that argues for the label, where one is shown or trained on; never stored with the row.
     """
 
     id: str
@@ -41,6 +39,11 @@ class Row:
     group: str | None = None
     answers: list[str] | None = None
     derivation: dict[str, Any] | None = None
+    rationale: str | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """The record as prepared files hold it."""
+        return {name: value for name, value in asdict(self).items() if name != "rationale"}
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,27 @@ def label_of(task: Task, columns: Columns, value: Any) -> str | float:
         if not task.low <= number <= task.high:
             raise Malformed(f"label {raw!r} is no number from {task.low:g} to {task.high:g}")
         return number
+    if columns.bins:
+        return binned(columns.bins, raw)
     label = columns.labels.get(raw, raw)
     if label not in task.labels:
         raise Malformed(f"label {raw!r} is none of {', '.join([*columns.labels, *task.labels])}")
     return label
+
+
+def binned(bins: dict[str, float], raw: str) -> str:
+    """The label whose least number is the greatest that `raw` reaches.
+
+    Raises:
+        Malformed: it is no number, or below the least.
+    """
+    try:
+        reached = [label for label, least in bins.items() if float(raw) >= least]
+    except ValueError:
+        reached = []
+    if not reached:
+        raise Malformed(f"label {raw!r} is no number from {min(bins.values()):g}")
+    return reached[-1]
 
 
 def plain(task: Task, columns: Columns, raw: Raw) -> list[Row]:
@@ -223,7 +243,7 @@ def to_rows(task: Task, reading: Reading) -> tuple[list[Row], list[dict[str, str
     """Records of a split, and the rows that were dropped, as {where, reason}.
 
     Raises:
-        ConfigError: more than `MOST_DROPPED` of the rows are malformed; the first reasons are named.
+        ConfigError: more than `most_dropped` of the rows are malformed; the first reasons are named.
     """
     rows: list[Row] = []
     positions: list[int] = []
@@ -238,7 +258,7 @@ def to_rows(task: Task, reading: Reading) -> tuple[list[Row], list[dict[str, str
         rows += made
         positions += [place] * len(made)
     found = len(reading.rows) + len(reading.dropped)
-    if len(dropped) > MOST_DROPPED * found:
+    if len(dropped) > reading.columns.most_dropped * found:
         shown = "\n".join(f"  {d['where']}: {d['reason']}" for d in dropped[:3])
         raise ConfigError(
             f"task {task.name}: {len(dropped)} of {found} rows cannot be read; check the task's columns and labels. First:\n{shown}"

@@ -17,6 +17,7 @@ CONFIG = Path(__file__).parents[3] / "config" / "tasks"
 FRAME = (
     'Answer in this format :\n<Judgement> {{Insert only "Yes" or "No" here}} </Judgement>',
     "Here are some examples:",
+    "{{Insert a short reason here}} <Judgement> {{Insert only a number from 0 to 5 here}} </Judgement>",
 )
 
 
