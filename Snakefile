@@ -40,6 +40,7 @@ include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sft.smk"
 include: "workflow/rules/ppo.smk"
+include: "workflow/rules/grpo.smk"
 include: "workflow/rules/encoder.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
@@ -54,6 +55,7 @@ localrules:
     baselines,
     sft,
     ppo,
+    grpo,
     encoder,
     evaluate,
     tables,
@@ -98,6 +100,12 @@ rule ppo:
     """Proximal policy optimisation: every run, trained."""
     input:
         records_of("ppo"),
+
+
+rule grpo:
+    """Group-relative policy optimisation: every run, trained."""
+    input:
+        records_of("grpo"),
 
 
 rule encoder:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .config import ConfigError, Ppo
+from .config import ConfigError, PolicyOptimisation
 from .data import load_rows
 from .generation import decode_completions, generate_tokens
 from .lengths import draw
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def planned(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Prompt], int]:
-    """The prompts that a run answers, in order, and how many had to be shortened to fit the model.
+    """The prompts that a run answers, in order (one entry an answer), and how many had to be shortened to fit the model.
 
     The rows are those that SFT of the same seed and length sees: equal shares of every task (`lengths.draw`).
 
@@ -33,7 +33,7 @@ def planned(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tu
         ConfigError: a task has no training rows, or a row that does not fit.
     """
     settings = spec.settings
-    assert isinstance(settings, Ppo)
+    assert isinstance(settings, PolicyOptimisation)
     pools = {task.name: load_rows(data, task.name, "train") for task in spec.train_tasks}
     for name, rows in pools.items():
         if not rows:
@@ -51,7 +51,7 @@ def planned(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tu
         ):
             made[i] = Prompt(task, row, build_prompt(task, row.fields, (), spec.protocol), fitted.tokens)
             shortened += fitted.shortened
-    return [made[i] for i in drawn], shortened
+    return [made[i] for i in drawn for _ in range(settings.answers)], shortened
 
 
 class Sampler:
@@ -61,7 +61,7 @@ class Sampler:
     """
 
     def __init__(self, spec: RunSpec, policy: Policy, tokenizer: PreTrainedTokenizerBase) -> None:
-        assert isinstance(spec.settings, Ppo)
+        assert isinstance(spec.settings, PolicyOptimisation)
         self.settings, self.policy, self.tokenizer = spec.settings, policy, tokenizer
         self.device = policy.model.get_base_model().device
         self.chance = torch.Generator(self.device).manual_seed(spec.seed)

@@ -21,7 +21,9 @@ COMPARISONS = (
 )  # fmt: skip
 """Columns of comparisons.csv: method A against method B on one task; `p_holm` is corrected within `comparison`."""
 
-PAIRS = (("ppo", "sft"), ("sft", "zero-shot"), ("ppo", "zero-shot"), ("few-shot", "zero-shot"), ("ppo", "encoder"))
+PAIRS = (
+    ("ppo", "sft"), ("sft", "zero-shot"), ("ppo", "zero-shot"), ("few-shot", "zero-shot"), ("ppo", "grpo"), ("ppo", "encoder"),
+)  # fmt: skip
 """Methods that are tested against each other, the first against the second."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .config import ConfigError, Decoding, Model, Prompting
+from .config import TRAINED_METHODS, ConfigError, Decoding, Model, Prompting
 from .data import Row, load_rows
 from .metrics import row_scores, score
 from .parsing import parse
@@ -202,7 +202,7 @@ def answering(spec: RunSpec, data: Path, run_folder: Path | None, backbone: Back
     Raises:
         ConfigError: a trained run without its folder, or the folder does not hold what was trained.
     """
-    trained = spec.method in ("sft", "ppo", "encoder")
+    trained = spec.method in TRAINED_METHODS
     if trained and run_folder is None:
         raise ConfigError(f"run {spec.address.path}: evaluation needs the folder of the trained run")
     if spec.method in ("majority", "random"):
@@ -343,7 +343,7 @@ def write_evaluation(
         for name, value in values.items()
     }
     record_file = data / task.name / "record.json"
-    generated = spec.method in ("zero-shot", "few-shot", "sft", "ppo")
+    generated = spec.method not in ("majority", "random", "encoder")
     scores = row_scores(task, rows, predictions)
     write_jsonl(
         folder / "predictions.jsonl",

@@ -20,7 +20,7 @@ FIGURES = ("scores", "curves", "gains", "invalid")
 
 COLOURS = {
     "majority": "#BBBBBB", "random": "#BBBBBB", "zero-shot": "#56B4E9", "few-shot": "#0072B2", "sft": "#E69F00",
-    "ppo": "#D55E00", "encoder": "#009E73",
+    "ppo": "#D55E00", "grpo": "#CC79A7", "encoder": "#009E73",
 }  # fmt: skip
 MARKERS = {"zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v"}
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")

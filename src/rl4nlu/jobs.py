@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KEPT = {
     "sft": ("history.jsonl", "adapter"),
     "ppo": ("history.jsonl", "adapter"),
+    "grpo": ("history.jsonl", "adapter"),
     "encoder": ("history.jsonl", "model"),
 }
 """What a training stage leaves in its run's folder, beside run.json."""

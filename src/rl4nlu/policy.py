@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .config import ConfigError, Ppo
+from .config import ConfigError, PolicyOptimisation, Ppo
 from .generation import shared_prefix
 from .models import add_lora, load_backbone
 
@@ -54,7 +54,7 @@ class Policy:
     """The trained parts on their frozen backbone: adapter `default`, value head and, from SFT, the frozen adapter `start`."""
 
     model: Any  # a PeftModel, which passes attributes on in ways that types cannot follow
-    head: ValueHead
+    head: ValueHead | None  # none where advantages need no value (GRPO)
 
     @property
     def from_adapter(self) -> bool:
@@ -62,8 +62,12 @@ class Policy:
         return "start" in self.model.peft_config
 
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained, the value head last."""
-        return [p for p in self.model.parameters() if p.requires_grad] + list(self.head.parameters())
+        """What is trained: the adapter, then the value head."""
+        return self.adapter_parameters() + (list(self.head.parameters()) if self.head else [])
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """What is trained of the network."""
+        return [p for p in self.model.parameters() if p.requires_grad]
 
     def activate(self) -> None:
         """Make the policy what the network computes: every adapter on, the starting one frozen."""
@@ -92,19 +96,24 @@ def build_policy(spec: RunSpec, start_adapter: Path | None = None) -> Policy:
         ConfigError: the run starts from SFT and no adapter is given, or one that cannot be continued.
     """
     settings = spec.settings
-    assert isinstance(settings, Ppo)
+    assert isinstance(settings, PolicyOptimisation)
     backbone = load_backbone(spec.model_spec)
     model = add_lora(backbone, settings.lora, spec.seed)
     if settings.start == "sft":
         if start_adapter is None:
-            raise ConfigError(f"run {spec.address.path}: ppo.start is sft, but no adapter to start from was given")
+            raise ConfigError(
+                f"run {spec.address.path}: {spec.method}.start is sft, but no adapter to start from was given"
+            )
         if settings.lora.bias != "none":
             raise ConfigError(
-                "ppo.lora.bias: must be none when ppo.start is sft, for two adapters cannot share one bias"
+                f"{spec.method}.lora.bias: must be none when {spec.method}.start is sft, for two adapters cannot share one bias"
             )
         model.load_adapter(str(start_adapter), adapter_name="start")
     model.eval()
-    policy = Policy(model, ValueHead(backbone.get_output_embeddings().in_features, backbone.dtype).to(backbone.device))
+    head = (
+        ValueHead(backbone.get_output_embeddings().in_features, backbone.dtype) if isinstance(settings, Ppo) else None
+    )
+    policy = Policy(model, head.to(backbone.device) if head else None)
     policy.activate()
     return policy
 
@@ -138,15 +147,17 @@ class Scored(NamedTuple):
     """What a forward pass says of response tokens, `[rows, longest response]`; entries past a response mean nothing."""
 
     logp: Tensor
-    value: Tensor
+    value: Tensor | None
     entropy: Tensor | None
 
 
-def forward(policy: Policy, prompts: list[list[int]], responses: list[list[int]], settings: Ppo) -> Scored:
+def forward(
+    policy: Policy, prompts: list[list[int]], responses: list[list[int]], settings: PolicyOptimisation
+) -> Scored:
     """Log-probabilities (at the sampling temperature), values and, if it is rewarded, entropy at every response token.
 
     Args:
-        policy: adapter as it is now switched, value head.
+        policy: adapter as it is now switched, value head (if any).
         prompts: token ids, one list a row, at least one token each.
         responses: token ids, at least one each.
         settings: temperature, and whether entropy is asked for.
@@ -180,10 +191,12 @@ def forward(policy: Policy, prompts: list[list[int]], responses: list[list[int]]
     if settings.entropy_coefficient > 0:
         entropy = normaliser - (logits.softmax(-1) * logits).sum(-1)
     logp = logits.gather(-1, target[..., None]).squeeze(-1) - normaliser
-    return Scored(logp, policy.head(hidden), entropy)
+    return Scored(logp, policy.head(hidden) if policy.head else None, entropy)
 
 
-def plan(rows: Sequence[int], lengths: Sequence[int], groups: Sequence[str], settings: Ppo) -> list[list[int]]:
+def plan(
+    rows: Sequence[int], lengths: Sequence[int], groups: Sequence[str], settings: PolicyOptimisation
+) -> list[list[int]]:
     """`rows` in pieces of similar length for one forward pass each: at most `micro_batch_size` rows, `micro_batch_tokens` tokens.
 
     Rows of one group (task) share their instructions; groups are kept apart where that spares more than it costs.

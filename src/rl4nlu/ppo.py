@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from .asking import Sampler, event_writer, planned
-from .config import Ppo
+from .config import PolicyOptimisation, Ppo
 from .evaluate import validation_score
 from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter
@@ -79,9 +79,23 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     return torch.stack(columns[::-1], dim=1)
 
 
-def adapted(coefficient: float, kl: float, rows: int, settings: Ppo) -> float:
+def discounted(
+    scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, coefficient: float, settings: Ppo
+) -> tuple[Tensor, Tensor, Tensor]:
+    """PPO's rewards, advantages and returns: the KL is paid token by token, advantages come from the value head."""
+    rewards = token_rewards(scores, kl, mask, coefficient)
+    if settings.whiten_rewards:
+        rewards = whiten(rewards, mask, shift=False)
+    advantage = gae(rewards, value, mask, settings.gamma, settings.gae_lambda)
+    returns = advantage + value
+    if settings.whiten_advantages:
+        advantage = whiten(advantage, mask)
+    return rewards, advantage, returns
+
+
+def adapted(coefficient: float, kl: float, rows: int, settings: PolicyOptimisation) -> float:
     """The KL coefficient after a roll-out of `rows` prompts whose mean summed KL was `kl` (Ziegler et al. 2019, section 2.2)."""
-    if settings.kl_control == "fixed":
+    if not isinstance(settings, Ppo) or settings.kl_control == "fixed":
         return coefficient
     error = min(max(kl / settings.kl_target - 1, -0.2), 0.2)
     return coefficient * (1 + error * rows / settings.kl_horizon)
@@ -123,7 +137,8 @@ def experienced(
     groups: list[str],
     scores: list[float],
     coefficient: float,
-    settings: Ppo,
+    settings: PolicyOptimisation,
+    advantages: Callable[..., tuple[Tensor, Tensor, Tensor]] = discounted,
 ) -> tuple[Experience, Passes | None]:
     """Steps 3 and 4 for one roll-out; and the policy's forward pass with its graph, if the first update can use it.
 
@@ -135,6 +150,7 @@ def experienced(
         scores: reward of every row.
         coefficient: of the KL penalty.
         settings: see `config.Ppo`.
+        advantages: see `Objective`.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     pieces = plan(range(len(prompts)), lengths, groups, settings)
@@ -143,7 +159,7 @@ def experienced(
     with torch.no_grad(), policy.reference():
         before = [forward(*piece).logp for piece in inputs]
     # the first minibatch is this very forward pass, if it is the whole roll-out and fits into memory at once
-    one_step = settings.minibatch_size == settings.batch_size and settings.micro_batch_size is None
+    one_step = settings.minibatch_size == len(prompts) and settings.micro_batch_size is None
     with torch.set_grad_enabled(one_step and sum(lengths) <= settings.micro_batch_tokens):
         now = [forward(*piece) for piece in inputs]
 
@@ -153,17 +169,13 @@ def experienced(
     logp, value, reference = (torch.zeros_like(mask) for _ in range(3))
     for rows, new, old in zip(pieces, now, before, strict=True):
         for whole, part in ((logp, new.logp), (value, new.value), (reference, old)):
-            whole[rows, : part.shape[1]] = part.detach().to(dtype)
+            if part is not None:
+                whole[rows, : part.shape[1]] = part.detach().to(dtype)
     logp, value, reference = logp * mask, value * mask, reference * mask
 
     kl = logp - reference
-    rewards = token_rewards(torch.tensor(scores, dtype=dtype).to(device, non_blocking=True), kl, mask, coefficient)
-    if settings.whiten_rewards:
-        rewards = whiten(rewards, mask, shift=False)
-    advantage = gae(rewards, value, mask, settings.gamma, settings.gae_lambda)
-    returns = advantage + value
-    if settings.whiten_advantages:
-        advantage = whiten(advantage, mask)
+    rewarded = torch.tensor(scores, dtype=dtype).to(device, non_blocking=True)
+    rewards, advantage, returns = advantages(rewarded, kl, value, mask, coefficient, settings)
     experience = Experience(prompts, responses, groups, mask, logp, value, kl, rewards, advantage, returns)
     return experience, list(zip(pieces, now, strict=True)) if now[0].logp.requires_grad else None
 
@@ -171,43 +183,62 @@ def experienced(
 # ------------------------------------------------------------------------------------------------------ clipped update
 
 
-def losses(new: Scored, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
-    """Sums over the response tokens of `rows`: the loss to minimise and what is worth watching.
+def clipped(new: Scored, old: Experience, rows: list[int], settings: PolicyOptimisation) -> dict[str, Tensor]:
+    """The clipped policy loss of every response token of `rows`, and what is worth watching.
 
-    Policy: `-min(ratio A, clip(ratio) A)`; value: half the larger of the squared errors of the value and of the value clipped to
-    its old neighbourhood (Schulman et al. 2017, eqs. 7 and 9, as TRL 0.11.4 computes them).
+    `-min(ratio A, clip(ratio) A)` (Schulman et al. 2017, eq. 7).
     """
-    width = new.logp.shape[1]
-    mask, logp, value, advantage, returns = (
-        t[rows, :width] for t in (old.mask, old.logp, old.value, old.advantage, old.returns)
-    )
+    mask, logp, advantage = (t[rows, : new.logp.shape[1]] for t in (old.mask, old.logp, old.advantage))
     log_ratio = (new.logp - logp) * mask
     ratio = log_ratio.exp()
-    clipped = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
-    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage)
-    near = value + (new.value - value).clamp(-settings.clip_range_value, settings.clip_range_value)
-    value_loss = 0.5 * torch.maximum((new.value - returns) ** 2, (near - returns) ** 2)
-    loss = policy_loss + settings.value_coefficient * value_loss
-    if new.entropy is not None:
-        loss = loss - settings.entropy_coefficient * new.entropy
-    parts = {
-        "loss": loss,
-        "policy_loss": policy_loss,
-        "value_loss": value_loss,
+    near = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
+    return {
+        "policy_loss": -torch.minimum(ratio * advantage, near * advantage),
         "ratio": ratio,
-        "clip_fraction": (clipped * advantage < ratio * advantage).to(ratio.dtype),
+        "clip_fraction": (near * advantage < ratio * advantage).to(ratio.dtype),
         "approximate_kl": 0.5 * log_ratio**2,
     }
-    return {name: (part * mask).sum() for name, part in parts.items()}
+
+
+def losses(new: Scored, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
+    """PPO's losses of every response token of `rows`: `loss` is minimised, the others are worth watching.
+
+    To the clipped policy loss comes half the larger of the squared errors of the value and of the value clipped to its
+    old neighbourhood (Schulman et al. 2017, eq. 9, as TRL 0.11.4 computes it).
+    """
+    assert new.value is not None
+    value, returns = (t[rows, : new.logp.shape[1]] for t in (old.value, old.returns))
+    parts = clipped(new, old, rows, settings)
+    near = value + (new.value - value).clamp(-settings.clip_range_value, settings.clip_range_value)
+    parts["value_loss"] = 0.5 * torch.maximum((new.value - returns) ** 2, (near - returns) ** 2)
+    parts["loss"] = parts["policy_loss"] + settings.value_coefficient * parts["value_loss"]
+    return parts
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What tells one policy optimisation from another: how scores become advantages, and the loss of a token.
+
+    advantages: (scores `[rows]`, kl, value, mask `[rows, tokens]`, KL coefficient, settings) to rewards, advantages and
+        returns, all `[rows, tokens]`.
+    losses: (forward pass, experience, rows, settings) to numbers `[rows, tokens]` by name, among them `loss` and `ratio`.
+    """
+
+    advantages: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    losses: Callable[..., dict[str, Tensor]]
+
+
+PPO = Objective(discounted, losses)
 
 
 def update(
     policy: Policy,
     optimiser: torch.optim.Optimizer,
     experience: Experience,
-    settings: Ppo,
+    settings: PolicyOptimisation,
     chance: torch.Generator,
     first: Passes | None = None,
+    losses: Callable[..., dict[str, Tensor]] = losses,
 ) -> dict[str, Tensor]:
     """`epochs` passes over a roll-out, one optimiser step a minibatch; means over response tokens, averaged over the steps.
 
@@ -219,6 +250,7 @@ def update(
         chance: shuffles rows into minibatches.
         first: pieces (rows and forward pass, graph included) of the whole roll-out by the unchanged policy, if at hand:
             they are the first epoch's forward pass, which is then not repeated.
+        losses: see `Objective`.
     """
     parameters = policy.parameters()
     steps: list[dict[str, Tensor]] = []
@@ -234,9 +266,13 @@ def update(
                     policy, [experience.prompts[r] for r in rows], [experience.responses[r] for r in rows], settings
                 )
                 parts = losses(new, experience, rows, settings)
-                (parts["loss"] / tokens).backward()
-                for name, part in parts.items():
-                    means[name] = means.get(name, 0) + part.detach() / tokens
+                if new.entropy is not None:
+                    parts["loss"] = parts["loss"] - settings.entropy_coefficient * new.entropy
+                mask = experience.mask[rows, : new.logp.shape[1]]
+                sums = {name: (part * mask).sum() / tokens for name, part in parts.items()}
+                sums["loss"].backward()
+                for name, part in sums.items():
+                    means[name] = means.get(name, 0) + part.detach()
             first = None
             if settings.ratio_threshold is not None:
                 # decided on the device: a skipped minibatch has no gradient (the optimiser's momentum, if any, still acts)
@@ -252,14 +288,11 @@ def update(
     return {name: torch.stack([means[name] for means in steps]).mean() for name in steps[0]}
 
 
-def make_optimiser(policy: Policy, settings: Ppo, learning_rate: float) -> torch.optim.Optimizer:
+def make_optimiser(policy: Policy, settings: PolicyOptimisation, learning_rate: float) -> torch.optim.Optimizer:
     """AdamW without decay, or Adafactor with a fixed step as released; the value head may have its own learning rate."""
-    head = list(policy.head.parameters())
-    adapter = policy.parameters()[: -len(head)]
-    groups = [
-        {"params": adapter, "lr": learning_rate},
-        {"params": head, "lr": settings.value_learning_rate or learning_rate},
-    ]
+    groups: list[dict[str, Any]] = [{"params": policy.adapter_parameters(), "lr": learning_rate}]
+    if policy.head and isinstance(settings, Ppo):
+        groups.append({"params": list(policy.head.parameters()), "lr": settings.value_learning_rate or learning_rate})
     if settings.optimiser == "adafactor":
         from transformers.optimization import Adafactor
 
@@ -275,10 +308,11 @@ def optimise(
     prompts: Sequence[Prompt],
     sample: Callable[[list[list[int]]], list[list[int]]],
     reward: Callable[[Sequence[Prompt], list[list[int]]], Judgement],
-    settings: Ppo,
+    settings: PolicyOptimisation,
     learning_rate: float,
     *,
     seed: int,
+    objective: Objective = PPO,
     how: str = "constant",
     run: str = "",
     validate: Callable[[], float | None] | None = None,
@@ -288,12 +322,13 @@ def optimise(
 
     Args:
         policy: is changed.
-        prompts: a multiple of the batch size.
+        prompts: one entry an answer, in roll-outs of `settings.batch_size * settings.answers`.
         sample: answers of the policy as it is now, the stop included, to prompts (token ids).
         reward: judges the answers.
         settings: see `config.Ppo`.
         learning_rate: of the adapter, at the top of its schedule.
         seed: of the minibatches.
+        objective: PPO's, or that of another policy optimisation.
         how: learning-rate schedule.
         run: named in errors.
         validate: a score to be recorded every `settings.evaluate_every` roll-outs, and after the last.
@@ -306,7 +341,8 @@ def optimise(
     rates = [group["lr"] for group in optimiser.param_groups]
     chance = torch.Generator().manual_seed(seed)
     coefficient = settings.kl_coefficient
-    steps = len(prompts) // settings.batch_size
+    rows = settings.batch_size * settings.answers
+    steps = len(prompts) // rows
     history: list[dict[str, Any]] = []
     answered = total = 0
     started = time.perf_counter()
@@ -316,7 +352,7 @@ def optimise(
             group["lr"] = rate * factor
 
         # 1. roll-out: the policy answers
-        batch = prompts[step * settings.batch_size : (step + 1) * settings.batch_size]
+        batch = prompts[step * rows : (step + 1) * rows]
         asked = [prompt.tokens for prompt in batch]
         responses = sample(asked)
 
@@ -325,10 +361,12 @@ def optimise(
 
         # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
         groups = [prompt.task.name for prompt in batch]
-        experience, first = experienced(policy, asked, responses, groups, judged.scores, coefficient, settings)
+        experience, first = experienced(
+            policy, asked, responses, groups, judged.scores, coefficient, settings, objective.advantages
+        )
 
         # 5. clipped update
-        measured = update(policy, optimiser, experience, settings, chance, first)
+        measured = update(policy, optimiser, experience, settings, chance, first, objective.losses)
 
         # the one place where the host waits for the device
         measured |= experience.summary()
@@ -337,7 +375,7 @@ def optimise(
             found = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             raise TrainingError(
                 f"run {run}: roll-out {step} of {steps}: numbers are no longer finite ({found}); a lower learning rate than "
-                f"{learning_rate:g}, or ppo.max_grad_norm (now {settings.max_grad_norm}), usually helps"
+                f"{learning_rate:g}, or max_grad_norm (now {settings.max_grad_norm}), usually helps"
             )
         answered += sum(map(len, responses))
         total += sum(experience.lengths)
@@ -366,7 +404,12 @@ def optimise(
 
 
 def train(
-    spec: RunSpec, data: Path, out: Path, start_adapter: Path | None = None, tensorboard: Path | None = None
+    spec: RunSpec,
+    data: Path,
+    out: Path,
+    start_adapter: Path | None = None,
+    tensorboard: Path | None = None,
+    objective: Objective = PPO,
 ) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
@@ -377,15 +420,16 @@ def train(
         spec: the resolved run.
         data: folder of prepared rows.
         out: folder to write.
-        start_adapter: the SFT run's adapter, where `ppo.start` is sft.
+        start_adapter: the SFT run's adapter, where `start` is sft.
         tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
+        objective: PPO's, or that of another policy optimisation.
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
         TrainingError: the loss stops being finite.
     """
     settings = spec.settings
-    assert isinstance(settings, Ppo)
+    assert isinstance(settings, PolicyOptimisation)
     torch.set_num_threads(spec.threads)
     tokenizer = load_tokenizer(spec.model_spec)
     prompts, shortened = planned(spec, data, tokenizer)
@@ -402,6 +446,7 @@ def train(
             settings,
             learning_rate,
             seed=spec.seed,
+            objective=objective,
             how=spec.protocol.schedule,
             run=spec.address.path,
             validate=partial(validation_score, spec, policy.model, tokenizer, data),
@@ -415,7 +460,9 @@ def train(
             save_adapter(policy, out / "adapter")
             write_jsonl(out / "history.jsonl", history)
     return {
-        "optimiser_steps": best["step"] * settings.epochs * (settings.batch_size // settings.minibatch_size),
+        "optimiser_steps": best["step"]
+        * settings.epochs
+        * (settings.batch_size * settings.answers // settings.minibatch_size),
         "prompts_seen": best["prompts"],
         "tokens_trained": best["tokens_trained"],
         "tokens_answered": best["tokens_answered"],

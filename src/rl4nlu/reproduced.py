@@ -29,7 +29,7 @@ SHORT = {
 """Metrics as a second header line names them; ρ is Spearman's rank correlation."""
 
 BASELINES = ("majority", "random")
-SEEDED = ("random", "few-shot", "sft", "ppo", "encoder")
+SEEDED = ("random", "few-shot", "sft", "ppo", "grpo", "encoder")
 """Methods whose numbers depend on the seed: their cells are marked below `FULL_SEEDS` seeds."""
 
 FULL_SEEDS = 3

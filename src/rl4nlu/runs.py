@@ -18,8 +18,10 @@ from .config import (
     Data,
     Encoder,
     Evaluation,
+    Grpo,
     Model,
     Overrides,
+    PolicyOptimisation,
     Ppo,
     Prompting,
     Protocol,
@@ -80,7 +82,7 @@ class RunSpec(Settings):
     train_tasks: tuple[Task, ...]
     eval_tasks: tuple[Task, ...]
     protocol: Protocol
-    settings: Prompting | Sft | Ppo | Encoder
+    settings: Prompting | Sft | Ppo | Grpo | Encoder
     evaluation: Evaluation
     data: Data
     threads: int
@@ -249,7 +251,7 @@ def resolve(
         )
     settings = section(name)
     start = None
-    if isinstance(settings, Ppo) and settings.start == "sft":
+    if isinstance(settings, PolicyOptimisation) and settings.start == "sft":
         start = Address(address.model, "sft", address.mixture, "main", address.seed).path
     train = training_tasks(address.mixture, tasks)
     evaluated = evaluated if evaluated is not None else followed_by([t.name for t in train], tasks)

@@ -287,7 +287,7 @@ def cost_sheet(inputs: Inputs) -> Sheet:
     sheet.notes = [
         inputs.provenance(),
         "Paper: seconds a step of batch 16 on one A100. Ours: training seconds per 16 prompts seen, mean over all single-task "
-        "runs of the method; other hardware, so only ratios between rows compare.",
+        "runs of the method (GRPO answers a prompt several times); other hardware, so only ratios between rows compare.",
         *([MARKS] if not inputs.metrics.empty else []),
     ]
     return sheet

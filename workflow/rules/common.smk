@@ -146,10 +146,14 @@ def prompting_rows(wildcards):
     )
 
 
-def start_adapter(wildcards):
-    """Adapter that the run starts from: none for runs from the foundation model."""
-    start = spec_of(wildcards, "ppo").start
-    return f"<results>/{start}/adapter" if start else []
+def start_adapter(method):
+    """Input function: adapter that a run starts from, none for runs from the foundation model."""
+
+    def adapter(wildcards):
+        start = spec_of(wildcards, method).start
+        return f"<results>/{start}/adapter" if start else []
+
+    return adapter
 
 
 def evaluated_rows(wildcards):

@@ -10,7 +10,7 @@ rule train_ppo:
     input:
         rows=training_rows("ppo"),
         model=model_files,
-        start=start_adapter,
+        start=start_adapter("ppo"),
     output:
         record="<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/run.json",
         history="<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/history.jsonl",
