@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .code import code_digest
 from .config import REPOSITORY, Config, ConfigError, load_config, read_yaml
-from .records import digest_of, environment, peak_memory_mb, read_json, write_json
+from .records import digest_of, environment, file_digest, peak_memory_mb, read_json, write_json
 from .runs import Address, RunSpec, open_grid, resolve
 
 if TYPE_CHECKING:
@@ -29,8 +29,18 @@ KEPT = {
     "ppo": ("history.jsonl", "adapter"),
     "grpo": ("history.jsonl", "adapter"),
     "encoder": ("history.jsonl", "model"),
-}
+    "merging": ("model",),
+    "pairs": (*(f"{kind}.{split}.jsonl" for kind in ("label", "rationale") for split in ("train", "validation")), "statistics.json"),
+    "reward_model": ("history.jsonl", "adapter"),
+    "rllr": ("history.jsonl", "adapter"),
+}  # fmt: skip
 """What a training stage leaves in its run's folder, beside run.json."""
+
+STAGE = {
+    "sft-rationale": "sft", "merged-backbone": "merging", "reward-label": "reward_model", "reward-rationale": "reward_model",
+    "rlhf": "rllr", "rllr": "rllr", "rllr-mixed": "rllr",
+}  # fmt: skip
+"""Program and module that train a method, where they don't bear its name."""
 
 
 def run_arguments(description: str, argv: list[str] | None = None, **extra: str) -> argparse.Namespace:
@@ -67,7 +77,38 @@ def data_digest(spec: RunSpec, data: Path) -> str:
             raise ConfigError(f"{path}: no prepared rows of task {task.name}; `snakemake data` makes them")
         digests = read_json(path)["digests"]
         records[task.name] = [digests["train"], digests["validation"]]
+        if spec.method in ("sft-rationale", "pairs"):
+            records[task.name].append(rationales_digest(data, task.name))
     return digest_of(records)
+
+
+def rationales_digest(data: Path, task: str) -> str:
+    """Names a task's rationales.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    path = data / task / "rationales.jsonl"
+    if not path.is_file():
+        raise ConfigError(f"{path}: no rationales of task {task}; `snakemake rationales` makes them")
+    return file_digest(path)
+
+
+def standing(spec: RunSpec, results: Path | None) -> dict[str, Path]:
+    """Folders of the runs that a run stands on, by their role there.
+
+    Raises:
+        ConfigError: they are asked for and `--results` is not given, or one is not finished.
+    """
+    if spec.stands_on and results is None:
+        raise ConfigError(
+            f"run {spec.address.path} stands on {', '.join(spec.stands_on.values())}: give --results, their folder"
+        )
+    folders = {role: Path(results or ".") / path for role, path in spec.stands_on.items()}
+    for folder in folders.values():
+        if not (folder / "run.json").is_file():
+            raise ConfigError(f"{folder}: holds no finished run (no run.json), and {spec.address.path} stands on it")
+    return folders
 
 
 def header(spec: RunSpec) -> None:
@@ -117,23 +158,28 @@ def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: lis
         argv,
         work="folder of unfinished runs (default: work)",
         start="adapter folder to start from",
+        results="folder of the runs that this one stands on, by their addresses",
         tensorboard="folder for TensorBoard's events (ppo)",
     )
     started = time.monotonic()
     _, spec = load_run(arguments.config, arguments.run)
-    if spec.method != stage:
-        raise ConfigError(f"run {arguments.run!r} is trained by {spec.method}.py, not by {stage}.py")
+    if (own := STAGE.get(spec.method, spec.method)) != stage:
+        raise ConfigError(f"run {arguments.run!r} is trained by {own}.py, not by {stage}.py")
     header(spec)
     start = read_json(arguments.start.parent / "run.json")["key"] if arguments.start else None
     rows = data_digest(spec, arguments.data)
-    key = digest_of([spec.digest, rows, start, code_digest(stage)])
+    stands_on = standing(spec, arguments.results)
+    beneath = {role: read_json(folder / "run.json")["key"] for role, folder in stands_on.items()}
+    key = digest_of([spec.digest, rows, start, beneath, code_digest(stage)])
     work = (arguments.work or Path("work")) / stage
     finished, partial = work / key, work / f"{key}.partial"
     if not (finished / "run.json").is_file():
         limit_threads(spec.threads)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        more = {"start_adapter": arguments.start} if arguments.start else {}
+        more: dict[str, Any] = {"start_adapter": arguments.start} if arguments.start else {}
+        if stands_on:
+            more["stands_on"] = stands_on
         if arguments.tensorboard:
             more["tensorboard"] = arguments.tensorboard
         facts = train(spec, arguments.data, partial, **more)

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from .asking import Sampler, event_writer, planned
-from .config import PolicyOptimisation, Ppo
+from .config import PolicyOptimisation, Ppo, Rllr
 from .evaluate import validation_score
 from .models import load_tokenizer
-from .policy import Policy, Scored, build_policy, forward, plan, save_adapter
+from .policy import Policy, Scored, build_policy, forward, plan, save_adapter, values
 from .records import write_jsonl
 from .rewards import Judgement, Prompt, by_rules
 from .schedule import rate_factor
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 Passes = Sequence[tuple[list[int], Scored | None]]
 """Pieces of a roll-out: row numbers, and their forward pass if it is at hand."""
+
+
+Reward = Callable[[Sequence[Prompt], list[list[int]]], Judgement]
+"""Judges a roll-out's answers (token ids)."""
 
 
 class TrainingError(RuntimeError):
@@ -155,11 +159,14 @@ def experienced(
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     pieces = plan(range(len(prompts)), lengths, groups, settings)
     inputs = [(policy, [prompts[r] for r in rows], [responses[r] for r in rows], settings) for rows in pieces]
-    # the reference first, so that no adapter is switched between the policy's forward and its backward
+    # reference and critic first, so that no adapter is switched between the policy's forward and its backward
     with torch.no_grad(), policy.reference():
         before = [forward(*piece).logp for piece in inputs]
+    with torch.no_grad(), policy.as_critic():
+        expected = [values(*piece[:3]) if policy.critic else None for piece in inputs]
     # the first minibatch is this very forward pass, if it is the whole roll-out and fits into memory at once
-    one_step = settings.minibatch_size == len(prompts) and settings.micro_batch_size is None
+    # (with dropout, old and new log-probabilities are draws of their own)
+    one_step = settings.minibatch_size == len(prompts) and not settings.micro_batch_size and not policy.model.training
     with torch.set_grad_enabled(one_step and sum(lengths) <= settings.micro_batch_tokens):
         now = [forward(*piece) for piece in inputs]
 
@@ -167,8 +174,8 @@ def experienced(
     counts = torch.tensor([len(r) for r in responses]).to(device, non_blocking=True)
     mask = (torch.arange(max(map(len, responses)), device=device) < counts[:, None]).to(dtype)
     logp, value, reference = (torch.zeros_like(mask) for _ in range(3))
-    for rows, new, old in zip(pieces, now, before, strict=True):
-        for whole, part in ((logp, new.logp), (value, new.value), (reference, old)):
+    for rows, new, old, worth in zip(pieces, now, before, expected, strict=True):
+        for whole, part in ((logp, new.logp), (value, new.value), (value, worth), (reference, old)):
             if part is not None:
                 whole[rows, : part.shape[1]] = part.detach().to(dtype)
     logp, value, reference = logp * mask, value * mask, reference * mask
@@ -203,16 +210,46 @@ def clipped(new: Scored, old: Experience, rows: list[int], settings: PolicyOptim
 def losses(new: Scored, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
     """PPO's losses of every response token of `rows`: `loss` is minimised, the others are worth watching.
 
-    To the clipped policy loss comes half the larger of the squared errors of the value and of the value clipped to its
-    old neighbourhood (Schulman et al. 2017, eq. 9, as TRL 0.11.4 computes it).
+    To the clipped policy loss comes the value's, where the policy has a value head.
     """
-    assert new.value is not None
-    value, returns = (t[rows, : new.logp.shape[1]] for t in (old.value, old.returns))
     parts = clipped(new, old, rows, settings)
-    near = value + (new.value - value).clamp(-settings.clip_range_value, settings.clip_range_value)
-    parts["value_loss"] = 0.5 * torch.maximum((new.value - returns) ** 2, (near - returns) ** 2)
-    parts["loss"] = parts["policy_loss"] + settings.value_coefficient * parts["value_loss"]
+    parts["loss"] = parts["policy_loss"]
+    if new.value is not None:  # else a critic of its own learns it
+        parts["value_loss"] = value_losses(new.value, old, rows, settings)
+        parts["loss"] = parts["loss"] + settings.value_coefficient * parts["value_loss"]
     return parts
+
+
+def value_losses(new: Tensor, old: Experience, rows: list[int], settings: Ppo) -> Tensor:
+    """Half the larger of the squared errors of the value and of the value clipped to its old neighbourhood, every token's.
+
+    Schulman et al. 2017, eq. 9, as TRL 0.11.4 computes it.
+    """
+    value, returns = (t[rows, : new.shape[1]] for t in (old.value, old.returns))
+    near = value + (new - value).clamp(-settings.clip_range_value, settings.clip_range_value)
+    return 0.5 * torch.maximum((new - returns) ** 2, (near - returns) ** 2)
+
+
+def critic_step(policy: Policy, old: Experience, rows: list[int], tokens: int, settings: Ppo) -> Tensor:
+    """Forward and backward pass of a critic of its own over `rows`; returns its loss, a share of the mean over `tokens`.
+
+    Its backward follows its own forward. As released (`value_gradients`) the policy's adapter is switched on in between,
+    and the recomputation that gradient checkpointing makes runs through the wrong adapter (papers/2, B2).
+    """
+    released = isinstance(settings, Rllr) and settings.value_gradients == "released"
+    mask = old.mask[rows]
+
+    def loss_of() -> Tensor:
+        new = values(policy, [old.prompts[r] for r in rows], [old.responses[r] for r in rows], checkpointed=released)
+        return (value_losses(new, old, rows, settings) * mask[:, : new.shape[1]]).sum() / tokens
+
+    with policy.as_critic():
+        loss = loss_of()
+        if not released:
+            (settings.value_coefficient * loss).backward()
+    if released:
+        (settings.value_coefficient * loss).backward()
+    return loss.detach()
 
 
 @dataclass(frozen=True)
@@ -271,6 +308,8 @@ def update(
                 mask = experience.mask[rows, : new.logp.shape[1]]
                 sums = {name: (part * mask).sum() / tokens for name, part in parts.items()}
                 sums["loss"].backward()
+                if policy.critic and isinstance(settings, Ppo):
+                    sums["value_loss"] = critic_step(policy, experience, rows, tokens, settings)
                 for name, part in sums.items():
                     means[name] = means.get(name, 0) + part.detach()
             first = None
@@ -280,7 +319,7 @@ def update(
                 for gradient in (p.grad for p in parameters if p.grad is not None):
                     gradient.masked_fill_(skip, 0.0)
                 means = {name: mean.masked_fill(skip, 0.0) for name, mean in means.items()} | {"skipped": skip.float()}
-            if settings.max_grad_norm is not None:
+            if settings.max_grad_norm is not None and (settings.clipping == "every-step" or not optimiser.state):
                 nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -291,8 +330,8 @@ def update(
 def make_optimiser(policy: Policy, settings: PolicyOptimisation, learning_rate: float) -> torch.optim.Optimizer:
     """AdamW without decay, or Adafactor with a fixed step as released; the value head may have its own learning rate."""
     groups: list[dict[str, Any]] = [{"params": policy.adapter_parameters(), "lr": learning_rate}]
-    if policy.head and isinstance(settings, Ppo):
-        groups.append({"params": list(policy.head.parameters()), "lr": settings.value_learning_rate or learning_rate})
+    if isinstance(settings, Ppo):
+        groups.append({"params": policy.value_parameters(), "lr": settings.value_learning_rate or learning_rate})
     if settings.optimiser == "adafactor":
         from transformers.optimization import Adafactor
 
@@ -307,7 +346,7 @@ def optimise(
     policy: Policy,
     prompts: Sequence[Prompt],
     sample: Callable[[list[list[int]]], list[list[int]]],
-    reward: Callable[[Sequence[Prompt], list[list[int]]], Judgement],
+    reward: Reward,
     settings: PolicyOptimisation,
     learning_rate: float,
     *,
@@ -345,6 +384,9 @@ def optimise(
     steps = len(prompts) // rows
     history: list[dict[str, Any]] = []
     answered = total = 0
+    kept = Kept(policy, settings)
+    if validate and settings.keep == "best":
+        kept.see(0, validate())
     started = time.perf_counter()
     for step in range(steps):
         factor = rate_factor(step, steps, how)
@@ -391,16 +433,47 @@ def optimise(
             "tokens_generated": answered,
             "tokens_answered": answered * settings.epochs,
             "tokens_trained": total * settings.epochs,
+            **judged.more,
             "validation": None,
         }
         coefficient = adapted(coefficient, numbers["kl"], len(batch), settings)
         row["seconds"] = round(time.perf_counter() - started, 3)
         if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
             row["validation"] = validate()
+            kept.see(step + 1, row["validation"])
             started = time.perf_counter() - row["seconds"]  # validation is not counted
         history.append(row)
         watch(row)
+        if settings.patience and kept.no_better >= settings.patience:
+            break
+    if settings.keep == "best" and kept.weights:
+        kept.restore()
+        history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
     return history
+
+
+class Kept:
+    """The trained weights at the best validation score so far (the first of equals), and how long ago that was."""
+
+    def __init__(self, policy: Policy, settings: PolicyOptimisation) -> None:
+        self.policy, self.settings = policy, settings
+        self.step, self.score, self.no_better = 0, -math.inf, 0
+        self.weights: list[Tensor] = []
+
+    def see(self, step: int, score: float | None) -> None:
+        """A validation score of the policy as it is after `step` roll-outs."""
+        if score is None or score <= self.score:
+            self.no_better += 1
+            return
+        self.step, self.score, self.no_better = step, score, 0
+        if self.settings.keep == "best":
+            self.weights = [p.detach().clone() for p in self.policy.parameters()]
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        with torch.no_grad():
+            for parameter, weight in zip(self.policy.parameters(), self.weights, strict=True):
+                parameter.copy_(weight)
 
 
 def train(
@@ -410,6 +483,8 @@ def train(
     start_adapter: Path | None = None,
     tensorboard: Path | None = None,
     objective: Objective = PPO,
+    make_policy: Callable[[], Policy] | None = None,
+    make_reward: Callable[[Policy, Sampler], Reward] | None = None,
 ) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
@@ -423,6 +498,8 @@ def train(
         start_adapter: the SFT run's adapter, where `start` is sft.
         tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
         objective: PPO's, or that of another policy optimisation.
+        make_policy: builds the policy before its first step; that of `policy.build_policy` when absent.
+        make_reward: what judges its answers; the tasks' rules when absent.
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
@@ -436,13 +513,14 @@ def train(
     best: dict[str, Any] = {}
     tried = []
     for learning_rate in settings.learning_rates:
-        policy = build_policy(spec, start_adapter)
+        policy = make_policy() if make_policy else build_policy(spec, start_adapter)
         sampler = Sampler(spec, policy, tokenizer)
+        by_rule = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
         history = optimise(
             policy,
             prompts,
             sampler,
-            by_rules(spec.train_tasks, spec.protocol, sampler.texts),
+            make_reward(policy, sampler) if make_reward else by_rule,
             settings,
             learning_rate,
             seed=spec.seed,
@@ -452,7 +530,7 @@ def train(
             validate=partial(validation_score, spec, policy.model, tokenizer, data),
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
         )
-        last = history[-1]
+        last = {**history[-1], "validation": history[-1].get("kept_validation", history[-1]["validation"])}
         tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})
         if not best or (last["validation"] or 0) > (best["validation"] or 0):
             best = {**last, "learning_rate": learning_rate}

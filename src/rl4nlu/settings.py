@@ -133,6 +133,17 @@ class PolicyOptimisation(Settings):
     temperature: float = Field(1.0, gt=0)
     top_k: int = Field(0, ge=0, description="sampled from the likeliest tokens only; 0: off")
     evaluate_every: int = Field(0, ge=0, description="roll-outs between validation scores; 0: at the end only")
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="adapter that is kept: after the last roll-out, or the best on validation, the start included",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many validation scores in a row that are no better; null: never"
+    )
+    clipping: Literal["every-step", "first-step"] = Field(
+        "every-step",
+        description="gradients are clipped; first-step: the first one's only, as paper 2's release does (papers/2, B4)",
+    )
     lora: Lora = Lora()
 
     @property
@@ -154,6 +165,8 @@ class PolicyOptimisation(Settings):
             raise ValueError(
                 f"minibatch_size {self.minibatch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"
             )
+        if (self.keep == "best" or self.patience) and not self.evaluate_every:
+            raise ValueError("keep: best and patience need evaluate_every above 0")
         return self
 
 
@@ -300,6 +313,7 @@ class RewardModel(Settings):
 
     pairs: int = Field(3200, ge=1, description="pairs seen, repeats counted")
     batch_size: int = Field(32, ge=1, description="pairs an optimiser step")
+    micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; null: all")
     micro_batch_tokens: int = Field(16384, ge=64, description="tokens a forward pass, padding counted")
     learning_rate: float = Field(3e-3, gt=0, description="of adapter and head; cosine without warm-up, as released")
     weight_decay: float = Field(0.0, ge=0)
@@ -334,19 +348,9 @@ class Rllr(Ppo):
     )
     value_learning_rate: float | None = Field(None, gt=0, description="of the critic; null: as the policy")
     kl_coefficient: float = Field(0.2, ge=0, description="initial weight of the KL penalty (release: 0.2, adaptive)")
-    keep: Literal["last", "best"] = Field(
-        "last",
-        description="adapter that is kept: after the last roll-out, or the best on validation, the start included",
-    )
-    patience: int | None = Field(
-        None, ge=1, description="stop after so many validation scores in a row that are no better; null: never"
-    )
     value_gradients: Literal["corrected", "released"] = Field(
         "corrected",
         description="released: recomputed with the policy's adapter on, as gradient checkpointing did (papers/2, B2)",
-    )
-    clipping: Literal["every-step", "first-step"] = Field(
-        "every-step", description="gradients are clipped; first-step: as released (papers/2, B4)"
     )
     dropout_in_logprobs: bool = Field(
         False, description="lora.dropout acts in old and new log-probabilities and values, as released (papers/2, Q1)"
@@ -360,8 +364,6 @@ class Rllr(Ppo):
             raise ValueError(
                 "value_gradients: released needs value_adapter: true, for the fault lies in switching adapters"
             )
-        if (self.keep == "best" or self.patience) and not self.evaluate_every:
-            raise ValueError("keep: best and patience need evaluate_every above 0")
         return self
 
 
