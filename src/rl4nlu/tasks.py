@@ -47,6 +47,9 @@ class Columns(Settings):
     )  # fmt: skip
     label: str | int = Field("label", description="column of the label")
     labels: dict[str, str] = Field({}, description="the source's label -> canonical label, where they differ")
+    bins: dict[str, float] = Field(
+        {}, description="canonical label -> least number, ascending: makes classes of a source whose labels are numbers"
+    )
 
 
 class Hub(Columns):
@@ -243,6 +246,11 @@ class Task(Settings):
                 self._one_of(f"sources.{name}.fields", field, self.fields, "field")
             for raw, label in source.labels.items():
                 self._one_of(f"sources.{name}.labels.{raw}", label, list(self.labels), "label")
+            for label in source.bins:
+                self._one_of(f"sources.{name}.bins", label, list(self.labels), "label")
+            least = list(source.bins.values())
+            if source.bins and (source.labels or sorted(set(least)) != least):
+                raise ValueError(f"sources.{name}.bins: give ascending numbers and no labels, found {source.bins}")
         if self.sources.local and (self.sources.local.train is None) != (self.trained_with is not None):
             raise ValueError("sources.local.train: give a file, or trained_with: a task that trains for this one")
 

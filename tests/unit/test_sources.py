@@ -227,6 +227,28 @@ def test_labels_of_all_forms_become_canonical() -> None:
             label_of(TASKS[task], Columns(), value)
 
 
+@pytest.mark.parametrize(
+    ("score", "label"),
+    [
+        ("0", "0"),
+        ("0.49", "0"),
+        ("0.5", "1"),
+        ("1.5", "2"),
+        (2.4, "2"),
+        ("2.500", "3"),
+        ("4.499", "4"),
+        (4.5, "5"),
+        ("5.000", "5"),
+    ],
+)
+def test_scores_become_classes_by_their_bins(score, label: str) -> None:
+    task = TASKS["rllr-stsb"]
+    assert label_of(task, task.sources.local, score) == label
+    for wrong in ("-0.1", "high", "nan"):
+        with pytest.raises(Malformed, match="is no number from 0"):
+            label_of(task, task.sources.local, wrong)
+
+
 # Microworld --------------------------------------------------------------------------------------------------------
 
 
@@ -237,13 +259,15 @@ def test_every_task_has_microworld_rows_with_derivations(name: str) -> None:
         task, task.sources.microworld, Data(train_rows=12, validation_rows=3, test_rows=8)
     )
     assert set(readings) == ({"test"} if task.trained_with else {"train", "test"})
-    assert origin["generator"] == name
+    assert origin["generator"] == (task.sources.microworld.task or name)
     for found in readings.values():
         rows, dropped = to_rows(task, found)
         assert dropped == []
         assert len(rows) >= 8
         assert all(row.derivation for row in rows)
-        if task.labels:
+        if task.sources.microworld.bins:
+            assert {row.label for row in rows} <= set(task.labels)
+        elif task.labels:
             assert {row.label for row in rows} == set(task.labels)
 
 

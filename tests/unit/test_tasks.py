@@ -11,13 +11,14 @@ from rl4nlu.tasks import METRIC_NAMES, expand, load_task, load_tasks, placeholde
 
 GLUE = ["mnli", "mnli-mm", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte", "wnli", "ax"]
 SUPERGLUE = ["boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc", "axb", "axg"]
+RLLR = ["movie-reviews", "ag-news", "app-reviews", "rllr-mrpc", "rllr-qqp", "rllr-mnli", "rllr-sst2", "rllr-stsb"]
 
 OFFICIAL_METRICS = {
     "cola": ["matthews"], "sst2": ["accuracy"], "mrpc": ["f1"], "stsb": ["spearman"], "qqp": ["f1"], "mnli": ["accuracy"],
     "mnli-mm": ["accuracy"], "qnli": ["accuracy"], "rte": ["accuracy"], "wnli": ["accuracy"], "ax": ["matthews"],
     "boolq": ["accuracy"], "cb": ["macro-f1", "accuracy"], "copa": ["accuracy"], "multirc": ["multirc-f1a", "multirc-em"],
     "record": ["record-f1", "record-em"], "superglue-rte": ["accuracy"], "wic": ["accuracy"], "wsc": ["accuracy"],
-    "axb": ["matthews"], "axg": ["gender-parity", "accuracy"],
+    "axb": ["matthews"], "axg": ["gender-parity", "accuracy"], **{name: ["accuracy"] for name in RLLR},
 }  # fmt: skip
 
 OWN = {
@@ -43,6 +44,7 @@ def test_every_official_task_is_there_in_the_order_of_the_papers_tables() -> Non
     tasks = load_tasks()
     assert [n for n in tasks if tasks[n].suite == "glue"] == GLUE
     assert [n for n in tasks if tasks[n].suite == "superglue"] == SUPERGLUE
+    assert [n for n in tasks if tasks[n].suite == "rllr"] == RLLR
     assert {name: task.columns for name, task in tasks.items()} == OFFICIAL_METRICS
     assert {n for n, t in tasks.items() if not t.in_average} == {"wnli", "ax", "axb", "axg"}
     assert {n: t.trained_with for n, t in tasks.items() if t.trained_with} == {
@@ -68,7 +70,8 @@ def test_wording_is_short_and_every_source_is_named() -> None:
     for name, task in load_tasks().items():
         assert len(task.description.split()) <= 25, name
         given = {s for s in ("hub", "local", "microworld") if getattr(task.sources, s)}
-        assert given == ({"local", "microworld"} if name == "ax" else {"hub", "local", "microworld"}), name
+        known = {"ax": {"local", "microworld"}, "app-reviews": {"hub", "microworld"}}
+        assert given == known.get(name, {"hub", "local", "microworld"}), name
         assert set(task.metrics) <= set(METRIC_NAMES)
 
 
@@ -96,6 +99,8 @@ FAULTS = [
     ({"sft_query": "{text}"}, ["sft_description", "both or neither"]),
     ({"trained_with": "rte"}, ["sources.local.train"]),
     ({"source": "hub"}, ["source: hub", "local"]),
+    ({"sources": {"microworld": {"bins": {"1": 0, "2": 1}}}}, ["sources.microworld.bins", "'2'", "Allowed: 1, 0"]),
+    ({"sources": {"microworld": {"bins": {"1": 2, "0": 1}}}}, ["bins", "ascending"]),
     ({"sources": {}}, ["sources", "none is given"]),
     ({"sources": {"local": {"format": "xlsx", "test": "a", "train": "b"}}}, ["sources.local.format", "xlsx", "csv"]),
     ({"sources": {"local": {"format": "csv", "test": "a", "train": "b", "fields": {"tekst": "c"}}}}, ["sources.local.fields", "did you mean 'text'"]),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import fact_tasks as ft
+from . import opinion_tasks as ot
 from . import word_tasks as wt
 from .fact_tasks import Knobs, Row
 from .world import unmark
@@ -38,8 +39,13 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     "wsc": (wt.wsc, 2),
     "axb": (ft.axb, 2),
     "axg": (wt.axg, 2),
+    "movie-reviews": (ot.movie_reviews, 2),
+    "ag-news": (ot.ag_news, 4),
+    "app-reviews": (ot.app_reviews, 5),
 }
 TASKS = tuple(MAKERS)
+VOCABULARY_TASKS = TASKS[: TASKS.index("movie-reviews")]
+"""Tasks whose rows gave the shipped models their words; every later task makes do with these."""
 SPLITS = ("train", "validation", "test")
 NOISELESS = ("stsb", "multirc", "record", "axg", "ax", "axb")
 # labels in the order of a maker's `want`
@@ -50,6 +56,7 @@ LABELS: dict[str, tuple[Any, ...]] = {
     "boolq": (False, True),
     "wic": (False, True),
     "wsc": (False, True),
+    "app-reviews": (1, 2, 3, 4, 5),
 }
 
 

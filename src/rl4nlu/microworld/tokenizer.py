@@ -53,7 +53,7 @@ def world_words() -> tuple[str, ...]:
 
     texts = [json.dumps([v for k, v in vars(lexicon).items() if k.isupper()], default=str)]
     texts += corpus.all_template_texts()
-    for task in generators.TASKS:
+    for task in generators.VOCABULARY_TASKS:
         texts += [json.dumps(generators.clean(r)) for r in generators.rows(task, "train", 200, 0)]
     return tuple(words_of(text.replace("\\n", " ") for text in texts))
 

@@ -172,6 +172,60 @@ def _sst2(row: Row) -> int:
     return int(signs[0])
 
 
+def _sign(clause: str) -> int:
+    """1 or -1: the sign of a clause's one opinion, turned round by every negator before it."""
+    words = clause.lower().split()
+    good = {*lx.GOOD_ADJECTIVES, *lx.GOOD_NOUNS, *lx.GOOD_VERBS, "useful", "fast"}
+    bad = {*lx.BAD_ADJECTIVES, *lx.BAD_NOUNS, *lx.BAD_VERBS, "useless", "slow", "crashes"}
+    found = [word for word in words if word in good or word in bad]
+    if len(found) != 1:
+        raise ValueError(f"not one opinion: {clause!r}")
+    negations = sum(word in lx.NEGATORS for word in words[: words.index(found[0])])
+    return (1 if found[0] in good else -1) * (-1) ** negations
+
+
+def _movie_reviews(row: Row) -> int:
+    total, verdict = 0, 0
+    for sentence in re.findall(r"[^.]+", row["text"]):
+        main = re.split(r", (?:although|even though) ", re.split(r", (?:but|yet) ", sentence)[-1])[0]
+        total += _sign(main)
+        verdict += _sign(main) if re.search(r"\b(?:film|movie)\b", main) else 0
+    if not (verdict or total):
+        raise ValueError(f"no side has more: {row['text']!r}")
+    return int((verdict or total) > 0)
+
+
+_CUES = (  # what only one topic's clauses hold
+    r"[Tt]he (?:minister|war|king|queen|police)\b",
+    r"\b(?:coach|team|race|league|ball|goal)\b",
+    r"\b(?:company|price|bank|market)\b",
+    r"\b(?:computer|studied|test|model|measures)\b",
+)
+
+
+def _ag_news(row: Row) -> int:
+    counts = [0] * len(_CUES)
+    for sentence in re.findall(r"[^.]+", row["text"]):
+        clause = re.split(r" (?:after|because of|without) ", sentence)[0]
+        topics = [topic for topic, cue in enumerate(_CUES) if re.search(cue, clause)]
+        if len(topics) > 1:
+            raise ValueError(f"two topics: {clause!r}")
+        for topic in topics:
+            counts[topic] += 1
+    if counts.count(max(counts)) > 1:
+        raise ValueError(f"no topic has most sentences: {row['text']!r}")
+    return counts.index(max(counts))
+
+
+def _app_reviews(row: Row) -> int:
+    points = 0
+    for clause in re.split(r", but | and |\.", row["review"]):
+        if clause.strip():
+            strong = re.search(r"\b(?:very|really|truly|crashes)\b", clause)
+            points += _sign(clause) * (2 if strong else 1)
+    return 3 + max(-2, min(2, points))
+
+
 def _stsb(row: Row) -> float:
     past = {v[3]: v[2] for v in lx.TRANSITIVE}
 
@@ -330,6 +384,9 @@ def _wsc(row: Row) -> bool:
 
 _NUMBER = {"entailment": 0, "neutral": 1, "contradiction": 2}
 _EXPECTED: dict[str, Callable[[Row], Any]] = {
+    "movie-reviews": _movie_reviews,
+    "ag-news": _ag_news,
+    "app-reviews": _app_reviews,
     "cola": _cola,
     "sst2": _sst2,
     "stsb": _stsb,

@@ -126,9 +126,9 @@ def cola(rng: random.Random, knobs: Knobs, want: int) -> Row:
 
 
 # ---- SST-2 ---------------------------------------------------------------------------------------------------
-def _opinion(rng: random.Random, good: bool, knobs: Knobs, mark: bool) -> str:
+def opinion(rng: random.Random, good: bool, knobs: Knobs, mark: bool, aspects: tuple[str, ...] = lx.ASPECTS) -> str:
     """A clause with the given polarity, perhaps by negating the opposite; its opinion word is marked if asked."""
-    aspect = rng.choice(lx.ASPECTS)
+    aspect = rng.choice(aspects)
     negated = rng.random() < max(0.05, knobs.negation)
     word_good = good != negated
     bad = "~" if mark else ""
@@ -150,16 +150,16 @@ def sst2(rng: random.Random, knobs: Knobs, want: int) -> Row:
     """SST-2: a review whose main clause decides; what comes before `but` or stands under `although` does not."""
     good, bad = bool(want), not want
     kind = rng.choice(("one", "and", "but", "although", "fragment") if knobs.clauses > 1 else ("one", "fragment"))
-    main = _opinion(rng, good, knobs, bad)
+    main = opinion(rng, good, knobs, bad)
     if kind == "and":
-        text = f"{_opinion(rng, good, knobs, bad)} and {main}"
+        text = f"{opinion(rng, good, knobs, bad)} and {main}"
     elif kind == "but":
-        first = _opinion(rng, not good, knobs, False)
+        first = opinion(rng, not good, knobs, False)
         if knobs.clauses > 2 and rng.random() < 0.3:
-            first += " and " + _opinion(rng, not good, knobs, False)
+            first += " and " + opinion(rng, not good, knobs, False)
         text = f"{first} {rng.choice((', but', ', yet'))} {main}"
     elif kind == "although":
-        first, word = _opinion(rng, not good, knobs, False), rng.choice(("although", "even though"))
+        first, word = opinion(rng, not good, knobs, False), rng.choice(("although", "even though"))
         text = f"{word} {first} , {main}" if rng.random() < 0.5 else f"{main} , {word} {first}"
     elif kind == "fragment":
         words, mark = (lx.GOOD_ADJECTIVES if good else lx.BAD_ADJECTIVES), "" if good else "~"

@@ -127,10 +127,27 @@ def label_of(task: Task, columns: Columns, value: Any) -> str | float:
         if not task.low <= number <= task.high:
             raise Malformed(f"label {raw!r} is no number from {task.low:g} to {task.high:g}")
         return number
+    if columns.bins:
+        return binned(columns.bins, raw)
     label = columns.labels.get(raw, raw)
     if label not in task.labels:
         raise Malformed(f"label {raw!r} is none of {', '.join([*columns.labels, *task.labels])}")
     return label
+
+
+def binned(bins: dict[str, float], raw: str) -> str:
+    """The label whose least number is the greatest that `raw` reaches.
+
+    Raises:
+        Malformed: it is no number, or below the least.
+    """
+    try:
+        reached = [label for label, least in bins.items() if float(raw) >= least]
+    except ValueError:
+        reached = []
+    if not reached:
+        raise Malformed(f"label {raw!r} is no number from {min(bins.values()):g}")
+    return reached[-1]
 
 
 def plain(task: Task, columns: Columns, raw: Raw) -> list[Row]:

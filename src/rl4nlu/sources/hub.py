@@ -83,7 +83,10 @@ def convert(task: Task, source: Hub, rows: Any, where: str) -> Reading:
             f"{where}: no column {label!r}{nearest(label, rows.column_names)} Found: {', '.join(rows.column_names)}."
         )
     columns = Columns(
-        fields=source.fields, label=label, labels=class_labels(task, source, rows.features.get(label), where)
+        fields=source.fields,
+        label=label,
+        labels=class_labels(task, source, rows.features.get(label), where),
+        bins=source.bins,
     )
     return Reading([Raw(f"{where}:{i}", values) for i, values in enumerate(rows)], columns)
 
