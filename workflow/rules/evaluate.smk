@@ -12,6 +12,7 @@ rule evaluate_run:
         record="<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/run.json",
         weights=trained_weights,
         model=model_files,
+        stands_on=lambda w: stands_on(w.method)(w),
     output:
         scores=directory("<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/evaluation"),
     log:
@@ -27,7 +28,7 @@ rule evaluate_run:
         mem_mb=4000,
         runtime=240,
     params:
-        command=command("evaluate.py", f"--data {below('data')}"),
+        command=command("evaluate.py", f"--data {below('data')}", f"--results {below('results')}"),
         trained=subpath(input.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,
