@@ -36,6 +36,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/rationales.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sft.smk"
@@ -52,6 +53,7 @@ include: "workflow/rules/paper.smk"
 localrules:
     all,
     data,
+    rationales,
     pretrain,
     baselines,
     sft,
@@ -78,6 +80,12 @@ rule data:
     """Rows of every task of the config, in one schema."""
     input:
         [f"<data>/{task}/record.json" for task in TASKS],
+
+
+rule rationales:
+    """Rationales of every task that a run of the grid gives reasons for."""
+    input:
+        [f"<data>/{task}/rationales.jsonl" for task in reasoned_tasks()],
 
 
 rule pretrain:

@@ -50,6 +50,9 @@ class Columns(Settings):
     bins: dict[str, float] = Field(
         {}, description="canonical label -> least number, ascending: makes classes of a source whose labels are numbers"
     )
+    most_dropped: float = Field(
+        0.05, ge=0, le=1, description="share of a split's rows that may be malformed before reading it is an error"
+    )
 
 
 class Hub(Columns):

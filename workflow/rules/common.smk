@@ -143,10 +143,25 @@ def source_files(wildcards):
 
 def prompting_rows(wildcards):
     """Test rows of every evaluated task; demonstrations and validation come from the task that it follows."""
-    tasks = spec_of(wildcards).eval_tasks
-    return sorted(
-        {f"<data>/{name}/record.json" for t in tasks for name in (t.name, t.trained_with or t.name)}
-    )
+    spec = spec_of(wildcards)
+    names = {name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)}
+    files = {f"<data>/{name}/record.json" for name in names}
+    if spec.method == "few-shot" and spec.protocol.response == "rationale":  # demonstrations show them
+        files |= {f"<data>/{task.trained_with or task.name}/rationales.jsonl" for task in spec.eval_tasks}
+    return sorted(files)
+
+
+def reasoned_tasks():
+    """Tasks of the grid's runs that give a rationale before the label: those that they train on, or are shown."""
+    runs = [spec for spec in RUNS.values() if spec.protocol.response == "rationale"]
+    chosen = {task.trained_with or task.name for spec in runs for task in spec.train_tasks or spec.eval_tasks}
+    return sorted(name for name in chosen if TASKS[name].labels)
+
+
+def supplied_rationales(wildcards):
+    """The user's file of a task's rationales, where config says that they are supplied."""
+    settings = SETTINGS.rationales
+    return settings.supplied.format(task=wildcards.task) if settings.source == "supplied" else []
 
 
 def start_adapter(method):

@@ -115,7 +115,9 @@ def ag_news(rng: random.Random, knobs: Knobs, want: int) -> Row:
     for other in others[: count - main]:
         kinds.append(other if main > 1 and rng.random() < knobs.distractors else "")
     rng.shuffle(kinds)
-    texts, events, used = [], [], []
+    texts: list[str] = []
+    events: list[dict[str, str]] = []
+    used: list[str] = []
     for kind in kinds:
         clause = event(rng, kind, tuple(used)) if kind else w.state(rng, w.choose_fact(rng), synonyms=knobs.synonyms)
         if kind:
@@ -158,14 +160,14 @@ def app_reviews(rng: random.Random, knobs: Knobs, want: int) -> Row:
     while 0 in points or max(-2, min(2, sum(points))) != want - 2:
         points = [rng.choice((-2, -1, 1, 2)) for _ in range(count)]
     parts = rng.sample(APP_PARTS, len(points))
-    remarks = [
+    remarks: list[dict[str, Any]] = [
         {"text": remark(rng, value, part, knobs.negation), "points": value}
         for value, part in zip(points, parts, strict=True)
     ]
-    text = str(remarks[0]["text"])
+    text = remarks[0]["text"]
     for before, one in pairwise(remarks):
-        same = (int(before["points"]) > 0) == (int(one["points"]) > 0)
-        text += rng.choice((" and ", ". ") if same else (", but ", ". ")) + str(one["text"])
+        same = (before["points"] > 0) == (one["points"] > 0)
+        text += rng.choice((" and ", ". ") if same else (", but ", ". ")) + one["text"]
     text = " ".join(w.sentence(sentence) for sentence in text.split(". "))
     return {
         "review": text,

@@ -1,7 +1,7 @@
 """Rationales: texts that argue for a label, gold or wrong, of a task's rows (paper 2).
 
 `data/<task>/rationales.jsonl` holds one a line: {split, id, label, gold, grounded, rationale}. They are written by
-`rationales.ask`, from the source that config names, and read here.
+`rationales.writing`, from the source that config names, and read here.
 """
 
 from __future__ import annotations

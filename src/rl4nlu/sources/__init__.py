@@ -3,7 +3,7 @@
 A source (`hub`, `local`, `microworld`) only reads: it yields `Raw` rows in their own form. What they mean is said here,
 once: which column is which field, which label is which canonical label, how MultiRC and ReCoRD unfold into one record a
 candidate (papers/1, section 3.2). A row that cannot be understood is dropped with its place and the reason; when more
-than `MOST_DROPPED` of a split's rows are, the mapping is wrong rather than the rows, and that is an error.
+than `most_dropped` of a split's rows are, the mapping is wrong rather than the rows, and that is an error.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from typing import Any
 
 from ..config import ConfigError, nearest
 from ..tasks import Columns, Task
-
-MOST_DROPPED = 0.05
-"""Share of a split's rows that may be malformed before reading it is an error."""
 
 HIGHLIGHT, PLACEHOLDER = "@highlight", "@placeholder"
 
@@ -246,7 +243,7 @@ def to_rows(task: Task, reading: Reading) -> tuple[list[Row], list[dict[str, str
     """Records of a split, and the rows that were dropped, as {where, reason}.
 
     Raises:
-        ConfigError: more than `MOST_DROPPED` of the rows are malformed; the first reasons are named.
+        ConfigError: more than `most_dropped` of the rows are malformed; the first reasons are named.
     """
     rows: list[Row] = []
     positions: list[int] = []
@@ -261,7 +258,7 @@ def to_rows(task: Task, reading: Reading) -> tuple[list[Row], list[dict[str, str
         rows += made
         positions += [place] * len(made)
     found = len(reading.rows) + len(reading.dropped)
-    if len(dropped) > MOST_DROPPED * found:
+    if len(dropped) > reading.columns.most_dropped * found:
         shown = "\n".join(f"  {d['where']}: {d['reason']}" for d in dropped[:3])
         raise ConfigError(
             f"task {task.name}: {len(dropped)} of {found} rows cannot be read; check the task's columns and labels. First:\n{shown}"

@@ -87,6 +87,7 @@ def convert(task: Task, source: Hub, rows: Any, where: str) -> Reading:
         label=label,
         labels=class_labels(task, source, rows.features.get(label), where),
         bins=source.bins,
+        most_dropped=source.most_dropped,
     )
     return Reading([Raw(f"{where}:{i}", values) for i, values in enumerate(rows)], columns)
 

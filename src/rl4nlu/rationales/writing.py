@@ -1,0 +1,209 @@
+"""The stage: rationales of a task's rows from the source that config names, cached, filtered and counted."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config import ConfigError, Rationales
+from ..data import SPLITS, load_rows
+from ..records import digest_of, file_digest, read_json, write_json, write_jsonl
+from ..sources import Row
+from ..tasks import Task
+from .requests import DROPPED, Request, kept, prompt_digest, prompt_of, requests_of
+from .supplied import Supplied
+from .template import form, template
+
+NOT_THE_ANSWER = {"timeout", "attempts", "longest_wait", "concurrency", "key_variable", "batch_size"}
+"""Settings of a model that don't change what it is asked."""
+
+
+TOKENS_A_WORD, TOKENS_OF_LABEL = 3, 40
+"""A model's answer may have so many tokens for each word that a rationale may have, and for the label in its tags."""
+
+
+class Cache:
+    """Answers by prompt digest, one JSON object a line, appended as they come.
+
+    A last line that a killed process left unfinished is passed over, and asked for again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.answers = path, dict[str, str]()
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        for line in text.splitlines():
+            try:
+                found = json.loads(line)
+                self.answers[found["prompt"]] = found["answer"]
+            except (ValueError, TypeError, KeyError):
+                continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text and not text.endswith("\n"):
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+
+    def add(self, prompt: str, answer: str) -> None:
+        """Keep an answer, on disk before anything else happens."""
+        self.answers[prompt] = answer
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"prompt": prompt, "answer": answer}, ensure_ascii=False) + "\n")
+
+
+def model_of(settings: Rationales) -> dict[str, Any] | None:
+    """What a chat model or an endpoint is asked with: what names its answers; None for the other sources."""
+    part = {"chat": settings.chat, "endpoint": settings.endpoint}.get(settings.source)
+    return part.model_dump(mode="json", exclude=NOT_THE_ANSWER) if part else None
+
+
+def cached_answers(
+    task: Task, settings: Rationales, requests: Sequence[Request], folder: Path, counts: Counter[str]
+) -> Iterator[tuple[int, str]]:
+    """Answers of a chat model or an endpoint: those in the cache, then those that it has to be asked for."""
+    model = model_of(settings)
+    cache = Cache(folder / digest_of([settings.source, model]) / f"{task.name}.jsonl")
+    prompts = [prompt_of(task, request, settings.max_words) for request in requests]
+    keys = [digest_of([model, prompt]) for prompt in prompts]
+    waiting = list({key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in cache.answers}.items())
+    counts["from cache"] = sum(key in cache.answers for key in keys)
+    if waiting:
+        asked = [prompt for _, prompt in waiting]
+        for number, answer in answers_to(settings, asked):
+            cache.add(waiting[number][0], answer)
+            counts["asked"] += 1
+    yield from ((number, cache.answers[key]) for number, key in enumerate(keys) if key in cache.answers)
+
+
+def answers_to(settings: Rationales, prompts: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Answers of the model that config names, as they come."""
+    longest = TOKENS_A_WORD * settings.max_words + TOKENS_OF_LABEL
+    if settings.source == "chat":
+        from .chat import chat
+
+        assert settings.chat is not None
+        return chat(settings.chat, prompts, longest, settings.seed)
+    from .endpoint import endpoint
+
+    assert settings.endpoint is not None
+    return endpoint(settings.endpoint, prompts, longest)
+
+
+def responses(
+    task: Task,
+    settings: Rationales,
+    requests: Sequence[Request],
+    cache: Path,
+    counts: Counter[str],
+    own: Supplied | None,
+) -> Iterator[tuple[int, str]]:
+    """Responses to the requests, from the source that config names."""
+    if own is not None:
+        return own(requests)
+    if settings.source in ("chat", "endpoint"):
+        return cached_answers(task, settings, requests, cache, counts)
+    if settings.source == "template":
+        return template(task, settings.seed)(requests)
+    from .derived import derived
+
+    return derived(task, settings.seed)(requests)
+
+
+def some(rows: list[Row], most: int | None, seed: str) -> list[Row]:
+    """At most `most` rows, drawn by the seed, in their order."""
+    if most is None or len(rows) <= most:
+        return rows
+    chosen = sorted(random.Random(seed).sample(range(len(rows)), most))
+    return [rows[i] for i in chosen]
+
+
+def write_rationales(task: Task, settings: Rationales, data: Path, cache: Path, out: Path) -> dict[str, Any]:
+    """Write `rationales.jsonl` and `rationales-record.json` to `out`; returns the record.
+
+    Args:
+        task: its answers are label words.
+        settings: the source, the filters, the seed.
+        data: folder of prepared rows.
+        cache: folder of answers that models gave.
+        out: `data/<task>`.
+
+    Raises:
+        ConfigError: the task's answers are numbers, a source fails (what it gave is in the cache), or nothing is kept.
+    """
+    if not task.labels:
+        raise ConfigError(
+            f"task {task.name}: its answers are numbers; rationales argue for label words (rllr-stsb has classes)"
+        )
+    own = (
+        Supplied(task, Path(settings.supplied.format(task=task.name)))
+        if settings.source == "supplied" and settings.supplied
+        else None
+    )
+    labels: Callable[[Row], Sequence[str]] = (
+        (lambda row: own.labels(row.id)) if own else (lambda row: list(task.labels))
+    )
+    requests: list[Request] = []
+    for split in SPLITS:
+        rows = some(load_rows(data, task.name, split), settings.rows, f"rationales|{settings.seed}|{split}")
+        requests += requests_of(rows, split, labels, settings.wrong_labels, settings.seed, settings.ungrounded)
+    counts: Counter[str] = Counter()
+    found = dict(responses(task, settings, requests, cache, counts, own))
+    lines, dropped = [], Counter(dict.fromkeys(DROPPED, 0))
+    for number, request in enumerate(requests):
+        rationale, reason = kept(task, request, found.get(number), settings.max_words)
+        if rationale is None:
+            dropped[reason] += 1
+            continue
+        lines.append(
+            {
+                "split": request.split,
+                "id": request.row.id,
+                "label": request.label,
+                "gold": request.gold,
+                "grounded": request.grounded,
+                "rationale": rationale,
+            }
+        )
+    if not lines:
+        raise ConfigError(
+            f"task {task.name}: of {len(requests)} rationales from source {settings.source} none is kept: {dict(dropped)}"
+        )
+    write_jsonl(out / "rationales.jsonl", lines)
+    record = {
+        "task": task.name,
+        "source": settings.source,
+        "model": model_of(settings),
+        "note": NOTES[settings.source] + (f": {form(task)}" if settings.source == "template" else ""),
+        "prompt_digest": prompt_digest(task),
+        "rows_digests": read_json(out / "record.json")["digests"] if (out / "record.json").is_file() else None,
+        "digest": file_digest(out / "rationales.jsonl"),
+        "seed": settings.seed,
+        "wrong_labels": settings.wrong_labels,
+        "max_words": settings.max_words,
+        "requests": len(requests),
+        "asked": counts["asked"],
+        "from_cache": counts["from cache"],
+        "kept": len(lines),
+        "kept_gold": {
+            split: sum(1 for x in lines if x["gold"] and x["grounded"] and x["split"] == split) for split in SPLITS
+        },
+        "kept_wrong": {
+            split: sum(1 for x in lines if not x["gold"] and x["grounded"] and x["split"] == split) for split in SPLITS
+        },
+        "ungrounded": sum(not x["grounded"] for x in lines),
+        "dropped": dict(dropped),
+    }
+    write_json(out / "rationales-record.json", record)
+    return record
+
+
+NOTES = {
+    "derived": "derived from why a generated label holds",
+    "template": "a template that quotes spans of the input",
+    "supplied": "a supplied file",
+    "chat": "a chat model on this machine",
+    "endpoint": "a chat model behind an endpoint",
+}
+"""What tables say of the rationales, by source."""

@@ -1,0 +1,33 @@
+"""Rationales for gold and wrong labels of a task's rows, from the source that config names.
+
+REQUIRED INPUTS: data/<task>/{train,validation,test}.jsonl
+OUTPUTS: data/<task>/rationales.jsonl and rationales-record.json; answers of models stay in work/rationales/
+"""
+
+
+rule rationales_of_task:
+    """Ask for rationales, keep those that argue for their label, and count the others."""
+    input:
+        rows=multiext("<data>/{task}/", "train.jsonl", "validation.jsonl", "test.jsonl", "record.json"),
+        supplied=supplied_rationales,
+    output:
+        rationales="<data>/{task}/rationales.jsonl",
+        record="<data>/{task}/rationales-record.json",
+    log:
+        "<logs>/rationales/{task}.log",
+    benchmark:
+        "<benchmarks>/rationales/{task}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=int(SETTINGS.rationales.source == "chat" and SETTINGS.rationales.chat.dtype != "float32"),
+        mem_mb=4000,
+        runtime=720,
+    params:
+        command=command("rationales.py", f"--data {below('data')}", f"--work {below('work')}"),
+        out=subpath(output.record, parent=True),
+        task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
+        rationales=digest_of(SETTINGS.rationales.model_dump(mode="json", exclude={"max_tokens"})),
+        code=code_digest("rationales.writing"),
+    shell:
+        "{params.command} --task {wildcards.task:q} --out {params.out:q} > {log:q} 2>&1"
