@@ -148,6 +148,9 @@ def build_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dic
     """The policy before its first step, equal to its reference to the bit; its critic; the reward models' heads.
 
     The critic starts as the first reward model, head and all (papers/2, section 7.4), or is a head on the policy.
+
+    Raises:
+        ConfigError: the released critic's fault is asked for, and the adapters' ranks differ.
     """
     settings = spec.settings
     assert isinstance(settings, Rllr)
@@ -163,6 +166,12 @@ def build_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dic
     if settings.value_adapter:
         model.load_adapter(str(first), adapter_name=CRITIC)
         head = load_head(first, size, backbone.dtype)
+        rank = model.peft_config[CRITIC].r  # type: ignore[attr-defined]
+        if settings.value_gradients == "released" and rank != settings.lora.rank:
+            raise ConfigError(
+                f"rllr.value_gradients: released computes the critic with the policy's adapter on, so that rllr.lora.rank "
+                f"({settings.lora.rank}) must be reward_model.lora.rank ({rank})"
+            )
     else:
         head = ValueHead(size, backbone.dtype)
     model.eval()

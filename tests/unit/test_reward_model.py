@@ -179,7 +179,7 @@ def test_a_head_is_read_back_as_it_was_written(model, tmp_path):
 
 
 def spec_of(**protocol):
-    models = {"tiny": Model(kind="decoder", path="resources/micro/micro-llama", max_length=64)}
+    models = {"tiny": Model(kind="decoder", path="resources/micro/micro-llama", max_length=96)}
     config = load_config({"protocol": protocol})
     return resolve(config, models, TASKS, Address("tiny", "reward-label", "sst2", "main", 0))
 
@@ -188,7 +188,7 @@ def test_right_truncation_cuts_off_the_label_and_shortening_does_not(tmp_path):
     """papers/2, section 2.4: the release cuts prompt and response at the right, in proportion."""
     from rl4nlu.models import load_tokenizer
 
-    text = " ".join(["good film"] * 40)
+    text = " ".join(["good film"] * 60)
     row = {"id": "r", "fields": {"sentence": text}, "label": "1"}
     for split in ("train", "validation"):
         write_jsonl(tmp_path / "sst2" / f"{split}.jsonl", [row] if split == "train" else [])
@@ -196,7 +196,7 @@ def test_right_truncation_cuts_off_the_label_and_shortening_does_not(tmp_path):
     pair = Pair("sst2", "r", "", chosen, rejected, "label")
     tokenizer = load_tokenizer(spec_of().model_spec)
     (whole,) = tokenised(spec_of(), [pair], tmp_path, tokenizer)
-    assert whole.length <= 64
+    assert whole.length <= 96
     assert "Positive" in tokenizer.decode(whole.chosen)
     with pytest.raises(ConfigError, match=r"row r: chosen and rejected are cut to the same .* truncation: passage"):
         tokenised(spec_of(truncation="proportional"), [pair], tmp_path, tokenizer)

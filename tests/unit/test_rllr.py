@@ -228,7 +228,8 @@ def test_the_critics_gradient_is_that_of_a_critic_run_by_itself(chain):
 def test_checkpointing_across_a_switch_spoils_the_critics_gradients_alone(chain):
     """papers/2, B2: the policy's gradients and the head's stay as they were, those of the value adapter are wrong."""
     folders, spec = chain
-    run = {how: spec(value_gradients=how, max_grad_norm=None) for how in ("corrected", "released")}
+    equal = {"lora": {"rank": 3}, "max_grad_norm": None}
+    run = {how: spec(value_gradients=how, **equal) for how in ("corrected", "released")}
     found = {}
     for how, one in run.items():
         policy, _ = rllr.build_policy(one, folders)
@@ -236,6 +237,14 @@ def test_checkpointing_across_a_switch_spoils_the_critics_gradients_alone(chain)
     for name, gradient in found["corrected"].items():
         same = torch.allclose(gradient, found["released"][name], rtol=1e-4, atol=1e-7)
         assert same == (".critic." not in name), name
+
+
+def test_the_released_value_gradients_need_equal_ranks(chain):
+    folders, spec = chain
+    with pytest.raises(
+        ConfigError, match=r"value_gradients: released .* rllr\.lora\.rank \(4\) .* reward_model\.lora\.rank \(3\)"
+    ):
+        rllr.build_policy(spec(value_gradients="released"), folders)
 
 
 def test_dropout_in_old_log_probabilities_moves_the_first_ratio(chain):
