@@ -30,7 +30,7 @@ PAIR_FILES = [f"{kind}.{split}.jsonl" for kind in ("label", "rationale") for spl
 PAIR_FILES += ["statistics.json"]
 PUBLISHED = Path(os.path.relpath(REPOSITORY / "resources" / "published" / "ppo_for_nlu.csv"))
 
-COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid"]
+COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid", "rewards", "replies"]
 TABLES = [
     "glue",
     "superglue",
@@ -42,8 +42,9 @@ TABLES = [
     "invalid",
     "variants",
 ]
+TABLES += ["rllr", "rllr-differences", "reward-models"]
 TABLES += ["other-tasks", "averages", "published-transfer", "published-other", "data"]
-FIGURES = ["scores", "curves", "gains", "invalid"]
+FIGURES = ["scores", "curves", "gains", "invalid", "over-optimisation", "thresholds"]
 PAPER_SOURCES = [os.path.relpath(REPOSITORY / "paper" / name) for name in ("main.tex", "refs.bib")]
 MICRO_MODELS = [name for name, model in MODELS.items() if model.path.startswith("resources/micro/")]
 
