@@ -1,21 +1,75 @@
-"""`python -m rl4nlu docs`: config/README.md and the JSON schemas, generated from the settings classes."""
+"""`python -m rl4nlu docs`: the generated files; `plan`: what a config's runs cost; `status`: what stands of them."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from rl4nlu.config import REPOSITORY
+from rl4nlu.config import REPOSITORY, ConfigError, load_config, merge, read_yaml
 from rl4nlu.records import write_text
 
 
 def main() -> int:
-    """Write the generated files, or with --check only say which of them are out of date (exit status 1)."""
+    """Run the command that is named; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m rl4nlu", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     docs = commands.add_parser("docs", help="write config/README.md and workflow/schemas/*.json")
     docs.add_argument("--check", action="store_true", help="write nothing; fail where a file is out of date")
     docs.add_argument("--root", type=Path, default=REPOSITORY, help="folder to write below")
+    docs.set_defaults(run=write_docs)
+    status = commands.add_parser(
+        "status", help="finished, running, failed and missing runs; status 0 if all are finished"
+    )
+    config_arguments(status)
+    status.add_argument(
+        "--directory", type=Path, default=Path(), help="folder that Snakemake runs in (its --directory)"
+    )
+    status.add_argument("--all", action="store_true", help="list finished runs, too")
+    status.set_defaults(run=show_status)
+    plan = commands.add_parser(
+        "plan",
+        help="memory, hours and disk of a config's jobs, before any is submitted; status 1 if one does not fit the GPU",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    config_arguments(plan)
+    plan.add_argument("--data", type=Path, help="folder of prepared rows (default: that of the config)")
+    plan.add_argument("--gpu-memory-gb", type=positive, default=80, help="of one GPU (A100: 80)")
+    plan.add_argument("--gpu-tflops", type=positive, default=312, help="its rate in bfloat16 (A100: 312)")
+    plan.add_argument("--gpu-float32-tflops", type=positive, default=19.5, help="its rate in float32 (A100: 19.5)")
+    plan.add_argument("--gpu-bandwidth-gb", type=positive, default=2039, help="GB a second of its memory (A100: 2039)")
+    plan.add_argument("--share", type=positive, default=0.35, help="of these rates that is reached (assumed)")
+    plan.set_defaults(run=show_plan)
     arguments = parser.parse_args()
+    try:
+        return int(arguments.run(arguments))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def config_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name a config, as Snakemake has them."""
+    default = REPOSITORY / "config" / "config.yaml"
+    parser.add_argument("--configfile", type=Path, default=default, help="config file (default: config/config.yaml)")
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="laid over it, as Snakemake does")
+
+
+def config_of(arguments: argparse.Namespace) -> dict[str, object]:
+    """The merged config: a file without `grid` is laid over config/config.yaml, and `--config` over both."""
+    import yaml
+
+    values = read_yaml(arguments.configfile)
+    if "grid" not in values:
+        values = merge(read_yaml(REPOSITORY / "config" / "config.yaml"), values)
+    for text in arguments.config:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigError(f"--config {text!r}: expected KEY=VALUE")
+        values[key] = yaml.safe_load(value)
+    return dict(values)
+
+
+def write_docs(arguments: argparse.Namespace) -> int:
+    """Write the generated files, or with --check only say which of them are out of date (exit status 1)."""
     from rl4nlu.documentation import generated_files
 
     stale = 0
@@ -28,6 +82,44 @@ def main() -> int:
             write_text(path, text)
         print(f"{name}: {'out of date' if arguments.check else 'written'}")
     return 1 if stale and arguments.check else 0
+
+
+def show_status(arguments: argparse.Namespace) -> int:
+    """Print what stands of the config's runs; exit status 0 only if all are finished."""
+    from rl4nlu.runs import open_grid
+    from rl4nlu.status import print_status
+
+    config = load_config(config_of(arguments), arguments.configfile.name)
+    return 0 if print_status(config, open_grid(config), arguments.all, arguments.directory) else 1
+
+
+def positive(text: str) -> float:
+    """A number above zero, for argparse."""
+    if (value := float(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return value
+
+
+def show_plan(arguments: argparse.Namespace) -> int:
+    """Print what the config costs; exit status 1 if a job does not fit the GPU."""
+    from rl4nlu.plan import Device
+    from rl4nlu.plan_table import report
+    from rl4nlu.runs import open_grid
+
+    if arguments.share > 1:
+        raise ConfigError(f"--share {arguments.share:g}: a share of the GPU's rate is at most 1")
+    config = load_config(config_of(arguments), arguments.configfile.name)
+    device = Device(
+        arguments.gpu_memory_gb * 1e9,
+        arguments.gpu_tflops * 1e12,
+        arguments.gpu_float32_tflops * 1e12,
+        arguments.gpu_bandwidth_gb * 1e9,
+        arguments.share,
+    )
+    lines, faults = report(config, open_grid(config), arguments.data or Path(config.folder) / "data", device)
+    print(*lines, sep="\n")
+    print(*faults, sep="\n", file=sys.stderr, end="\n" if faults else "")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

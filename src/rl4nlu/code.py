@@ -24,7 +24,12 @@ def _path_of(module: str) -> Path | None:
     return None
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
+@cache
+def _tree(module: str) -> ast.Module:
+    """A module of this package, parsed, without its docstrings."""
+    path = _path_of(module)
+    assert path is not None
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [
@@ -69,10 +74,7 @@ def modules_of(stage: str) -> tuple[str, ...]:
         if module in reached:
             continue
         reached.add(module)
-        path = _path_of(module)
-        assert path is not None
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        waiting += _imports(tree, module, path.name == "__init__.py")
+        waiting += _imports(_tree(module), module, _path_of(f"{module}.__init__".removeprefix(".")) is not None)
     return tuple(sorted(reached))
 
 
@@ -81,8 +83,5 @@ def code_digest(*stages: str) -> str:
     """Sixteen hexadecimal digits that change when the logic of any of the stages' modules changes."""
     digest = hashlib.sha256()
     for module in sorted({m for stage in stages for m in modules_of(stage)}):
-        path = _path_of(module)
-        assert path is not None
-        tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
-        digest.update(f"{module}\0{ast.dump(tree)}\0".encode())
+        digest.update(f"{module}\0{ast.dump(_tree(module))}\0".encode())
     return digest.hexdigest()[:16]

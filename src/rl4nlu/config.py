@@ -98,6 +98,10 @@ class Config(Settings):
     threads: int = Field(
         1, ge=1, description="torch threads a job; part of a run, so that numbers do not depend on the host"
     )
+    batch: bool = Field(
+        False,
+        description="let a process go on with other runs of its model and method, to save start-up; changes no number",
+    )
     data_root: str | None = Field(None, description="short for data.data_root, for the command line")
     data: Data = Data()
     prompting: Prompting = Prompting()

@@ -17,6 +17,7 @@ from .config import TRAINED_METHODS, ConfigError, Decoding, Model, Prompting
 from .data import Row, load_rows
 from .metrics import row_scores, score
 from .parsing import parse
+from .progress import Progress
 from .prompting import best_shots, fit_prompts, majority_label, random_label
 from .prompts import CLOSE_TAG, answer_text, choose_demonstrations
 from .rationales import argued
@@ -305,13 +306,15 @@ def evaluate_run(
         import torch
 
         torch.set_num_threads(spec.threads)
+    tests = [_rows(data, task.name, "test") for task in spec.eval_tasks]
+    progress = Progress(f"{spec.address.path} on {len(tests)} tasks", sum(map(len, tests)), "rows")
     with answering(spec, data, run_folder, backbone) as answer:
-        for task in spec.eval_tasks:
-            rows = _rows(data, task.name, "test")
+        for task, rows in zip(spec.eval_tasks, tests, strict=True):
             started = time.perf_counter()
             answers, shots = answer(task, rows)
             seconds = time.perf_counter() - started
             write_evaluation(spec, task, rows, answers, shots, seconds, data, out / task.name)
+            progress.advance(len(rows))
 
 
 def write_evaluation(

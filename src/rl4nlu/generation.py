@@ -243,6 +243,7 @@ def generate_tokens(
                 rows, tokens = [rows[n] for n in going], tokens[going]
             batch.extend(torch.ones_like(tokens)[:, None])
             batch.logits = _forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
+        del batch  # or two caches would be in memory while the next batch is read
     return completions
 
 
@@ -308,6 +309,7 @@ def score_tokens(
         found = logits.log_softmax(dim=-1).gather(2, targets[:, :, None]).squeeze(2).tolist()
         for owner, option, values in zip(owners, options, found, strict=True):
             scores[rows[owner]].append(values[: len(option)])
+        del batch, logits  # or two caches would be in memory while the next batch is read
     return scores
 
 

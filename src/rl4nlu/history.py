@@ -12,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from .config import ConfigError
+from .progress import Progress
 from .records import write_jsonl
 
 LINES = 50
@@ -41,6 +42,8 @@ class Recorder(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
         self._since = time.perf_counter(), time.process_time()
+        what = f"{self.section} at a learning rate of {args.learning_rate:g}"
+        self._progress = Progress(what, state.max_steps, done=state.global_step)
 
     def _stop(self) -> None:
         self.seconds += time.perf_counter() - self._since[0]
@@ -51,7 +54,8 @@ class Recorder(TrainerCallback):
         return last or (self.evaluate_every > 0 and state.global_step % self.evaluate_every == 0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Have a line written at the steps that validate."""
+        """Have a line written at the steps that validate, and tell how far it is."""
+        self._progress.advance(**({"loss": self.history[-1]["loss"]} if self.history else {}))
         control.should_log = control.should_log or self._validates(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:

@@ -9,20 +9,23 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
+import socket
 import sys
-import time
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .code import code_digest
-from .config import REPOSITORY, Config, ConfigError, load_config, read_yaml
-from .records import digest_of, environment, file_digest, peak_memory_mb, read_json, write_json
-from .runs import Address, RunSpec, open_grid, resolve
+from .config import REPOSITORY, SUPPORTING_METHODS, Config, ConfigError, load_config, read_yaml
+from .devices import claim_device, describe_device
+from .pieces import Piece, work_through
+from .records import digest_of, environment, file_digest, read_json
+from .runs import Address, Grid, RunSpec, open_grid, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 KEPT = {
     "sft": ("history.jsonl", "adapter"),
@@ -43,6 +46,11 @@ STAGE = {
 """Program and module that train a method, where they don't bear its name."""
 
 
+def stage_of(spec: RunSpec) -> str:
+    """Program and module that train a run."""
+    return STAGE.get(spec.method, spec.method)
+
+
 def run_arguments(description: str, argv: list[str] | None = None, **extra: str) -> argparse.Namespace:
     """Arguments that all stages share (`--config`, `--run`, `--data`, `--out`) and `extra` path options by name and help."""
     parser = argparse.ArgumentParser(description=description)
@@ -57,11 +65,11 @@ def run_arguments(description: str, argv: list[str] | None = None, **extra: str)
     return parser.parse_args(argv)
 
 
-def load_run(config_file: Path, run: str) -> tuple[Config, RunSpec]:
-    """The config and the resolved run that its grid (or an address outside of it) names."""
+def load_run(config_file: Path, run: str) -> tuple[Config, Grid, RunSpec]:
+    """The config, its grid, and the resolved run that the grid (or an address outside of it) names."""
     config = load_config(read_yaml(config_file), config_file.name)
     grid, address = open_grid(config), Address.parse(run)
-    return config, grid.runs.get(address) or resolve(config, grid.models, grid.tasks, address)
+    return config, grid, grid.runs.get(address) or resolve(config, grid.models, grid.tasks, address)
 
 
 def data_digest(spec: RunSpec, data: Path) -> str:
@@ -72,10 +80,7 @@ def data_digest(spec: RunSpec, data: Path) -> str:
     """
     records = {}
     for task in spec.train_tasks:
-        path = data / task.name / "record.json"
-        if not path.is_file():
-            raise ConfigError(f"{path}: no prepared rows of task {task.name}; `snakemake data` makes them")
-        digests = read_json(path)["digests"]
+        digests = task_digests(data, task.name)
         records[task.name] = [digests["train"], digests["validation"]]
         if spec.method in ("sft-rationale", "pairs"):
             records[task.name].append(rationales_digest(data, task.name))
@@ -94,115 +99,365 @@ def rationales_digest(data: Path, task: str) -> str:
     return file_digest(path)
 
 
-def standing(spec: RunSpec, results: Path | None) -> dict[str, Path]:
-    """Folders of the runs that a run stands on, by their role there.
+def task_digests(data: Path, name: str) -> dict[str, str]:
+    """Digests of a task's prepared rows, by split.
 
     Raises:
-        ConfigError: they are asked for and `--results` is not given, or one is not finished.
+        ConfigError: they were not prepared.
     """
-    if spec.stands_on and results is None:
-        raise ConfigError(
-            f"run {spec.address.path} stands on {', '.join(spec.stands_on.values())}: give --results, their folder"
-        )
-    folders = {role: Path(results or ".") / path for role, path in spec.stands_on.items()}
-    for folder in folders.values():
-        if not (folder / "run.json").is_file():
-            raise ConfigError(f"{folder}: holds no finished run (no run.json), and {spec.address.path} stands on it")
-    return folders
+    path = data / name / "record.json"
+    if not path.is_file():
+        raise ConfigError(f"{path}: no prepared rows of task {name}; `snakemake data` makes them")
+    found: dict[str, str] = read_json(path)["digests"]
+    return found
 
 
 def header(spec: RunSpec) -> None:
     """First lines of a job's log: host, scheduler's job id, device, command."""
-    facts = environment(REPOSITORY)
     print(
         f"rl4nlu {spec.method} {spec.address.path}",
-        f"host {facts['host']} · slurm job {facts['slurm_job_id'] or '-'}",
+        f"host {socket.gethostname()} · process {os.getpid()} · slurm job {os.environ.get('SLURM_JOB_ID') or '-'}"
+        f" · device {describe_device()}",
+        f"command: {shlex.join([Path(sys.executable).name, *sys.argv])}",
         sep="\n",
+        flush=True,
     )
-    print(f"command: {shlex.join([Path(sys.executable).name, *sys.argv])}", flush=True)
 
 
-def limit_threads(threads: int) -> None:
-    """Hold torch to the run's number of threads, so that its numbers do not depend on the host's cores."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+def warm_up(spec: RunSpec, *modules: str) -> None:
+    """One GPU for a model in half precision, the run's number of threads for torch, and then the imports of `modules`.
+
+    The number of threads is part of the run, so that its numbers do not depend on the host's cores.
+    """
+    if spec.model_spec.dtype != "float32" and (device := claim_device()) is not None:
+        print(f"device: GPU {device} of those visible, claimed until this process ends", flush=True)
+    os.environ.setdefault("OMP_NUM_THREADS", str(spec.threads))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(spec.threads)
+    for module in modules:
+        import_module(f".{module}", __package__)
 
 
-def run_record(spec: RunSpec, facts: dict[str, Any], started: float) -> dict[str, Any]:
-    """The record of a run: what was asked for, what it ran with, what it cost."""
+def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run: what was asked for and what it ran with; the key and the cost are added by `pieces`."""
     return {
         "run": spec.address.path,
         "digest": spec.digest,
         "evaluation_digest": spec.evaluation_digest,
         "spec": spec.model_dump(mode="json"),
         "facts": facts,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": round(time.monotonic() - started, 2),
-        "cpu_seconds": round(time.process_time(), 2),
-        "peak_memory": peak_memory_mb(),
         "environment": environment(REPOSITORY),
     }
 
 
-def training_program(stage: str, train: Callable[..., dict[str, Any]], argv: list[str] | None = None) -> None:
-    """Train one run: into `work/` first, and into its place in `results/` once it is whole.
+@dataclass(frozen=True)
+class Place:
+    """Folders of a workflow; `results` is None where a run is made by hand into a folder of its own."""
 
-    A run that was finished but not yet put in place (its job was killed in between) is put in place, not
-    trained again: it is found by the digest of its settings, rows, starting adapter and code.
+    data: Path
+    work: Path
+    results: Path | None
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, spec: RunSpec, out: Path) -> Place:
+        """The folders that the arguments name; `out` is the run's."""
+        tail = Path(spec.address.path).parts
+        inside = out.parts[-len(tail) :] == tail
+        return cls(arguments.data, arguments.work or Path("work"), Path(*out.parts[: -len(tail)]) if inside else None)
+
+    def standing(self, spec: RunSpec, path: str) -> Path:
+        """Folder of the finished run at `path` that `spec` stands on.
+
+        Raises:
+            ConfigError: the run's own folder is not inside of results/, or the other one is not finished.
+        """
+        if self.results is None:
+            raise ConfigError(
+                f"run {spec.address.path} stands on {path}: its own folder must end in its address, so that this one is found beside"
+            )
+        folder = self.results / path
+        if not (folder / "run.json").is_file():
+            raise ConfigError(f"{folder}: holds no finished run (no run.json), and {spec.address.path} stands on it")
+        return folder
+
+
+def others_of(
+    config: Config,
+    grid: Grid,
+    spec: RunSpec,
+    place: Place,
+    piece: Callable[[RunSpec, Path], Piece | None],
+    *methods: str,
+) -> Callable[[], Iterator[Piece]] | None:
+    """What a process goes on with when its own run is done: other runs of the grid of the same model and method.
+
+    The longest come first, so that processes side by side end at about the same time.
+
+    Args:
+        config: says whether a batch is wanted.
+        grid: of the config.
+        spec: the process's own run.
+        place: folders; without results/ there is no batch.
+        piece: of a run and its folder in results/; None or ConfigError where it is not ready.
+        methods: that may share a process; default: the run's own.
+    """
+    results = place.results
+    if not config.batch or results is None:
+        return None
+    runs = [r for a, r in grid.runs.items() if a.model == spec.model and a.method in (methods or (spec.method,))]
+
+    def ready() -> Iterator[Piece]:
+        found = []
+        for run in runs:
+            with suppress(ConfigError, OSError, KeyError):
+                found.append(piece(run, results / run.address.path))
+        yield from sorted((p for p in found if p is not None), key=lambda p: -p.size)
+
+    return ready
+
+
+# Training ----------------------------------------------------------------------------------------------------------
+
+
+def training_program(
+    stage: str, train: Callable[..., dict[str, Any]] | None = None, argv: list[str] | None = None
+) -> None:
+    """The whole program of a training stage; with `batch` in the config it goes on with other runs of its model and method.
+
+    A new stage is a module `rl4nlu.<stage>` (its name is the method's) with
+    `train(spec: RunSpec, data: Path, out: Path, start_adapter: Path | None = None) -> facts`, which writes the files that
+    `KEPT` names into `out`, depends on its arguments alone, and gives what `run.json` is to hold under `facts`. Then
+    `workflow/scripts/<stage>.py` is `main_of(lambda: training_program("<stage>"))`: the module is only imported where
+    something is to be trained. Further trained runs that it stands on are added to `foundations`.
+
+    Args:
+        stage: the method.
+        train: in place of the module's own, where another module trains it.
+        argv: arguments; default: the command line's.
+
+    Raises:
+        ConfigError: the run, its rows or what it stands on cannot be used.
     """
     arguments = run_arguments(
         f"Train one {stage} run.",
         argv,
-        work="folder of unfinished runs (default: work)",
+        work="folder of unfinished runs and of finished ones that are not in place (default: work)",
         start="adapter folder to start from",
-        results="folder of the runs that this one stands on, by their addresses",
         tensorboard="folder for TensorBoard's events (ppo)",
     )
-    started = time.monotonic()
-    _, spec = load_run(arguments.config, arguments.run)
-    if (own := STAGE.get(spec.method, spec.method)) != stage:
-        raise ConfigError(f"run {arguments.run!r} is trained by {own}.py, not by {stage}.py")
+    config, grid, spec = load_run(arguments.config, arguments.run)
+    if stage_of(spec) != stage:
+        raise ConfigError(f"run {arguments.run!r} is trained by {stage_of(spec)}.py, not by {stage}.py")
     header(spec)
-    start = read_json(arguments.start.parent / "run.json")["key"] if arguments.start else None
-    rows = data_digest(spec, arguments.data)
-    stands_on = standing(spec, arguments.results)
-    beneath = {role: read_json(folder / "run.json")["key"] for role, folder in stands_on.items()}
-    key = digest_of([spec.digest, rows, start, beneath, code_digest(stage)])
-    work = (arguments.work or Path("work")) / stage
-    finished, partial = work / key, work / f"{key}.partial"
-    if not (finished / "run.json").is_file():
-        limit_threads(spec.threads)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        more: dict[str, Any] = {"start_adapter": arguments.start} if arguments.start else {}
-        if stands_on:
-            more["stands_on"] = stands_on
-        if arguments.tensorboard:
-            more["tensorboard"] = arguments.tensorboard
-        facts = train(spec, arguments.data, partial, **more)
-        record = {"key": key, "data_digest": rows, "start": start, **run_record(spec, facts, started)}
-        write_json(partial / "run.json", record)
-        shutil.rmtree(finished, ignore_errors=True)
-        partial.rename(finished)
-    put_in_place(finished, arguments.out, KEPT[stage])
+    place = Place.of(arguments, spec, arguments.out)
+    given = {"start": arguments.start.parent} if arguments.start else {}
+    given |= {role: place.standing(spec, path) for role, path in spec.stands_on.items()}
+    more = {"tensorboard": arguments.tensorboard} if arguments.tensorboard else {}
+    own = training_piece(spec, place, given, arguments.out, train, more)
+
+    def piece(run: RunSpec, out: Path) -> Piece | None:
+        stands_on = folders_of(run, grid, place)
+        return None if stands_on is None else training_piece(run, place, stands_on, out, train)
+
+    modules = () if train else (stage,)
+    work_through(own, others_of(config, grid, spec, place, piece), lambda: warm_up(spec, *modules))
 
 
-def put_in_place(finished: Path, out: Path, names: tuple[str, ...]) -> None:
-    """Move a finished run's files to `out`, `run.json` last, and drop what is left of it in `work/`."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (*names, "run.json"):
-        source, target = finished / name, out / name
-        beside = out / f".{name}.{os.getpid()}"
-        if source.is_dir():
-            shutil.copytree(source, beside)
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            shutil.copy2(source, beside)
-        beside.replace(target)
-    shutil.rmtree(finished)
+def foundations(spec: RunSpec) -> dict[str, str]:
+    """Trained runs that a run stands on: the address of each, by its role there (`start`: its adapter is started from)."""
+    return ({"start": spec.start} if spec.start else {}) | spec.stands_on
+
+
+def folders_of(spec: RunSpec, grid: Grid, place: Place) -> dict[str, Path] | None:
+    """Runs that a run stands on, in results/; None where one is not trained yet by the settings, rows and code of now."""
+    found = {}
+    for name, address in foundations(spec).items():
+        below, folder = grid.runs[Address.parse(address)], (place.results or Path()) / address
+        stands_on = folders_of(below, grid, place)
+        if stands_on is None or not (folder / "run.json").is_file():
+            return None
+        if read_json(folder / "run.json").get("key") != training_key(below, place.data, stands_on):
+            return None
+        found[name] = folder
+    return found
+
+
+def keys_of(stands_on: dict[str, Path]) -> dict[str, str]:
+    """Keys of trained runs."""
+    return {name: read_json(folder / "run.json")["key"] for name, folder in stands_on.items()}
+
+
+def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
+    """Names a trained run: its settings, its rows, what it stands on, and the code.
+
+    Raises:
+        ConfigError: its rows are not prepared.
+    """
+    return digest_of([spec.digest, data_digest(spec, data), keys_of(stands_on), code_digest(stage_of(spec))])
+
+
+def training_piece(
+    spec: RunSpec,
+    place: Place,
+    stands_on: dict[str, Path],
+    out: Path,
+    train: Callable[..., dict[str, Any]] | None = None,
+    more: dict[str, Path] | None = None,
+) -> Piece:
+    """The training of a run; its scores can be made at once.
+
+    Args:
+        spec: the run.
+        place: folders.
+        stands_on: folders of the runs that it stands on, by their roles.
+        out: folder of the run.
+        train: see `training_program`.
+        more: further arguments of `train`.
+    """
+    key = training_key(spec, place.data, stands_on)
+    folder = place.work / spec.method / key
+
+    def make(partial: Path) -> dict[str, Any]:
+        trainer = train or import_module(f".{stage_of(spec)}", __package__).train
+        given: dict[str, Any] = {"start_adapter": stands_on["start"] / "adapter"} if "start" in stands_on else {}
+        if spec.stands_on:
+            given["stands_on"] = stands_on
+        facts = trainer(spec, place.data, partial, **given, **(more or {}))
+        made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}
+        return {**made_from, **run_record(spec, facts)}
+
+    def scores() -> Piece | None:
+        if spec.method in SUPPORTING_METHODS:
+            return None
+        with suppress(ConfigError):
+            return evaluation_piece(spec, place, folder, key, out / "evaluation")
+        return None
+
+    return Piece(
+        "training",
+        spec.address.path,
+        key,
+        folder,
+        out,
+        make,
+        kept=KEPT[stage_of(spec)],
+        seed=spec.seed,
+        size=getattr(spec.settings, "prompts", 0),
+        then=scores,
+    )
+
+
+# Scores ------------------------------------------------------------------------------------------------------------
+
+
+def evaluation_piece(spec: RunSpec, place: Place, trained: Path, key: str, out: Path) -> Piece:
+    """The scores of the trained run in the folder `trained`, whose key is `key`.
+
+    Raises:
+        ConfigError: rows are not prepared.
+    """
+
+    def make(partial: Path) -> dict[str, Any]:
+        from .evaluate import evaluate_run, load_backbone_of
+
+        backbone = None
+        if "backbone" in spec.stands_on:
+            from .merging import merged_model
+
+            backbone = load_backbone_of(merged_model(spec, place.standing(spec, spec.stands_on["backbone"])))
+        evaluate_run(spec, place.data, trained, partial, backbone)
+        return {"run": spec.address.path, "trained": key, "evaluation_digest": spec.evaluation_digest}
+
+    named = digest_of([spec.evaluation_digest, key, evaluated_digest(spec, place.data), code_digest("evaluate")])
+    folder = place.work / "evaluate" / named
+    return Piece("evaluation", spec.address.path, named, folder, out, make, proof="scores.json", seed=spec.seed)
+
+
+def evaluated_digest(spec: RunSpec, data: Path) -> str:
+    """Names the rows that a run is scored on, and those that demonstrations and the majority label come from.
+
+    Raises:
+        ConfigError: a task's rows were not prepared.
+    """
+    names = sorted({name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)})
+    return digest_of({name: task_digests(data, name) for name in names})
+
+
+def evaluation_program(argv: list[str] | None = None) -> None:
+    """The whole program that scores a trained run; with `batch` in the config it goes on with others that are trained."""
+    arguments = run_arguments(
+        "Scores of one trained run on its tasks (rule evaluate_run).",
+        argv,
+        work="folder of finished scores that are not in place (default: work)",
+        trained="folder of the trained run, with its adapter or model",
+    )
+    if arguments.trained is None:
+        raise ConfigError("--trained: name the folder of the trained run")
+    config, grid, spec = load_run(arguments.config, arguments.run)
+    header(spec)
+    place = Place.of(arguments, spec, arguments.trained)
+    record = arguments.trained / "run.json"
+    if not record.is_file():
+        raise ConfigError(f"{record}: no such file; was the run trained?")
+    own = evaluation_piece(spec, place, arguments.trained, read_json(record)["key"], arguments.out)
+
+    def piece(run: RunSpec, folder: Path) -> Piece | None:
+        made = read_json(folder / "run.json")
+        if made["digest"] != run.digest:
+            return None
+        return evaluation_piece(run, place, folder, made["key"], folder / "evaluation")
+
+    module = "encoder" if spec.method == "encoder" else "models"
+    work_through(own, others_of(config, grid, spec, place, piece), lambda: warm_up(spec, "evaluate", module))
+
+
+# Prompting ---------------------------------------------------------------------------------------------------------
+
+ALIKE = {"majority": ("majority", "random"), "random": ("majority", "random")}
+ALIKE |= {"zero-shot": ("zero-shot", "few-shot"), "few-shot": ("zero-shot", "few-shot")}
+"""Prompting methods that may share a process: those without a model, and those with one."""
+
+
+def prompting_program(argv: list[str] | None = None) -> None:
+    """The whole program of a baseline that trains nothing; with `batch` in the config it goes on with others like it."""
+    arguments = run_arguments(
+        "One baseline that trains nothing: majority, random, zero-shot or few-shot (rule prompt).",
+        argv,
+        work="folder of finished runs that are not in place (default: work)",
+    )
+    config, grid, spec = load_run(arguments.config, arguments.run)
+    header(spec)
+    place = Place.of(arguments, spec, arguments.out)
+
+    def piece(run: RunSpec, out: Path) -> Piece:
+        return prompting_piece(run, place, out)
+
+    def prepare() -> None:
+        if spec.method in ("zero-shot", "few-shot"):  # the other two need no model
+            warm_up(spec, "evaluate", "models")
+
+    work_through(piece(spec, arguments.out), others_of(config, grid, spec, place, piece, *ALIKE[spec.method]), prepare)
+
+
+def prompting_piece(spec: RunSpec, place: Place, out: Path) -> Piece:
+    """A baseline that trains nothing, scored on all of its tasks.
+
+    Raises:
+        ConfigError: rows are not prepared.
+    """
+
+    def make(partial: Path) -> dict[str, Any]:
+        from .evaluate import evaluate_run
+
+        evaluate_run(spec, place.data, None, partial / "evaluation")
+        return run_record(spec, {})
+
+    rows, code = evaluated_digest(spec, place.data), code_digest("prompting", "evaluate")
+    key = digest_of([spec.evaluation_digest, rows, code])
+    folder = place.work / "prompting" / key
+    return Piece("prompting", spec.address.path, key, folder, out, make, kept=("evaluation",), seed=spec.seed)
 
 
 def main_of(program: Callable[[], None]) -> None:

@@ -31,6 +31,7 @@ from .config import PolicyOptimisation, Ppo, Rllr
 from .evaluate import validation_score
 from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter, values
+from .progress import Progress
 from .records import write_jsonl
 from .rewards import Judgement, Prompt, by_rules
 from .schedule import rate_factor
@@ -388,6 +389,7 @@ def optimise(
     if validate and settings.keep == "best":
         kept.see(0, validate())
     started = time.perf_counter()
+    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs")
     for step in range(steps):
         factor = rate_factor(step, steps, how)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -444,6 +446,7 @@ def optimise(
             started = time.perf_counter() - row["seconds"]  # validation is not counted
         history.append(row)
         watch(row)
+        progress.advance(reward=row["reward"])
         if settings.patience and kept.no_better >= settings.patience:
             break
     if settings.keep == "best" and kept.weights:

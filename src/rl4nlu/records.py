@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def environment(folder: Path) -> dict[str, Any]:
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "git_commit": git_commit(folder),
     }
+
+
+def reset_peak_memory() -> None:
+    """Measure peaks from here on, where the system lets a process do so (Linux); memory that it holds already counts."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory_mb() -> dict[str, float]:

@@ -6,6 +6,8 @@ import pytest
 
 from rl4nlu import code
 
+CACHES = (code._tree, code.modules_of, code.code_digest)
+
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
@@ -13,10 +15,10 @@ def package(tmp_path, monkeypatch):
     copy = tmp_path / "rl4nlu"
     shutil.copytree(code.PACKAGE, copy)
     monkeypatch.setattr(code, "PACKAGE", copy)
-    for cached in (code.modules_of, code.code_digest):
+    for cached in CACHES:
         cached.cache_clear()
     yield copy
-    for cached in (code.modules_of, code.code_digest):
+    for cached in CACHES:
         cached.cache_clear()
 
 
@@ -24,7 +26,7 @@ def digest_after(path, old, new, *stages):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    for cached in (code.modules_of, code.code_digest):
+    for cached in CACHES:
         cached.cache_clear()
     return [code.code_digest(stage) for stage in stages]
 
@@ -42,7 +44,7 @@ def test_comments_docstrings_and_layout_do_not_count(package):
     (package / "rewards.py").write_text(
         '"""Other words."""\n# a comment\n' + text[text.index('"""', 3) + 3 :] + "\n\n\n"
     )
-    for cached in (code.modules_of, code.code_digest):
+    for cached in CACHES:
         cached.cache_clear()
     assert code.code_digest("ppo") == before
 

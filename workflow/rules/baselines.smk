@@ -22,11 +22,11 @@ rule prompt:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=240,
+        gpu=planned("gpu", "evaluating"),
+        mem_mb=planned("mem_mb", "evaluating"),
+        runtime=planned("runtime", "evaluating"),
     params:
-        command=command("prompting.py", f"--data {below('data')}"),
+        command=command("prompting.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,

@@ -13,6 +13,7 @@ from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, REPOSIT
 from rl4nlu.config import ConfigError, load_config
 from rl4nlu.records import digest_of, write_json
 from rl4nlu.data import local_files
+from rl4nlu.plan import Plan
 from rl4nlu.runs import Address, open_grid
 
 try:
@@ -118,9 +119,12 @@ def model_files(wildcards):
     )
 
 
-def gpus(wildcards):
-    """One GPU for models in half precision, none for the embedded ones."""
-    return 0 if MODELS[wildcards.model].dtype == "float32" else 1
+PLAN = Plan(Path(below("data")))
+
+
+def planned(resource, stage, method=None):
+    """Resource function: `gpu`, `mem_mb` or `runtime` of a run's job ("training" or "evaluating"), as the planner estimates it."""
+    return lambda wildcards: PLAN.resources(stage, spec_of(wildcards, method))[resource]
 
 
 def command(program, *options):
@@ -197,7 +201,7 @@ def run_files(method, *names):
 
 def run_params(method, program):
     """Parameters of a run's rule: its command line and the digests of settings and code that rerun it."""
-    folders = [f"--{name} {below(name)}" for name in ("data", "work", "results")]
+    folders = [f"--{name} {below(name)}" for name in ("data", "work")]
     return {
         "command": command(f"{program}.py", *folders),
         "out": subpath(output.record, parent=True),
@@ -206,6 +210,11 @@ def run_params(method, program):
         "start": "",
         "code": code_digest(program),
     }
+
+
+def run_resources(method):
+    """Resources of a run's training, as the planner estimates them."""
+    return {name: planned(name, "training", method) for name in ("gpu", "mem_mb", "runtime")}
 
 
 def evaluated_rows(wildcards):

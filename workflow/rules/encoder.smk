@@ -21,9 +21,9 @@ rule train_encoder:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=720,
+        gpu=planned("gpu", "training", "encoder"),
+        mem_mb=planned("mem_mb", "training", "encoder"),
+        runtime=planned("runtime", "training", "encoder"),
     params:
         command=command("encoder.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -24,11 +24,11 @@ rule evaluate_run:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=240,
+        gpu=planned("gpu", "evaluating"),
+        mem_mb=planned("mem_mb", "evaluating"),
+        runtime=planned("runtime", "evaluating"),
     params:
-        command=command("evaluate.py", f"--data {below('data')}", f"--results {below('results')}"),
+        command=command("evaluate.py", f"--data {below('data')}", f"--work {below('work')}"),
         trained=subpath(input.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,

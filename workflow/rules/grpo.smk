@@ -18,6 +18,10 @@ use rule train_ppo as train_grpo with:
         "<logs>/{model}/grpo/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/grpo/{mixture}/{variant}/seed{seed}.train.tsv"
+    resources:
+        gpu=planned("gpu", "training", "grpo"),
+        mem_mb=planned("mem_mb", "training", "grpo"),
+        runtime=planned("runtime", "training", "grpo"),
     params:
         command=command("grpo.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -22,9 +22,9 @@ rule train_ppo:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=1440,
+        gpu=planned("gpu", "training", "ppo"),
+        mem_mb=planned("mem_mb", "training", "ppo"),
+        runtime=planned("runtime", "training", "ppo"),
     params:
         command=command("ppo.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -17,6 +17,8 @@ use rule train_sft as train_sft_rationale with:
         "<logs>/{model}/sft-rationale/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/sft-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+    resources:
+        **run_resources("sft-rationale"),
     params:
         **run_params("sft-rationale", "sft"),
 
@@ -36,8 +38,7 @@ rule merge_backbone:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **run_resources("merged-backbone"),
     params:
         **run_params("merged-backbone", "merging"),
     shell:
@@ -59,9 +60,7 @@ rule make_pairs:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=720,
+        **run_resources("pairs"),
     params:
         **run_params("pairs", "pairs"),
     shell:
@@ -82,9 +81,7 @@ rule train_reward_label:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=720,
+        **run_resources("reward-label"),
     params:
         **run_params("reward-label", "reward_model"),
     shell:
@@ -101,6 +98,8 @@ use rule train_reward_label as train_reward_rationale with:
         "<logs>/{model}/reward-rationale/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/reward-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+    resources:
+        **run_resources("reward-rationale"),
     params:
         **run_params("reward-rationale", "reward_model"),
 
@@ -115,6 +114,8 @@ use rule train_ppo as train_rlhf with:
         "<logs>/{model}/rlhf/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/rlhf/{mixture}/{variant}/seed{seed}.train.tsv"
+    resources:
+        **run_resources("rlhf"),
     params:
         **run_params("rlhf", "rllr"),
 
@@ -129,6 +130,8 @@ use rule train_rlhf as train_rllr with:
         "<logs>/{model}/rllr/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/rllr/{mixture}/{variant}/seed{seed}.train.tsv"
+    resources:
+        **run_resources("rllr"),
     params:
         **run_params("rllr", "rllr"),
 
@@ -143,5 +146,7 @@ use rule train_rlhf as train_rllr_mixed with:
         "<logs>/{model}/rllr-mixed/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/rllr-mixed/{mixture}/{variant}/seed{seed}.train.tsv"
+    resources:
+        **run_resources("rllr-mixed"),
     params:
         **run_params("rllr-mixed", "rllr"),

@@ -21,9 +21,9 @@ rule train_sft:
     conda:
         ENVIRONMENT
     resources:
-        gpu=gpus,
-        mem_mb=4000,
-        runtime=720,
+        gpu=planned("gpu", "training", "sft"),
+        mem_mb=planned("mem_mb", "training", "sft"),
+        runtime=planned("runtime", "training", "sft"),
     params:
         command=command("sft.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

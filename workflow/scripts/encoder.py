@@ -4,9 +4,7 @@ from rl4nlu.jobs import main_of, training_program
 
 
 def main() -> None:
-    from rl4nlu import encoder
-
-    training_program("encoder", encoder.train)
+    training_program("encoder")
 
 
 if __name__ == "__main__":

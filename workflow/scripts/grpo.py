@@ -4,9 +4,7 @@ from rl4nlu.jobs import main_of, training_program
 
 
 def main() -> None:
-    from rl4nlu import grpo
-
-    training_program("grpo", grpo.train)
+    training_program("grpo")
 
 
 if __name__ == "__main__":

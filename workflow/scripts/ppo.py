@@ -4,9 +4,7 @@ from rl4nlu.jobs import main_of, training_program
 
 
 def main() -> None:
-    from rl4nlu import ppo
-
-    training_program("ppo", ppo.train)
+    training_program("ppo")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,6 @@
-"""One baseline that trains nothing: majority, random, zero-shot or few-shot (rule prompting)."""
+"""One baseline that trains nothing: majority, random, zero-shot or few-shot (rule prompt)."""
 
-import time
-
-from rl4nlu.jobs import header, limit_threads, load_run, main_of, run_arguments, run_record
-from rl4nlu.records import write_json
-
-
-def main() -> None:
-    arguments = run_arguments(__doc__)
-    started = time.monotonic()
-    _, spec = load_run(arguments.config, arguments.run)
-    header(spec)
-    if spec.method in ("zero-shot", "few-shot"):  # the other two need no model
-        limit_threads(spec.threads)
-    from rl4nlu.evaluate import evaluate_run
-
-    evaluate_run(spec, arguments.data, None, arguments.out / "evaluation")
-    write_json(arguments.out / "run.json", run_record(spec, {}, started))
-
+from rl4nlu.jobs import main_of, prompting_program
 
 if __name__ == "__main__":
-    main_of(main)
+    main_of(prompting_program)

@@ -4,9 +4,7 @@ from rl4nlu.jobs import main_of, training_program
 
 
 def main() -> None:
-    from rl4nlu import sft
-
-    training_program("sft", sft.train)
+    training_program("sft")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def build_model(name: str, tokenizer: Any) -> Any:
             torch.nn.init.normal_(weight, std=0.1)
         spread = float(weight.std())
         vocabulary = tokenizer.get_vocab()
-        for token, number in vocabulary.items():
+        for token in sorted(vocabulary, key=vocabulary.__getitem__):  # its own order changes from call to call
+            number = vocabulary[token]
             word = token.removeprefix(SPACE)
             first = vocabulary.get(SPACE + word.lower(), vocabulary.get(SPACE + word))
             if first is not None and first != number and word.isalpha() and len(token) > 1:
