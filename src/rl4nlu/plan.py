@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from pathlib import Path
@@ -147,7 +147,8 @@ def lengths_of(
     """
     count = counter(model)
     encoder = model.kind == "encoder"
-    words = [answer_text(task, label, protocol, "test") for label in task.labels] or [f" {task.high:.1f} </Judgement>"]
+    reason = "because" if protocol.response == "rationale" else None
+    words = [answer_text(task, label, protocol, "test", reason) for label in task.labels] or [f" {task.high:.1f} </Judgement>"]
     answer = max(map(count, words))
 
     def written(row: Row) -> str:
@@ -224,7 +225,10 @@ def _lengths(spec: RunSpec, tasks: Sequence[Task], data: Path) -> list[Lengths]:
         key = (task.name, spec.model_spec, spec.protocol, data, _caps(spec))
         if key not in _KNOWN:
             _KNOWN[key] = lengths_of(task, spec.model_spec, spec.protocol, data, _caps(spec))
-        found.append(_KNOWN[key])
+        known = _KNOWN[key]
+        if spec.protocol.response == "rationale":  # how long rationales are is not known before they are written
+            known = replace(known, answer=spec.evaluation.decoding.max_new_tokens)
+        found.append(known)
     return found
 
 
