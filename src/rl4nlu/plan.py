@@ -148,7 +148,9 @@ def lengths_of(
     count = counter(model)
     encoder = model.kind == "encoder"
     reason = "because" if protocol.response == "rationale" else None
-    words = [answer_text(task, label, protocol, "test", reason) for label in task.labels] or [f" {task.high:.1f} </Judgement>"]
+    words = [answer_text(task, label, protocol, "test", reason) for label in task.labels] or [
+        f" {task.high:.1f} </Judgement>"
+    ]
     answer = max(map(count, words))
 
     def written(row: Row) -> str:

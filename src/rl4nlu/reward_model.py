@@ -83,9 +83,10 @@ class Sides:
 
     @property
     def first(self) -> int:
-        """Position in the responses, from 0."""
+        """Position in the responses, from 0; the last token where they were cut to the same, as in the release."""
         both = zip(self.chosen, self.rejected, strict=False)
-        return next((t for t, (a, b) in enumerate(both) if a != b), min(len(self.chosen), len(self.rejected)))
+        shorter, longer = sorted((len(self.chosen), len(self.rejected)))
+        return next((t for t, (a, b) in enumerate(both) if a != b), min(shorter, longer - 1))
 
     @property
     def length(self) -> int:
@@ -97,7 +98,7 @@ def tokenised(spec: RunSpec, pairs: Sequence[Pair], data: Path, tokenizer: PreTr
     """The pairs in tokens, in their order; a row that is too long is shortened (see `protocol.truncation`).
 
     Raises:
-        ConfigError: a pair's row is not among the prepared ones, or its two sides are cut to the same tokens.
+        ConfigError: a pair's row is not among the prepared ones.
     """
     made: dict[int, Sides] = {}
     start = answer_start(spec.protocol)
@@ -115,11 +116,6 @@ def tokenised(spec: RunSpec, pairs: Sequence[Pair], data: Path, tokenizer: PreTr
         chosen, rejected = (fitting(tokenizer, task, own, spec, texts) for texts in sides)
         for n, (prompt, a, _), (other, b, _) in zip(numbers, chosen, rejected, strict=True):
             made[n] = Sides(pairs[n], min(prompt, other, key=len), a, b)
-            if a == b:
-                raise ConfigError(
-                    f"task {task.name}, row {pairs[n].row}: chosen and rejected are cut to the same {len(a)} tokens; "
-                    "protocol.truncation: passage keeps them whole"
-                )
     return [made[n] for n in range(len(pairs))]
 
 
@@ -321,6 +317,7 @@ def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> d
         "tokens_trained": sum(len(s.prompt) * 2 + len(s.chosen) + len(s.rejected) for s in (learnt[n] for n in seen)),
         "tokens_generated": 0,
         "pairs_available": len(learnt),
+        "pairs_cut_alike": sum(side.chosen == side.rejected for side in learnt),
         "held_out": results,
         "right_scores": torch.tensor(right, dtype=torch.float64).quantile(steps).tolist() if right else [],
         "learning_rate": settings.learning_rate,
