@@ -23,6 +23,7 @@ below = lambda name: os.path.normpath(os.path.join(config.get("folder", "."), na
 
 pathvars:
     data=below("data"),
+    models=below("models"),
     results=below("results"),
     logs=below("logs"),
     benchmarks=below("benchmarks/runs"),
@@ -36,6 +37,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/rationales.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/baselines.smk"
@@ -53,6 +55,7 @@ include: "workflow/rules/paper.smk"
 localrules:
     all,
     data,
+    models,
     rationales,
     pretrain,
     baselines,
@@ -80,6 +83,12 @@ rule data:
     """Rows of every task of the config, in one schema."""
     input:
         [f"<data>/{task}/record.json" for task in TASKS],
+
+
+rule models:
+    """Models of the grid that lie on the hub, in its cache."""
+    input:
+        fetched_models(),
 
 
 rule rationales:

@@ -98,7 +98,7 @@ def ask(
     """
     import torch
 
-    from . import generation
+    from . import generation, scoring
     from .models import encode_answer
 
     decoding = decoding or spec.evaluation.decoding
@@ -119,7 +119,7 @@ def ask(
         prompts = [fitted[n].tokens for n in numbered]
         confidences: list[float | None] = [None] * len(prompts)
         if scored or task.layout == "record":
-            scores = generation.score_choices(
+            scores = scoring.score_choices(
                 backbone,
                 prompts,
                 [choices] * len(prompts),

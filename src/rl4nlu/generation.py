@@ -1,11 +1,11 @@
-"""Generating answers and scoring them: one decode loop with a key/value cache for every decoder.
+"""Generating answers: one decode loop with a key/value cache for every decoder (`scoring` uses its parts).
 
 What makes it fast, and where plain `generate` or lm-eval lose time (measured in PEERS.md):
 
 1. batches are made by length under a token budget, and padded to the batch;
 2. a prefix that all prompts share (instructions, demonstrations) is computed once and its keys and values
    are reused, where that saves enough;
-3. logits exist only where they are read: after the prompt, and on answer tokens;
+3. logits exist only where they are read: after the prompt;
 4. rows that have ended leave the batch.
 
 Rows do not see each other: a row's random numbers are drawn before batching, so that neither batch size nor
@@ -27,6 +27,9 @@ from .models import end_tokens
 PREFIX_SHARE = 0.1
 """A shared prefix is cached where it saves at least this share of all prompt tokens. Measured on one thread with
 0.9 M parameters: saving 10 % of the tokens saves 12 % of the time, 35 % saves 35 %, 80 % saves 75 %; less than 8 % nothing."""
+
+Prefix = list[tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values (1, heads, P, d) of a prefix of P tokens, layer by layer; empty without one."""
 
 
 @dataclass
@@ -51,24 +54,38 @@ class Batch:
         self.mask = torch.cat([self.mask, columns], dim=1)
 
 
-def _plain(model: Any) -> Any:
+def plain(model: Any) -> Any:
     """The decoder itself: PEFT's wrapper adds nothing to a LoRA forward but time (the adapters sit in the layers)."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _forward(model: Any, ids: torch.Tensor, batch_mask: torch.Tensor, cache: DynamicCache, keep: int) -> torch.Tensor:
-    """Logits (B, keep, V), float32, of the last `keep` columns; `ids` (B, n) are appended to `cache`."""
-    arguments: dict[str, Any] = {}
-    if "position_ids" in inspect.signature(type(model).forward).parameters:  # ALiBi models (MPT) have none
-        positions = batch_mask.long().cumsum(1).sub(1).clamp(min=0)
-        arguments["position_ids"] = positions[:, -ids.shape[1] :]
+def takes_positions(model: Any) -> bool:
+    """Whether the architecture is told every token's position; ALiBi models (MPT) count columns."""
+    return "position_ids" in inspect.signature(type(model).forward).parameters
+
+
+def forward(
+    model: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    cache: DynamicCache,
+    keep: int,
+    positions: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Logits (B, keep, V), float32, of the last `keep` columns; `ids` (B, n) are appended to `cache`.
+
+    mask (B, T): 1 on a row's own tokens, which then stand at the positions 0, 1, ...; or (B, 1, n, T), what each token
+    sees, added to its attention, with `positions` (B, n).
+    """
+    if positions is None and takes_positions(model):
+        positions = mask.long().cumsum(1).sub(1).clamp(min=0)[:, -ids.shape[1] :]
     out = model(
         input_ids=ids,
-        attention_mask=batch_mask,
+        attention_mask=mask,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=keep,
-        **arguments,
+        **({} if positions is None else {"position_ids": positions}),
     )
     logits: torch.Tensor = out.logits[:, -keep:].float()
     return logits
@@ -99,40 +116,39 @@ def length_batches(lengths: list[int], batch_tokens: int) -> list[list[int]]:
     return batches
 
 
-def _cache_prefix(model: Any, prefix: list[int], where: torch.device) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Keys and values (1, heads, P, d) of the prefix, layer by layer."""
+def cache_prefix(model: Any, prefix: list[int]) -> Prefix:
+    """What a prefix leaves in the cache; nothing of an empty one."""
+    if not prefix:
+        return []
     cache = DynamicCache()
-    ids = torch.tensor([prefix], device=where)
-    _forward(model, ids, torch.ones_like(ids), cache, keep=1)
+    ids = torch.tensor([prefix], device=next(model.parameters()).device)
+    forward(model, ids, torch.ones_like(ids), cache, keep=1)
     return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[misc, union-attr]
 
 
-def _read(
-    model: Any,
-    prompts: list[list[int]],
-    prefix: list[tuple[torch.Tensor, torch.Tensor]],
-    known: int,
-    pad: int,
-    where: torch.device,
-) -> Batch:
-    """Let the model read a batch of prompts whose first `known` tokens lie in `prefix`.
+def shifted(prefix: Prefix, gaps: torch.Tensor) -> DynamicCache:
+    """A cache that holds the prefix in every row, shifted right by the row's gap (B,); the last `gap` columns are lost."""
+    cache = DynamicCache()
+    for number, (keys, values) in enumerate(prefix):
+        columns = (torch.arange(keys.shape[2], device=gaps.device) - gaps[:, None]).clamp(min=0)  # (B, P)
+        cache.update(keys[0][:, columns].transpose(0, 1), values[0][:, columns].transpose(0, 1), number)
+    return cache
+
+
+def read_prompts(model: Any, prompts: list[list[int]], prefix: Prefix, pad: int) -> Batch:
+    """Let the model read a batch of prompts that begin with what `prefix` holds.
 
     Every row is laid out as padding, then its tokens without a gap, so that relative position schemes (ALiBi)
     hold as well as absolute ones. A row that is `gap` shorter than the longest therefore takes its cached
     columns shifted right by `gap`, and reads the last `gap` tokens of the prefix again in place of padding.
     """
+    where = next(model.parameters()).device
     longest = max(map(len, prompts))
-    fresh = longest - known
-    padded = [[pad] * (longest - len(p)) + p for p in prompts]
-    ids = torch.tensor([row[-fresh:] for row in padded], device=where)
     gaps = torch.tensor([longest - len(p) for p in prompts], device=where)
+    cache = shifted(prefix, gaps)
+    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=where)[:, cache.get_seq_length() :]
     mask = (torch.arange(longest, device=where) >= gaps[:, None]).long()
-    cache = DynamicCache()
-    if known:
-        columns = (torch.arange(known, device=where) - gaps[:, None]).clamp(min=0)  # (B, P): column of the prefix
-        for number, (keys, values) in enumerate(prefix):
-            cache.update(keys[0][:, columns].transpose(0, 1), values[0][:, columns].transpose(0, 1), number)
-    return Batch(_forward(model, ids, mask, cache, keep=1)[:, -1], cache, mask)
+    return Batch(forward(model, ids, mask, cache, keep=1)[:, -1], cache, mask)
 
 
 def choose(
@@ -215,22 +231,21 @@ def generate_tokens(
         ValueError: a prompt is empty, or sampling without a generator.
         FloatingPointError: the model's logits are NaN.
     """
-    _refuse_empty(prompts, "prompt")
+    refuse_empty(prompts, "prompt")
     if sample and generator is None:
         raise ValueError("sampling needs a torch.Generator")
-    decoder = _plain(model)
+    decoder = plain(model)
     where = next(decoder.parameters()).device
     uniforms = None
     if sample:
         assert generator is not None
         uniforms = torch.rand(len(prompts), max_new_tokens, generator=generator, device=generator.device).to(where)
     pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
-    common = shared_prefix(prompts, prefix_share)
-    prefix = _cache_prefix(decoder, common, where) if common else []
+    prefix = cache_prefix(decoder, shared_prefix(prompts, prefix_share))
     ended = _ended(tokenizer, end_tokens(decoder, tokenizer), stop)
     completions: list[list[int]] = [[] for _ in prompts]
     for rows in length_batches([len(p) + max_new_tokens for p in prompts], batch_tokens):
-        batch = _read(decoder, [prompts[r] for r in rows], prefix, len(common), pad, where)
+        batch = read_prompts(decoder, [prompts[r] for r in rows], prefix, pad)
         for step in range(max_new_tokens):
             tokens = choose(batch.logits, None if uniforms is None else uniforms[rows, step], temperature, top_k)
             for row, token in zip(rows, tokens.tolist(), strict=True):
@@ -242,7 +257,7 @@ def generate_tokens(
                 batch.select(going)
                 rows, tokens = [rows[n] for n in going], tokens[going]
             batch.extend(torch.ones_like(tokens)[:, None])
-            batch.logits = _forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
+            batch.logits = forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
         del batch  # or two caches would be in memory while the next batch is read
     return completions
 
@@ -251,7 +266,7 @@ def decode_completions(
     model: Any, tokenizer: PreTrainedTokenizerBase, completions: list[list[int]], stop: str | None = None
 ) -> list[str]:
     """Text of completions without padding and end tokens; what a token adds behind `stop` is cut off."""
-    silent = end_tokens(_plain(model), tokenizer) | {tokenizer.pad_token_id}
+    silent = end_tokens(plain(model), tokenizer) | {tokenizer.pad_token_id}
     kept = [[token for token in completion if token not in silent] for completion in completions]
     texts = [tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) for ids in kept]
     if stop is None:
@@ -267,67 +282,8 @@ def generate_texts(
     return decode_completions(model, tokenizer, completions, settings.get("stop"))
 
 
-@torch.no_grad()
-def score_tokens(
-    model: Any,
-    prompts: list[list[int]],
-    choices: list[list[list[int]]],
-    *,
-    pad: int = 0,
-    batch_tokens: int = 8192,
-    prefix_share: float = PREFIX_SHARE,
-) -> list[list[list[float]]]:
-    """Log-probability of every token of every choice: `result[prompt][choice][token]`, in nats.
-
-    A prompt is read once whatever the number of its choices: they continue copies of its cache.
-
-    Raises:
-        ValueError: a prompt or a choice is empty.
-    """
-    _refuse_empty(prompts, "prompt")
-    for options in choices:
-        _refuse_empty(options, "choice")
-    decoder = _plain(model)
-    where = next(decoder.parameters()).device
-    common = shared_prefix(prompts, prefix_share)
-    prefix = _cache_prefix(decoder, common, where) if common else []
-    costs = [(len(p) + max(map(len, c))) * len(c) for p, c in zip(prompts, choices, strict=True)]
-    scores: list[list[list[float]]] = [[] for _ in prompts]
-    for rows in length_batches(costs, batch_tokens):
-        batch = _read(decoder, [prompts[r] for r in rows], prefix, len(common), pad, where)
-        owners = [n for n, row in enumerate(rows) for _ in choices[row]]  # batch row of each (prompt, choice)
-        options = [choice for row in rows for choice in choices[row]]
-        logits = batch.logits[owners][:, None]  # (C, 1, V): of the choices' first tokens
-        longest = max(map(len, options))
-        if longest > 1:
-            # Padded on the right, where causal attention keeps padding out of every position that is read.
-            ids = torch.tensor([o[:-1] + [pad] * (longest - len(o)) for o in options], device=where)
-            batch.select(owners)
-            batch.extend(torch.ones_like(ids))
-            logits = torch.cat([logits, _forward(decoder, ids, batch.mask, batch.cache, keep=longest - 1)], dim=1)
-        targets = torch.tensor([o + [0] * (longest - len(o)) for o in options], device=where)
-        found = logits.log_softmax(dim=-1).gather(2, targets[:, :, None]).squeeze(2).tolist()
-        for owner, option, values in zip(owners, options, found, strict=True):
-            scores[rows[owner]].append(values[: len(option)])
-        del batch, logits  # or two caches would be in memory while the next batch is read
-    return scores
-
-
-def score_choices(
-    model: Any, prompts: list[list[int]], choices: list[list[list[int]]], **settings: Any
-) -> list[list[float]]:
-    """Log-probability of each choice of each prompt, summed over its tokens; `settings` are those of `score_tokens`."""
-    return [[sum(tokens) for tokens in row] for row in score_tokens(model, prompts, choices, **settings)]
-
-
-def answer_logprobs(
-    model: Any, prompts: list[list[int]], answers: list[list[int]], **settings: Any
-) -> list[list[float]]:
-    """Log-probability of every token of one answer a prompt; `settings` are those of `score_tokens`."""
-    return [row[0] for row in score_tokens(model, prompts, [[answer] for answer in answers], **settings)]
-
-
-def _refuse_empty(sequences: list[list[int]], what: str) -> None:
+def refuse_empty(sequences: list[list[int]], what: str) -> None:
+    """Raise a ValueError that numbers the first sequence without tokens."""
     for number, tokens in enumerate(sequences):
         if not tokens:
             raise ValueError(f"{what} {number} is empty")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .code import code_digest
 from .config import REPOSITORY, SUPPORTING_METHODS, Config, ConfigError, load_config, read_yaml
 from .devices import claim_device, describe_device
+from .hub import cached_commit
 from .pieces import Piece, work_through
 from .records import digest_of, environment, file_digest, read_json
 from .runs import Address, Grid, RunSpec, open_grid, resolve
@@ -147,6 +148,7 @@ def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
         "digest": spec.digest,
         "evaluation_digest": spec.evaluation_digest,
         "spec": spec.model_dump(mode="json"),
+        "model_commit": cached_commit(spec.model_spec),
         "facts": facts,
         "environment": environment(REPOSITORY),
     }

@@ -26,6 +26,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils.logging import disable_progress_bar
 
 from .config import REPOSITORY, ConfigError, Lora, Model
+from .hub import advice
 from .prompts import OPEN_TAG
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -52,22 +53,9 @@ def locate(path: str) -> str:
 
 def load_failure(model: Model, part: str, error: Exception) -> ConfigError:
     """What to tell the user when `part` ("tokenizer", "weights") of a model cannot be loaded."""
-    causes: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        causes.append(type(cause).__name__)
-        cause = cause.__cause__ or cause.__context__
-    if "GatedRepoError" in causes:
-        advice = "the repository is gated: accept its licence on the hub, then set HF_TOKEN in the environment"
-    elif "RevisionNotFoundError" in causes:
-        advice = f"it has no revision {model.revision!r}"
-    elif "RepositoryNotFoundError" in causes:
-        advice = "there is no such hub repository, or it is private: check its name, or set HF_TOKEN"
-    elif {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError"} & set(causes):
-        advice = "the hub cannot be reached and the files are not in its cache: download them first, or name a folder"
-    else:
-        advice = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-    return ConfigError(f"model {model.path!r}: its {part} cannot be loaded: {advice}")
+    what = advice(error, model.revision)
+    what = what or f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    return ConfigError(f"model {model.path!r}: its {part} cannot be loaded: {what}")
 
 
 def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:

@@ -279,16 +279,21 @@ def plan(
         and sum(len(p) * lengths[p[-1]] / 2 + PIECE_COST for p in apart) > len(rows) * lengths[ordered[-1]]
     ):
         apart = [ordered]
-    pieces = []
-    for group in apart:
-        piece: list[int] = []
-        for row in group:
-            full = (
-                len(piece) == settings.micro_batch_size or (len(piece) + 1) * lengths[row] > settings.micro_batch_tokens
-            )
-            if piece and full:
-                pieces.append(piece)
-                piece = []
-            piece.append(row)
-        pieces.append(piece)
+    return [piece for group in apart for piece in cut(group, lengths, settings)]
+
+
+def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation) -> list[list[int]]:
+    """`rows`, which run from short to long, in the consecutive pieces that cost least: padded tokens, and `PIECE_COST` each."""
+    cheapest = [(0, 0)]  # of the first n rows: their cost, and where their last piece starts
+    for end in range(1, len(rows) + 1):
+        longest = lengths[rows[end - 1]]
+        most = min(settings.micro_batch_size or end, max(1, settings.micro_batch_tokens // longest), end)
+        starts = range(end - most, end)
+        cheapest.append(min((cheapest[n][0] + (end - n) * longest + PIECE_COST, n) for n in starts))
+    pieces: list[list[int]] = []
+    end = len(rows)
+    while end:
+        start = cheapest[end][1]
+        pieces.insert(0, list(rows[start:end]))
+        end = start
     return pieces

@@ -11,12 +11,12 @@ from rl4nlu import evaluate
 from rl4nlu.config import Config, ConfigError, Lora, Model
 from rl4nlu.data import Row
 from rl4nlu.evaluate import Backbone, ask, evaluate_run, validation_score
-from rl4nlu.generation import score_choices
 from rl4nlu.metrics import score
 from rl4nlu.models import add_lora, encode_answer, encode_prompts
 from rl4nlu.prompts import answer_text, build_prompt
 from rl4nlu.records import read_json, read_jsonl, write_jsonl
 from rl4nlu.runs import Address, RunSpec, resolve
+from rl4nlu.scoring import score_choices
 from rl4nlu.tasks import load_tasks
 
 CLOSE = "</Judgement>"

@@ -5,14 +5,11 @@ from hypothesis import strategies as st
 from tiny_models import KINDS, RuleDecoder, byte_tokenizer, tiny_decoder
 
 from rl4nlu.generation import (
-    answer_logprobs,
     choose,
     decode_completions,
     generate_texts,
     generate_tokens,
     length_batches,
-    score_choices,
-    score_tokens,
     shared_prefix,
 )
 
@@ -31,13 +28,6 @@ def prompts_of(lengths, shared=0, seed=0):
     source = torch.Generator().manual_seed(seed)
     head = torch.randint(3, VOCABULARY, (shared,), generator=source).tolist()
     return [head + torch.randint(3, VOCABULARY, (n,), generator=source).tolist() for n in lengths]
-
-
-def brute_force(model, prompt, answer):
-    """Log-probabilities of the answer's tokens from one full forward without padding or cache."""
-    with torch.no_grad():
-        logits = model(torch.tensor([prompt + answer])).logits[0]
-    return [logits[len(prompt) - 1 + n].log_softmax(-1)[token].item() for n, token in enumerate(answer)]
 
 
 def test_greedy_equals_transformers_generate(model):
@@ -101,28 +91,10 @@ def test_sampling_follows_its_seed_and_temperature():
 @pytest.mark.parametrize("shared", [1, 40])
 def test_prefix_cache_changes_nothing(model, shared):
     prompts = prompts_of([9, 4, 17, 1, 30], shared)
-    answers = prompts_of([3, 1, 2, 4, 2], seed=9)
     run = {"tokenizer": TOKENIZER, "max_new_tokens": 8, "batch_tokens": 200}
     assert generate_tokens(model, prompts, prefix_share=ALWAYS, **run) == generate_tokens(
         model, prompts, prefix_share=NEVER, **run
     )
-    cached = answer_logprobs(model, prompts, answers, prefix_share=ALWAYS)
-    whole = answer_logprobs(model, prompts, answers, prefix_share=NEVER)
-    for one, other in zip(cached, whole, strict=True):
-        assert one == pytest.approx(other, abs=1e-5)
-
-
-@pytest.mark.parametrize("budget", [1, 120, 100_000])
-@pytest.mark.parametrize("share", [NEVER, ALWAYS])
-def test_scores_equal_brute_force(model, budget, share):
-    prompts = prompts_of([9, 4, 17, 1, 30], shared=12)
-    choices = [prompts_of(lengths, seed=n) for n, lengths in enumerate([[3, 1], [2, 2], [1, 1], [4, 1, 2], [5, 3]])]
-    found = score_tokens(model, prompts, choices, batch_tokens=budget, prefix_share=share)
-    for prompt, options, scores in zip(prompts, choices, found, strict=True):
-        for option, score in zip(options, scores, strict=True):
-            assert score == pytest.approx(brute_force(model, prompt, option), abs=1e-5)
-    sums = score_choices(model, prompts, choices, batch_tokens=budget, prefix_share=share)
-    assert sums[3] == pytest.approx([sum(s) for s in found[3]])
 
 
 def test_stop_string_over_several_tokens_and_as_one():
@@ -164,15 +136,12 @@ def test_nan_logits_and_empty_prompts_are_refused():
         choose(torch.tensor([[float("nan"), 0.0]]), torch.tensor([0.5]))
     with pytest.raises(ValueError, match="prompt 1 is empty"):
         generate_tokens(MODELS["llama"], [[3], []], tokenizer=TOKENIZER, max_new_tokens=1)
-    with pytest.raises(ValueError, match="choice 0 is empty"):
-        score_tokens(MODELS["llama"], [[3]], [[[]]])
     with pytest.raises(ValueError, match="Generator"):
         generate_tokens(MODELS["llama"], [[3]], tokenizer=TOKENIZER, max_new_tokens=1, sample=True)
 
 
 def test_nothing_to_do():
     assert generate_tokens(MODELS["llama"], [], tokenizer=TOKENIZER, max_new_tokens=3) == []
-    assert score_choices(MODELS["llama"], [], []) == []
 
 
 def test_shared_prefix_threshold():

@@ -1,6 +1,7 @@
 """PPO against an independent brute-force implementation, and the properties that it promises."""
 
 import copy
+import itertools
 import json
 import math
 from pathlib import Path
@@ -23,13 +24,13 @@ from transformers import (
 
 from rl4nlu import ppo
 from rl4nlu.config import Config, ConfigError, Lora, Model, Ppo
-from rl4nlu.generation import answer_logprobs
 from rl4nlu.models import add_lora, load_adapter, load_backbone
-from rl4nlu.policy import Policy, ValueHead, build_policy, forward, plan, save_adapter
+from rl4nlu.policy import PIECE_COST, Policy, ValueHead, build_policy, cut, forward, plan, save_adapter
 from rl4nlu.ppo import Experience, TrainingError, adapted, experienced, gae, token_rewards, update, whiten
 from rl4nlu.rewards import Judgement, Prompt
 from rl4nlu.runs import Address, resolve
 from rl4nlu.schedule import rate_factor
+from rl4nlu.scoring import answer_logprobs
 from rl4nlu.tasks import load_tasks
 
 ARCHITECTURES = ["llama", "qwen2", "mpt"]
@@ -191,6 +192,27 @@ def test_plan_holds_every_row_once_within_its_bounds(rows, most, tokens):
     for piece in pieces:
         assert len(piece) <= (most or len(piece))
         assert len(piece) == 1 or len(piece) * max(lengths[row] for row in piece) <= tokens
+
+
+@settings_of_hypothesis(deadline=None)
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=8), st.sampled_from([None, 1, 4]), st.integers(64, 4000))
+def test_no_other_cut_costs_less(lengths, most, tokens):
+    settings = Ppo(minibatch_size=64, micro_batch_size=most, micro_batch_tokens=tokens)
+    rows = sorted(range(len(lengths)), key=lambda row: lengths[row])
+
+    def cost(pieces):
+        return sum(len(piece) * lengths[piece[-1]] + PIECE_COST for piece in pieces)
+
+    def allowed(piece):
+        return len(piece) <= (most or 8) and (len(piece) == 1 or len(piece) * lengths[piece[-1]] <= tokens)
+
+    costs = []
+    for marks in itertools.product([False, True], repeat=len(rows) - 1):
+        edges = [0, *(n for n, mark in enumerate(marks, 1) if mark), len(rows)]
+        pieces = [rows[a:b] for a, b in itertools.pairwise(edges)]
+        if all(map(allowed, pieces)):
+            costs.append(cost(pieces))
+    assert cost(cut(rows, lengths, settings)) == min(costs)
 
 
 def test_plan_keeps_tasks_apart_where_that_pays():

@@ -21,6 +21,7 @@ rule prompt:
         method="|".join(PROMPTING_METHODS),
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=planned("gpu", "evaluating"),
         mem_mb=planned("mem_mb", "evaluating"),

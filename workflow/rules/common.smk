@@ -4,9 +4,13 @@ import os
 import shlex
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from rl4nlu import preflight
 
 from rl4nlu.code import code_digest
 from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, REPOSITORY, SUPPORTING_METHODS
@@ -54,11 +58,22 @@ if not CONFIG_FILE.is_file():
     write_json(CONFIG_FILE, dict(config))
 
 
+if workflow.is_main_process:
+    looked_in = [Path(workflow.workdir_init), REPOSITORY]
+    if fault := preflight.profile_fault(sys.argv, looked_in):
+        raise WorkflowError(fault)
+
+
 onstart:
+    check_machine()
     for line in GRID.absent.values():
         print(line, file=sys.stderr)
     if not tex_program():
         print(NO_TEX, file=sys.stderr)
+
+
+# A signal reaches the program itself rather than the shell around it, which would end before the program can save.
+shell.prefix("set -euo pipefail; exec ")
 
 
 wildcard_constraints:
@@ -86,6 +101,44 @@ def spec_of(wildcards, method=None):
     return RUNS[address]
 
 
+def check_machine():
+    """Stop before the first job where this machine, or the cluster's settings, cannot do what is about to start."""
+    jobs = list(workflow.dag.needrun_jobs())
+    faults, warnings = [], []
+    if workflow.local_exec:
+        asked = Counter(job.rule.name for job in jobs if job.resources.get("gpu"))
+        faults = [preflight.gpu_fault(asked, preflight.visible_gpus())]
+    elif workflow.executor_plugin.name == "slurm":
+        faults, warnings = check_slurm([job for job in jobs if not job.is_local], workflow.executor_settings)
+    for line in warnings:
+        logger.warning(f"WARNING: {line}")
+    if found := [fault for fault in faults if fault]:
+        raise WorkflowError("\n".join(found))
+
+
+def check_slurm(jobs, chosen):
+    """Faults and warnings of a run on Slurm with the executor's settings `chosen`."""
+    if fault := preflight.missing_slurm():
+        return [fault], []
+    faults, warnings = preflight.slurm_faults(
+        preflight.slurm_facts(),
+        chosen.status_command,
+        chosen.init_seconds_before_status_checks,
+        chosen.status_attempts,
+        workflow.remote_execution_settings.max_status_checks_per_second,
+        sacct=shutil.which("sacct") is not None,
+    )
+    if not (chosen.partition_config or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")):
+        names = ("slurm_partition", "runtime")
+        asked = {
+            (job.rule.name, *(job.resources.get(name) for name in names))
+            for job in jobs
+            if not job.is_group()
+        }
+        faults.append(preflight.runtime_fault(asked, preflight.partition_minutes()))
+    return [*faults, preflight.token_fault(workflow.output_settings.verbose, os.environ)], warnings
+
+
 def paths_of(addresses, name):
     return [f"<results>/{address.path}/{name}" for address in addresses]
 
@@ -110,27 +163,53 @@ def training_rows(method):
 
 
 def model_files(wildcards):
-    """Weights of a model that lies in a folder; a hub model has none here, its revision is among the params."""
+    """Weights of a model that lies in a folder, or the record of a hub model's; none where no model is asked."""
+    if getattr(wildcards, "method", None) in ("majority", "random"):
+        return []
     folder = REPOSITORY / MODELS[wildcards.model].path
-    return (
-        [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")]
-        if folder.is_dir()
-        else []
-    )
+    if not folder.is_dir():
+        return f"<models>/{wildcards.model}.json"
+    return [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")]
+
+
+def fetched_models():
+    """Records of the hub models that the grid's runs load."""
+    used = {a.model for a in RUNS if a.method not in ("majority", "random")}
+    return [f"<models>/{name}.json" for name in sorted(used) if not (REPOSITORY / MODELS[name].path).is_dir()]
 
 
 PLAN = Plan(Path(below("data")))
 
 
+def grown(amount, attempt):
+    """Half as much again at every further attempt; attempts are a profile's `retries`."""
+    return round(amount * 1.5 ** (attempt - 1))
+
+
+def growing(amount):
+    """Resource function: a fixed amount that grows with the attempt."""
+    return lambda wildcards, attempt: grown(amount, attempt)
+
+
 def planned(resource, stage, method=None):
-    """Resource function: `gpu`, `mem_mb` or `runtime` of a run's job ("training" or "evaluating"), as the planner estimates it."""
-    return lambda wildcards: PLAN.resources(stage, spec_of(wildcards, method))[resource]
+    """Resource function: `gpu`, `mem_mb` or `runtime` of a run's job ("training" or "evaluating"), as the planner estimates
+    it for the first attempt."""
+
+    def amount(wildcards, attempt):
+        estimate = PLAN.resources(stage, spec_of(wildcards, method))[resource]
+        return estimate if resource == "gpu" else grown(estimate, attempt)
+
+    return amount
 
 
-def command(program, *options):
-    """Start of a rule's command line. A function of `input` is no rerun trigger, which a path must not be."""
+def command(program, *options, online=False):
+    """Start of a rule's command line. A function of `input` is no rerun trigger, which a path must not be.
+
+    Jobs read what local rules brought from the hub, and never ask it: their nodes may have no network.
+    """
+    python = ["python"] if online else ["env HF_HUB_OFFLINE=1 python"]
     return lambda wildcards, input: " ".join(
-        ["python", f"{PROGRAMS}/{program}", f"--config {CONFIG_FILE}", *options]
+        [*python, f"{PROGRAMS}/{program}", f"--config {CONFIG_FILE}", *options]
     )
 
 

@@ -3,6 +3,12 @@
 OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
 """
 
+# Rows from the hub are read where there is a network.
+if any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values()):
+
+    localrules:
+        prepare,
+
 
 rule prepare:
     """Read a task's rows, carve validation from train, cap, and write them in one schema."""
@@ -23,10 +29,10 @@ rule prepare:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
-        command=command("prepare_data.py"),
+        command=command("prepare_data.py", online=True),
         out=subpath(output.record, parent=True),
         task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
         data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),

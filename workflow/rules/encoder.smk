@@ -20,6 +20,7 @@ rule train_encoder:
         "<benchmarks>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=planned("gpu", "training", "encoder"),
         mem_mb=planned("mem_mb", "training", "encoder"),

@@ -23,6 +23,7 @@ rule evaluate_run:
         method="|".join(m for m in METHODS if m not in PROMPTING_METHODS),
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=planned("gpu", "evaluating"),
         mem_mb=planned("mem_mb", "evaluating"),

@@ -21,6 +21,7 @@ rule train_ppo:
         "<benchmarks>/{model}/ppo/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=planned("gpu", "training", "ppo"),
         mem_mb=planned("mem_mb", "training", "ppo"),

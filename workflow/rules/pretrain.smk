@@ -19,8 +19,8 @@ rule pretrain_model:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=3000,
-        runtime=180,
+        mem_mb=growing(3000),
+        runtime=growing(180),
     params:
         program=lambda w, input: f"{PROGRAMS}/pretrain.py",
         out=subpath(output.weights, parent=True),

@@ -20,6 +20,7 @@ rule train_sft:
         "<benchmarks>/{model}/sft/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
+    threads: SETTINGS.threads
     resources:
         gpu=planned("gpu", "training", "sft"),
         mem_mb=planned("mem_mb", "training", "sft"),

@@ -150,7 +150,7 @@ class Client:
             raise Passing(self.hidden(what)) from None
 
     def ask(self, prompt: str) -> str:
-        """One answer, after as many tries as it takes and config allows.
+        """One answer, after as many tries as it takes and config allows; a failure ends the work of all.
 
         Raises:
             ConfigError: the last try failed, too, or the server refused.
@@ -163,9 +163,13 @@ class Client:
                 return content_of(self.post(prompt))
             except Passing as fault:
                 last = fault
+            except ConfigError:
+                self.stop.set()
+                raise
             if number + 1 < self.settings.attempts:
                 wait = last.wait if last.wait is not None else float(2**number)
                 self.stop.wait(min(wait, self.settings.longest_wait))
+        self.stop.set()
         raise ConfigError(
             f"rationales.endpoint: {self.settings.base_url} gave no usable answer in {self.settings.attempts} tries; "
             f"the last: {last}"
@@ -193,9 +197,6 @@ def endpoint(settings: Endpoint, prompts: Sequence[str], longest: int) -> Iterat
                     continue
                 except ConfigError as error:
                     failed = failed or error
-                    client.stop.set()
-                    for waiting in numbers:
-                        waiting.cancel()
                     continue
                 yield numbers[future], answer
         finally:  # also where the reader goes away

@@ -108,7 +108,7 @@ def kept(task: Task, request: Request, response: str | None, most_words: int) ->
         return None, "label contradicts"
     if len(WORD_OR_SIGN.findall(rationale)) > most_words:
         return None, "too long"
-    return " ".join(rationale.split()), ""
+    return " ".join(rationale.encode(errors="replace").decode().split()), ""
 
 
 def check_label(task: Task, found: str, where: str) -> str:

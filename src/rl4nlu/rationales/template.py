@@ -39,10 +39,11 @@ def template(task: Task, seed: int) -> Source:
     """Quotes of a row's first two fields; ungrounded ones quote another row of the requests."""
 
     def write(requests: Sequence[Request]) -> Iterator[tuple[int, str]]:
+        several = len({request.row.id for request in requests}) > 1
         for number, request in enumerate(requests):
             rng = random.Random(f"{seed}|{task.name}|{request.row.id}|{request.label}|{request.grounded}")
             row = request.row
-            while not request.grounded and row.id == request.row.id and len({r.row.id for r in requests}) > 1:
+            while several and not request.grounded and row.id == request.row.id:
                 row = rng.choice(requests).row
             spans = [span(row.fields[name], rng) for name in task.fields[:2]]
             text = form(task).format(*spans, label=task.labels[request.label])

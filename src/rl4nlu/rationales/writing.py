@@ -35,7 +35,9 @@ class Cache:
     def __init__(self, path: Path) -> None:
         self.path, self.answers = path, dict[str, str]()
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        for line in text.splitlines():
+        for line in text.split(
+            "\n"
+        ):  # not splitlines: answers hold other characters that Python takes for a line's end
             try:
                 found = json.loads(line)
                 self.answers[found["prompt"]] = found["answer"]
@@ -50,7 +52,7 @@ class Cache:
         """Keep an answer, on disk before anything else happens."""
         self.answers[prompt] = answer
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"prompt": prompt, "answer": answer}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"prompt": prompt, "answer": answer}) + "\n")
 
 
 def model_of(settings: Rationales) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import ConfigError, nearest
+from ..hub import advice
 from ..tasks import Columns, Hub, Task
 from . import Raw, Reading
 
@@ -52,14 +53,14 @@ def load(source: Hub, revision: str | None, split: str) -> Any:
     except Exception as error:  # datasets, huggingface_hub and httpx each raise kinds of their own
         first = next(iter(str(error).strip().splitlines()), "")
         if "script" in first.lower():
-            advice = (
-                "The repository still holds a loading script; set revision: refs/convert/parquet in the task's file"
-            )
+            help_ = "The repository still holds a loading script; set revision: refs/convert/parquet in the task's file"
+        elif known := advice(error, revision):
+            help_ = known[0].upper() + known[1:]
         else:
-            advice = "Without a network set data.source to local or microworld; with HF_HUB_OFFLINE=1 the data set must be in the cache"
+            help_ = "Without a network set data.source to local or microworld; with HF_HUB_OFFLINE=1 the data set must be in the cache"
         raise ConfigError(
             f"sources.hub: cannot load {source.repository} ({source.config or 'default'}, {split}, revision {revision or 'newest'}): "
-            f"{type(error).__name__}: {first}. {advice}."
+            f"{type(error).__name__}: {first}. {help_}."
         ) from None
 
 

@@ -1,0 +1,133 @@
+"""Every config with every profile, and what stops a run on a machine that cannot do it."""
+
+import os
+import re
+
+import pytest
+import yaml
+from snakemake.profiles import ProfileConfigFileParser
+
+CONFIGS = ["config", "smoke", "single-gpu", "paper", "local-files"]
+PROFILES = ["default", "slurm", "slurm-site-example"]
+
+
+def more_for(config, request):
+    """Further arguments of a config; the official files' one is skipped without them."""
+    if config != "local-files":
+        return []
+    return ["--config", f"data_root={request.getfixturevalue('official_data')}"]
+
+
+def test_no_config_and_no_profile_is_left_out(root):
+    found = {path.stem for path in (root / "config").glob("*.yaml")} - {"models"}
+    assert found == set(CONFIGS)
+    assert {path.parent.name for path in (root / "profiles").glob("*/profile.yaml")} == set(PROFILES)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_config_is_planned_with_every_profile(checkout, request, config, profile):
+    arguments = ["--workflow-profile", profile, *(["--cores", "1"] if profile == "slurm-site-example" else [])]
+    planned = checkout.snakemake(
+        "-n", "-q", "rules", *arguments, "--configfile", f"config/{config}.yaml", *more_for(config, request)
+    )
+    assert re.search(r"^train_ppo +\d+$", planned, re.MULTILINE)
+
+
+def profile(root, name):
+    return yaml.safe_load((root / "profiles" / name / "profile.yaml").read_text())
+
+
+def test_the_slurm_profile_leaves_the_site_to_the_site(root):
+    text = (root / "profiles" / "slurm" / "profile.yaml").read_text()
+    settings = profile(root, "slurm")
+    assert "default-resources" not in settings
+    assert not re.search(r"slurm_(account|partition):", text)
+    # a file of that name beside the profile would be taken for the executor's
+    assert not (root / "profiles" / "slurm" / "slurm").exists()
+    for rule, resources in settings["set-resources"].items():
+        assert set(resources) == {"slurm_extra"}, rule
+
+
+def test_every_submitted_rule_is_told_to_end_before_its_time_limit(root):
+    text = "".join(path.read_text() for path in (root / "workflow" / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^(?:use )?rule (?:\w+ as )?(\w+)", text, re.MULTILINE))
+    local = {name for block in re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE) for name in re.findall(r"\w+", block)}  # fmt: skip
+    assert set(profile(root, "slurm")["set-resources"]) == rules - local
+
+
+def test_no_rule_repeats_itself(root):
+    """`retries` in a rule is obeyed by the workflows inside a Slurm job too, which multiply it."""
+    for path in (root / "workflow" / "rules").glob("*.smk"):
+        assert not re.search(r"^\s+retries:", path.read_text(), re.MULTILINE), path.name
+
+
+def test_every_line_of_the_sites_example_is_a_comment(root):
+    assert profile(root, "slurm-site-example") is None
+    text = (root / "profiles" / "slurm-site-example" / "profile.yaml").read_text()
+    uncommented = yaml.safe_load(re.sub(r"^# (?=#|[\w-]+:|  )", "", text.split("\n\n", 1)[1], flags=re.MULTILINE))
+    assert uncommented["default-resources"]["slurm_account"]
+    assert "set-resources" in uncommented
+
+
+def test_a_sites_default_resources_reach_the_jobs(checkout, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "profile.yaml").write_text("default-resources:\n  slurm_account: lab\n  slurm_partition: long\n")
+    command = ("--profile", str(site), "--workflow-profile", "slurm", "--configfile", "config/smoke.yaml")
+    planned = checkout.snakemake("-n", *command)
+    job = re.search(r"^rule train_ppo:.*?resources: ([^\n]*)", planned, re.MULTILINE | re.DOTALL)[1]
+    assert "slurm_account=lab" in job
+    assert "slurm_partition=long" in job
+    assert "slurm_extra=--signal=TERM@120" in job
+
+
+def test_a_misspelt_profile_stops_the_workflow(checkout):
+    for given in (["--workflow-profile", "slrum"], ["--workflow-profile=slrum"]):
+        output = checkout.snakemake("-n", *given, "--configfile", "config/smoke.yaml", fails=True)
+        assert "did you mean 'slurm'" in output
+        assert "Traceback" not in output
+
+
+def test_gpu_jobs_stop_on_a_machine_without_a_gpu(checkout, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    checkout.edit("config/models.yaml", "path: resources/micro/micro-llama", "path: resources/micro/micro-llama\n  dtype: bfloat16")  # fmt: skip
+    output = checkout.snakemake("--cores", "1", "ppo", "--configfile", "config/smoke.yaml", fails=True)
+    assert "2 of rule train_ppo" in output
+    assert "none is visible here" in output
+    assert "Traceback" not in output
+    assert not (checkout.folder / "runs" / "smoke" / "data").exists()
+
+
+@pytest.mark.parametrize(("visible", "limit"), [("", 1), ("0", 1), ("0,1,2", 3)])
+def test_as_many_gpu_jobs_run_at_once_as_gpus_are_visible(root, monkeypatch, visible, limit):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with (root / "profiles" / "default" / "profile.yaml").open() as stream:
+        assert ProfileConfigFileParser().parse(stream)["resources"] == [f"gpu={limit}"]
+
+
+def slurm_that_says(folder, *lines):
+    """Slurm's programs, of which `scontrol` shows the given settings."""
+    folder.mkdir()
+    for name in ("sbatch", "squeue", "scontrol", "sacct", "sinfo"):
+        shown = [f'echo "{line}"' for line in lines] if name == "scontrol" else []
+        (folder / name).write_text("\n".join(["#!/bin/sh", *shown, ""]))
+        (folder / name).chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("age", "more", "said"),
+    [
+        (300, ["--slurm-status-command", "sacct"], "would wait for ever. Set slurm-status-command: squeue"),
+        (60, [], "would wait for ever. Set slurm-status-command: squeue"),
+    ],
+)
+def test_status_settings_that_wait_for_ever_stop_the_workflow(checkout, tmp_path, monkeypatch, age, more, said):
+    settings = (f"MinJobAge = {age} sec", "AccountingStorageType = accounting_storage/none")
+    monkeypatch.setenv("PATH", slurm_that_says(tmp_path / "bin", *settings))
+    command = ("sft", "--workflow-profile", "slurm", *more, "--configfile", "config/smoke.yaml")
+    output = checkout.snakemake(*command, fails=True)
+    assert said in output
+    assert "Traceback" not in output
+    assert not (checkout.folder / "runs" / "smoke" / "data").exists()
