@@ -21,7 +21,7 @@ import torch
 
 from .config import ConfigError, Pairs, load_models, nearest
 from .data import Row, load_rows
-from .generation import answer_logprobs, decode_completions, generate_tokens
+from .generation import decode_completions, generate_tokens
 from .lengths import draw
 from .merging import merged_model
 from .models import encode_answer, encode_prompts, load_backbone, load_tokenizer
@@ -30,6 +30,7 @@ from .prompting import fit_prompts
 from .prompts import answer_start, answer_text, build_prompt
 from .rationales import load_rationales
 from .records import read_jsonl, write_json, write_jsonl
+from .scoring import answer_logprobs
 from .tasks import Task
 
 if TYPE_CHECKING:

@@ -282,7 +282,7 @@ def plan(
     return [piece for group in apart for piece in cut(group, lengths, settings)]
 
 
-def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation) -> list[list[int]]:
+def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation | RewardModel) -> list[list[int]]:
     """`rows`, which run from short to long, in the consecutive pieces that cost least: padded tokens, and `PIECE_COST` each."""
     cheapest = [(0, 0)]  # of the first n rows: their cost, and where their last piece starts
     for end in range(1, len(rows) + 1):

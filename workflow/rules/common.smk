@@ -150,7 +150,9 @@ def records_of(*methods):
 
 def scores_of(*methods):
     """Evaluation folder of every run of the grid by one of `methods` that answers tasks."""
-    return paths_of([a for a in RUNS if a.method in methods and a.method not in SUPPORTING_METHODS], "evaluation")
+    return paths_of(
+        [a for a in RUNS if a.method in methods and a.method not in SUPPORTING_METHODS], "evaluation"
+    )
 
 
 def training_rows(method):
