@@ -12,14 +12,14 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from .config import ConfigError, Pairs, load_models, nearest
+from .config import ConfigError, Pairs, Protocol, load_models, nearest
 from .data import Row, load_rows
 from .generation import decode_completions, generate_tokens
 from .lengths import draw
@@ -283,7 +283,7 @@ def against_own_errors(asked: Sequence[Question], replies: Sequence[list[Reply]]
     return pairs
 
 
-def swapped(asked: Sequence[Question], protocol: Any, chance: random.Random) -> list[Pair]:
+def swapped(asked: Sequence[Question], protocol: Protocol, chance: random.Random) -> list[Pair]:
     """The gold answer against the same rationale with a wrong label: a response that contradicts itself."""
     pairs = []
     for q in asked:
@@ -302,6 +302,27 @@ def ungrounded(asked: Sequence[Question], chance: random.Random) -> list[Pair]:
         ]
         if others:
             pairs.append(Pair(q.task.name, q.row.id, q.prompt, q.gold, chance.choice(others), "label", "ungrounded"))
+    return pairs
+
+
+def label_pairs(
+    wanted: Sequence[str],
+    everything: Sequence[Question],
+    asked: Sequence[Question],
+    judged: Sequence[list[Reply]],
+    protocol: Protocol,
+    chance: random.Random,
+) -> list[Pair]:
+    """Label-sensitive pairs of the `wanted` origins: of all questions or, on the model's own errors, of those that it was asked."""
+    pairs: list[Pair] = []
+    if "supplied" in wanted:
+        pairs += supplied(everything)
+    if "policy" in wanted:
+        pairs += against_own_errors(asked, judged, chance)
+    if "swapped" in wanted:
+        pairs += swapped(everything, protocol, chance)
+    if "ungrounded" in wanted:
+        pairs += ungrounded(everything, chance)
     return pairs
 
 
@@ -352,17 +373,9 @@ def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> d
         asked = sorted(some_of(everything, spec.train_tasks, n, spec.seed), key=lambda q: names.index(q.task.name))
         replies = sampled(spec, model, tokenizer, asked, spec.seed + (split == "validation"))
         judged = judge(spec, asked, replies)
-        makers: dict[str, Callable[[], list[Pair]]] = {
-            "supplied": lambda e=everything: supplied(e),  # type: ignore[misc]
-            "policy": lambda a=asked, j=judged, c=chance: against_own_errors(a, j, c),  # type: ignore[misc]
-            "swapped": lambda e=everything, c=chance: swapped(e, spec.protocol, c),  # type: ignore[misc]
-            "ungrounded": lambda e=everything, c=chance: ungrounded(e, c),  # type: ignore[misc]
-        }
-        chosen = settings.negatives if split == "train" else ["supplied", "policy"]
-        found = {
-            "label": [pair for name in chosen for pair in makers[name]()],
-            "rationale": of_one_label(asked, judged),
-        }
+        wanted = settings.negatives if split == "train" else ("supplied", "policy")
+        label = label_pairs(wanted, everything, asked, judged, spec.protocol, chance)
+        found = {"label": label, "rationale": of_one_label(asked, judged)}
         for kind, pairs in found.items():
             if not pairs:
                 raise ConfigError(

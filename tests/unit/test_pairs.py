@@ -207,3 +207,15 @@ def test_the_share_of_same_label_pairs_by_hand():
     found = statistics([question()] * 4, rows, judged)
     assert (found["rows"], found["replies"], found["ranked_pairs"], found["same_label"]) == (4, 8, 2, 0.5)
     assert (found["right"], found["unreadable"]) == (0.5, 0.125)
+
+
+def test_the_negatives_that_config_names_and_no_others():
+    asked = [question("r"), question("s")]
+    judged = [[reply("a", "0", 0.9)], []]
+
+    def origins(*wanted):
+        return [p.origin for p in label_pairs(wanted, asked, asked, judged, spec_of().protocol, random.Random(0))]
+
+    assert origins("supplied") == ["supplied"] * 2
+    assert origins("policy", "swapped") == ["policy", "swapped", "swapped"]
+    assert origins("ungrounded") == ["ungrounded"] * 2
