@@ -14,6 +14,7 @@ from rl4nlu.pairs import (
     against_own_errors,
     extremes,
     judge,
+    label_pairs,
     of_one_label,
     overlap,
     questions,
