@@ -136,6 +136,19 @@ def test_the_reference_kl_is_exactly_zero_before_the_first_step(chain):
     assert experience.kl.abs().max() > 0.01
 
 
+def test_the_critic_stays_trainable_whatever_was_switched_on(chain):
+    """PEFT freezes what it switches off (papers/2, B3)."""
+    folders, spec = chain
+    policy, _ = rllr.build_policy(spec(), folders)
+    before = len(policy.parameters())
+    for context in (policy.reference, policy.as_critic, lambda: policy.switched("label")):
+        with context():
+            pass
+        assert len(policy.parameters()) == before
+        trained = {n.split(".")[-2] for n, p in policy.model.named_parameters() if p.requires_grad}
+        assert trained == {"default", "critic"}
+
+
 def test_the_critic_starts_as_the_label_model_head_and_all(chain):
     folders, spec = chain
     policy, heads = rllr.build_policy(spec(), folders)
