@@ -44,6 +44,7 @@ include: "workflow/rules/baselines.smk"
 include: "workflow/rules/sft.smk"
 include: "workflow/rules/ppo.smk"
 include: "workflow/rules/grpo.smk"
+include: "workflow/rules/rllr.smk"
 include: "workflow/rules/encoder.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
@@ -61,6 +62,7 @@ localrules:
     sft,
     ppo,
     grpo,
+    rllr,
     encoder,
     evaluate,
     tables,
@@ -123,6 +125,12 @@ rule grpo:
     """Group-relative policy optimisation: every run, trained."""
     input:
         records_of("grpo"),
+
+
+rule rllr:
+    """The second paper's chain, up to RLHF, RLLR and RLLR-mixed: every run, trained."""
+    input:
+        records_of(*RATIONALE_METHODS),
 
 
 rule encoder:

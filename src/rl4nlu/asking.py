@@ -68,7 +68,8 @@ class Sampler:
         self.stop = CLOSE_TAG if spec.protocol.stop_at_tag else None
 
     def __call__(self, prompts: list[list[int]]) -> list[list[int]]:
-        """One answer a prompt, token ids, the stop included."""
+        """One answer a prompt, token ids, the stop included; without dropout."""
+        self.policy.model.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             return generate_tokens(
                 self.policy.model,
@@ -77,6 +78,7 @@ class Sampler:
                 max_new_tokens=self.settings.max_new_tokens,
                 sample=True,
                 temperature=self.settings.temperature,
+                top_k=self.settings.top_k,
                 generator=self.chance,
                 stop=self.stop,
                 batch_tokens=self.settings.micro_batch_tokens,

@@ -7,7 +7,7 @@ imported. `comparisons.py` adds the paired tests between methods.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ METRICS = (
 
 RUNS = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "start", "optimiser_steps", "prompts_seen",
-    "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "wall_seconds", "learning_rate", "candidates",
+    "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "wall_seconds", "learning_rate", "candidates", "threshold",
     "evaluated_rows", "evaluation_tokens", "evaluation_seconds", "peak_cpu_mb", "peak_gpu_mb", "device", "cores",
     "python", "torch", "transformers", "git_commit", "finished", "digest",
 )  # fmt: skip
@@ -37,7 +37,8 @@ DATA = ("scale", "task", "suite", "title", "source", "train", "validation", "tes
 
 HISTORY = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "step", "examples", "loss", "reward", "kl",
-    "entropy", "clip_fraction", "invalid_rate", "validation",
+    "entropy", "clip_fraction", "invalid_rate", "validation", "accuracy", "label_reward_right", "label_reward_wrong",
+    "rationale_reward_right", "rationale_reward_wrong",
 )  # fmt: skip
 """Columns of history.csv: one row a recorded step, at most `HISTORY_ROWS` a run and every step with a validation score."""
 
@@ -54,7 +55,29 @@ MAIN = "main"
 
 FACTS = (
     "optimiser_steps", "prompts_seen", "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "learning_rate",
+    "threshold",
 )  # fmt: skip
+
+REWARDS = (
+    "scale",
+    "model",
+    "method",
+    "mixture",
+    "variant",
+    "seed",
+    "pairs",
+    "n",
+    "accuracy",
+    "margin",
+    "calibration",
+    "loss",
+)
+"""Columns of rewards.csv: one row a reward model and kind of held-out pairs (`reward_model.told_apart`)."""
+
+REPLIES = (
+    "scale", "model", "mixture", "variant", "seed", "split", "rows", "replies", "right", "unreadable", "ranked_pairs", "same_label",
+)  # fmt: skip
+"""Columns of replies.csv: what the merged model's sampled replies are like (`pairs.statistics`)."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +226,31 @@ def history_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) 
             address = {name: record[name] for name in ("model", "method", "mixture", "variant", "seed")}
             rows.append({"scale": scale, "mixture_kind": kind, **address, **known})
     return pd.DataFrame(rows, columns=list(HISTORY))
+
+
+def reward_tables(results: Path, scale: str, runs: Collection[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """rewards.csv and replies.csv, from the records of reward models and of pairs (`runs`: only these addresses)."""
+    rewards, replies = [], []
+    for path in sorted(results.glob("*/*/*/*/seed*/run.json")):
+        model, method, mixture, variant, seed = path.parts[-6:-1]
+        if method not in ("pairs", "reward-label", "reward-rationale") or (
+            runs is not None and "/".join(path.parts[-6:-1]) not in runs
+        ):
+            continue
+        facts = read_json(path)["facts"]
+        address = {
+            "scale": scale,
+            "model": model,
+            "method": method,
+            "mixture": mixture,
+            "variant": variant,
+            "seed": int(seed.removeprefix("seed")),
+        }
+        if method == "pairs":
+            replies += [{**address, "split": split, **facts[split]} for split in ("train", "validation")]
+        else:
+            rewards += [{**address, "pairs": kind, **numbers} for kind, numbers in facts["held_out"].items()]
+    return pd.DataFrame(rewards, columns=list(REWARDS)), pd.DataFrame(replies, columns=list(REPLIES))
 
 
 def category(task: Task, text: str, response: Response = "label") -> str:

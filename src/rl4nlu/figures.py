@@ -13,15 +13,13 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from .collect import CATEGORIES, MAIN
+from .drawing import COLOURS, empty
+from .figures_rllr import over_optimisation_figure, thresholds_figure
 from .reproduced import BASELINES, GRID, SHORT, Inputs, Row
 
-FIGURES = ("scores", "curves", "gains", "invalid")
+FIGURES = ("scores", "curves", "gains", "invalid", "over-optimisation", "thresholds")
 """Names of all figures; each is written as .pdf and .png."""
 
-COLOURS = {
-    "majority": "#BBBBBB", "random": "#BBBBBB", "zero-shot": "#56B4E9", "few-shot": "#0072B2", "sft": "#E69F00",
-    "ppo": "#D55E00", "grpo": "#CC79A7", "encoder": "#009E73",
-}  # fmt: skip
 MARKERS = {"zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v"}
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
@@ -43,6 +41,8 @@ def build(inputs: Inputs) -> dict[str, Figure]:
             "curves": curves_figure(inputs),
             "gains": gains_figure(inputs),
             "invalid": invalid_figure(inputs),
+            "over-optimisation": over_optimisation_figure(inputs),
+            "thresholds": thresholds_figure(inputs),
         }
 
 
@@ -54,15 +54,6 @@ def write_figure(figure: Figure, name: str, folder: Path) -> None:
         with matplotlib.rc_context(STYLE):
             figure.savefig(beside, format=form, metadata=facts, dpi=200)
         beside.replace(folder / f"{name}.{form}")
-
-
-def empty(text: str) -> Figure:
-    """A figure that says why it shows nothing."""
-    figure = Figure(figsize=(6.4, 1.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", color="#555555")
-    return figure
 
 
 def scores_figure(inputs: Inputs) -> Figure:

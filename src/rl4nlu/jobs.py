@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkpoint import Checkpoint
-from .config import REPOSITORY, Config, ConfigError, load_config, read_yaml
+from .config import REPOSITORY, SUPPORTING_METHODS, Config, ConfigError, load_config, read_yaml
 from .devices import claim_device, describe_device
 from .failures import explained
 from .hub import cached_commit
-from .keys import adapters_of, data_digest, evaluation_key, keys_of, prompting_key, training_key
+from .keys import data_digest, evaluation_key, folders_of, keys_of, prompting_key, stage_of, training_key
 from .pieces import Piece, work_through
 from .records import environment, read_json
 from .runs import Address, Grid, RunSpec, open_grid, resolve
@@ -35,7 +35,11 @@ KEPT = {
     "ppo": ("history.jsonl", "adapter"),
     "grpo": ("history.jsonl", "adapter"),
     "encoder": ("history.jsonl", "model"),
-}
+    "merging": ("model",),
+    "pairs": (*(f"{kind}.{split}.jsonl" for kind in ("label", "rationale") for split in ("train", "validation")), "statistics.json"),
+    "reward_model": ("history.jsonl", "adapter"),
+    "rllr": ("history.jsonl", "adapter"),
+}  # fmt: skip
 """What a training stage leaves in its run's folder, beside run.json."""
 
 
@@ -121,6 +125,21 @@ class Place:
         results = Path(*out.parts[: -len(tail)]) if inside else None
         return cls(arguments.data, arguments.work or Path("work"), results, config.save_every_seconds)
 
+    def standing(self, spec: RunSpec, path: str) -> Path:
+        """Folder of the finished run at `path` that `spec` stands on.
+
+        Raises:
+            ConfigError: the run's own folder is not inside of results/, or the other one is not finished.
+        """
+        if self.results is None:
+            raise ConfigError(
+                f"run {spec.address.path} stands on {path}: its own folder must end in its address, so that this one is found beside"
+            )
+        folder = self.results / path
+        if not (folder / "run.json").is_file():
+            raise ConfigError(f"{folder}: holds no finished run (no run.json), and {spec.address.path} stands on it")
+        return folder
+
 
 def others_of(
     config: Config,
@@ -188,17 +207,18 @@ def training_program(
         tensorboard="folder for TensorBoard's events (ppo)",
     )
     config, grid, spec = load_run(arguments.config, arguments.run)
-    if spec.method != stage:
-        raise ConfigError(f"run {arguments.run!r} is trained by {spec.method}.py, not by {stage}.py")
+    if stage_of(spec) != stage:
+        raise ConfigError(f"run {arguments.run!r} is trained by {stage_of(spec)}.py, not by {stage}.py")
     header(spec)
     place = Place.of(arguments, config, spec, arguments.out)
-    given = {"start": arguments.start} if arguments.start else {}
+    given = {"start": arguments.start.parent} if arguments.start else {}
+    given |= {role: place.standing(spec, path) for role, path in spec.stands_on.items()}
     more = {"tensorboard": arguments.tensorboard} if arguments.tensorboard else {}
     own = training_piece(spec, place, given, arguments.out, train, more)
 
     def piece(run: RunSpec, out: Path) -> Piece | None:
         assert place.results is not None
-        stands_on = adapters_of(run, grid, place.data, place.results)
+        stands_on = folders_of(run, grid, place.data, place.results)
         return None if stands_on is None else training_piece(run, place, stands_on, out, train)
 
     modules = () if train else (stage,)
@@ -218,7 +238,7 @@ def training_piece(
     Args:
         spec: the run.
         place: folders.
-        stands_on: adapter folders by the option that names them.
+        stands_on: folders of the runs that it stands on, by their roles.
         out: folder of the run.
         train: see `training_program`.
         more: further arguments of `train`.
@@ -227,14 +247,18 @@ def training_piece(
     folder = place.work / spec.method / key
 
     def make(partial: Path) -> dict[str, Any]:
-        trainer = train or import_module(f".{spec.method}", __package__).train
-        adapters = {f"{name}_adapter": path for name, path in stands_on.items()}
+        trainer = train or import_module(f".{stage_of(spec)}", __package__).train
+        given: dict[str, Any] = {"start_adapter": stands_on["start"] / "adapter"} if "start" in stands_on else {}
+        if spec.stands_on:
+            given["stands_on"] = stands_on
         checkpoint = Checkpoint(folder.with_name(f"{key}.state"), key, place.save_every)
-        facts = trainer(spec, place.data, partial, **adapters, **(more or {}), checkpoint=checkpoint)
+        facts = trainer(spec, place.data, partial, **given, **(more or {}), checkpoint=checkpoint)
         made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}
         return {**made_from, **run_record(spec, facts)}
 
     def scores() -> Piece | None:
+        if spec.method in SUPPORTING_METHODS:
+            return None
         with suppress(ConfigError):
             return evaluation_piece(spec, place, folder, key, out / "evaluation")
         return None
@@ -246,7 +270,7 @@ def training_piece(
         folder,
         out,
         make,
-        kept=KEPT[spec.method],
+        kept=KEPT[stage_of(spec)],
         seed=spec.seed,
         size=getattr(spec.settings, "prompts", 0),
         then=scores,
@@ -264,9 +288,14 @@ def evaluation_piece(spec: RunSpec, place: Place, trained: Path, key: str, out: 
     """
 
     def make(partial: Path) -> dict[str, Any]:
-        from .evaluate import evaluate_run
+        from .evaluate import evaluate_run, load_backbone_of
 
-        evaluate_run(spec, place.data, trained, partial, work=place.work)
+        backbone = None
+        if "backbone" in spec.stands_on:
+            from .merging import merged_model
+
+            backbone = load_backbone_of(merged_model(spec, place.standing(spec, spec.stands_on["backbone"])))
+        evaluate_run(spec, place.data, trained, partial, backbone, work=place.work)
         return {"run": spec.address.path, "trained": key, "evaluation_digest": spec.evaluation_digest}
 
     named = evaluation_key(spec, place.data, key)

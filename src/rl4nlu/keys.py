@@ -10,8 +10,19 @@ from pathlib import Path
 from .checkpoint import local_weights
 from .code import code_digest
 from .config import ConfigError
-from .records import digest_of, read_json
+from .records import digest_of, file_digest, read_json
 from .runs import Address, Grid, RunSpec
+
+STAGE = {
+    "sft-rationale": "sft", "merged-backbone": "merging", "reward-label": "reward_model", "reward-rationale": "reward_model",
+    "rlhf": "rllr", "rllr": "rllr", "rllr-mixed": "rllr",
+}  # fmt: skip
+"""Program and module that train a method, where they don't bear its name."""
+
+
+def stage_of(spec: RunSpec) -> str:
+    """Program and module that train a run."""
+    return STAGE.get(spec.method, spec.method)
 
 
 def data_digest(spec: RunSpec, data: Path) -> str:
@@ -24,7 +35,21 @@ def data_digest(spec: RunSpec, data: Path) -> str:
     for task in spec.train_tasks:
         digests = task_digests(data, task.name)
         records[task.name] = [digests["train"], digests["validation"]]
+        if spec.method in ("sft-rationale", "pairs"):
+            records[task.name].append(rationales_digest(data, task.name))
     return digest_of(records)
+
+
+def rationales_digest(data: Path, task: str) -> str:
+    """Names a task's rationales.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    path = data / task / "rationales.jsonl"
+    if not path.is_file():
+        raise ConfigError(f"{path}: no rationales of task {task}; `snakemake rationales` makes them")
+    return file_digest(path)
 
 
 def task_digests(data: Path, name: str) -> dict[str, str]:
@@ -41,27 +66,27 @@ def task_digests(data: Path, name: str) -> dict[str, str]:
 
 
 def foundations(spec: RunSpec) -> dict[str, str]:
-    """Trained runs that a run stands on: the address of each, by the option that names its adapter (`--start`)."""
-    return {"start": spec.start} if spec.start else {}
+    """Trained runs that a run stands on: the address of each, by its role there (`start`: its adapter is started from)."""
+    return ({"start": spec.start} if spec.start else {}) | spec.stands_on
 
 
-def adapters_of(spec: RunSpec, grid: Grid, data: Path, results: Path) -> dict[str, Path] | None:
-    """Adapters that a run stands on, in `results`; None where one is not trained yet by the settings, rows and code of now."""
+def folders_of(spec: RunSpec, grid: Grid, data: Path, results: Path) -> dict[str, Path] | None:
+    """Runs that a run stands on, in `results`; None where one is not trained yet by the settings, rows and code of now."""
     found = {}
     for name, address in foundations(spec).items():
         below, folder = grid.runs[Address.parse(address)], results / address
-        stands_on = adapters_of(below, grid, data, results)
+        stands_on = folders_of(below, grid, data, results)
         if stands_on is None or not (folder / "run.json").is_file():
             return None
         if read_json(folder / "run.json").get("key") != training_key(below, data, stands_on):
             return None
-        found[name] = folder / "adapter"
+        found[name] = folder
     return found
 
 
 def keys_of(stands_on: dict[str, Path]) -> dict[str, str]:
-    """Keys of the trained runs that adapters belong to."""
-    return {name: read_json(adapter.parent / "run.json")["key"] for name, adapter in stands_on.items()}
+    """Keys of trained runs."""
+    return {name: read_json(folder / "run.json")["key"] for name, folder in stands_on.items()}
 
 
 def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
@@ -71,7 +96,7 @@ def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
         ConfigError: its rows are not prepared.
     """
     weights = local_weights(spec.model_spec.path)
-    return digest_of([spec.digest, data_digest(spec, data), weights, keys_of(stands_on), code_digest(spec.method)])
+    return digest_of([spec.digest, data_digest(spec, data), weights, keys_of(stands_on), code_digest(stage_of(spec))])
 
 
 def evaluated_digest(spec: RunSpec, data: Path) -> str:

@@ -66,3 +66,14 @@ def group(lengths: Sequence[int], batch_size: int, seed: int, window: int = WIND
     if full < len(lengths):
         batches.append(sorted(range(full, len(lengths)), key=lambda i: lengths[i]))
     return batches
+
+
+def cut_in_proportion(prompt: list[int], response: list[int], longest: int) -> tuple[list[int], list[int]]:
+    """Both cut at their right ends to `longest` tokens together, each in proportion to its length, as paper 2's release does.
+
+    A response that is a rationale and then a label loses the label (papers/2, section 2.4).
+    """
+    total = len(prompt) + len(response)
+    if total <= longest:
+        return prompt, response
+    return prompt[: longest * len(prompt) // total], response[: longest * len(response) // total]

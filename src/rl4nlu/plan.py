@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
-from .config import REPOSITORY, Encoder, Lora, Model, PolicyOptimisation, Prompting, Protocol, Sft
+from .config import (
+    REPOSITORY,
+    Encoder,
+    Lora,
+    Model,
+    Pairs,
+    PolicyOptimisation,
+    Prompting,
+    Protocol,
+    RewardModel,
+    Sft,
+)
 from .costs import (
     LOSS_LOGITS,
     POLICY_LOGITS,
@@ -140,7 +151,10 @@ def lengths_of(
     """
     count = counter(model)
     encoder = model.kind == "encoder"
-    words = [answer_text(task, label, protocol, "test") for label in task.labels] or [f" {task.high:.1f} </Judgement>"]
+    reason = "because" if protocol.response == "rationale" else None
+    words = [answer_text(task, label, protocol, "test", reason) for label in task.labels] or [
+        f" {task.high:.1f} </Judgement>"
+    ]
     answer = max(map(count, words))
 
     def written(row: Row) -> str:
@@ -220,7 +234,10 @@ def _lengths(spec: RunSpec, tasks: Sequence[Task], data: Path) -> list[Lengths]:
         key = (task.name, spec.model_spec, spec.protocol, data, _caps(spec))
         if key not in _KNOWN:
             _KNOWN[key] = lengths_of(task, spec.model_spec, spec.protocol, data, _caps(spec))
-        found.append(_KNOWN[key])
+        known = _KNOWN[key]
+        if spec.protocol.response == "rationale":  # how long rationales are is not known before they are written
+            known = replace(known, answer=spec.evaluation.decoding.max_new_tokens)
+        found.append(known)
     return found
 
 
@@ -282,6 +299,13 @@ def training(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estim
         return tuning(spec, shape, settings, tasks, machine)
     if isinstance(settings, PolicyOptimisation):
         return optimising(spec, shape, settings, tasks, machine)
+    if isinstance(settings, RewardModel):  # like SFT on both sides of its pairs
+        both = Sft(prompts=2 * settings.pairs, batch_size=2 * settings.batch_size, lora=settings.lora)
+        return tuning(spec, shape, both, tasks, machine)
+    if isinstance(settings, Pairs):
+        work, memory = validating(spec, shape, tasks, Lora(), machine, 0)
+        replies = (settings.prompts + settings.validation_prompts) * settings.replies
+        return Estimate(machine.gpu, memory, work.times(replies / max(1, sum(t.validation for t in tasks))), 0, "ask")
     assert isinstance(settings, Encoder)
     return encoding(spec, shape, settings, tasks, machine)
 

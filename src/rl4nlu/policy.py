@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from .config import ConfigError, PolicyOptimisation, Ppo
+from .config import ConfigError, PolicyOptimisation, Ppo, RewardModel
 from .generation import shared_prefix
 from .models import add_lora, load_backbone
 
@@ -51,10 +53,15 @@ class ValueHead(nn.Module):
 
 @dataclass
 class Policy:
-    """The trained parts on their frozen backbone: adapter `default`, value head and, from SFT, the frozen adapter `start`."""
+    """The trained parts on their frozen backbone: adapter `default`, value head and, from SFT, the frozen adapter `start`.
+
+    Against reward models (paper 2) the value head may sit on an adapter of its own, `critic`, and the reward models are
+    frozen adapters on the same backbone.
+    """
 
     model: Any  # a PeftModel, which passes attributes on in ways that types cannot follow
     head: ValueHead | None  # none where advantages need no value (GRPO)
+    critic: str | None = None
 
     @property
     def from_adapter(self) -> bool:
@@ -62,18 +69,47 @@ class Policy:
         return "start" in self.model.peft_config
 
     def parameters(self) -> list[nn.Parameter]:
-        """What is trained: the adapter, then the value head."""
-        return self.adapter_parameters() + (list(self.head.parameters()) if self.head else [])
+        """What is trained: the policy's adapter, then the value's part."""
+        return self.adapter_parameters() + self.value_parameters()
 
     def adapter_parameters(self) -> list[nn.Parameter]:
-        """What is trained of the network."""
-        return [p for p in self.model.parameters() if p.requires_grad]
+        """What is trained of the network by the policy's loss."""
+        return [p for n, p in self.model.named_parameters() if p.requires_grad and f".{self.critic}." not in n]
+
+    def value_parameters(self) -> list[nn.Parameter]:
+        """What only the value's loss trains: the critic's adapter, if it has one, and the head."""
+        own = [p for n, p in self.model.named_parameters() if f".{self.critic}." in n]
+        return own + (list(self.head.parameters()) if self.head else [])
 
     def activate(self) -> None:
         """Make the policy what the network computes: every adapter on, the starting one frozen."""
         if self.from_adapter:
             self.model.base_model.set_adapter(["start", "default"])
             self.model.set_requires_grad("start", False)
+        else:
+            self.switch("default")
+
+    def switch(self, adapter: str) -> None:
+        """Make `adapter` what the network computes; what is trained stays trainable, which PEFT alone does not see to.
+
+        To be called between a backward and the next forward only (papers/2, B2 and B3).
+        """
+        self.model.base_model.set_adapter(adapter, inference_mode=True)
+        for trained in filter(None, ("default", self.critic)):
+            self.model.set_requires_grad(trained, True)
+
+    @contextmanager
+    def switched(self, adapter: str) -> Iterator[None]:
+        """Inside, the network computes with `adapter`; afterwards it is the policy again."""
+        self.switch(adapter)
+        try:
+            yield
+        finally:
+            self.activate()
+
+    def as_critic(self) -> AbstractContextManager[None]:
+        """Inside, the network is the critic, where that has an adapter of its own."""
+        return self.switched(self.critic) if self.critic else nullcontext()
 
     @contextmanager
     def reference(self) -> Iterator[None]:
@@ -87,6 +123,8 @@ class Policy:
         else:
             with self.model.disable_adapter():
                 yield
+            if self.critic:  # PEFT has frozen it
+                self.activate()
 
 
 def build_policy(spec: RunSpec, start_adapter: Path | None = None) -> Policy:
@@ -162,28 +200,12 @@ def forward(
         responses: token ids, at least one each.
         settings: temperature, and whether entropy is asked for.
     """
-    base = policy.model.get_base_model()
-    trunk, readout, device = base.base_model, base.get_output_embeddings(), base.device
-    prefix = shared_prefix(prompts)
-    shared = len(prefix)
-    # the last response token is predicted, never read
-    own = [p[shared:] + r[:-1] for p, r in zip(prompts, responses, strict=True)]
-    width, length = max(map(len, own)), max(map(len, responses))
-    ids = torch.tensor([row + [0] * (width - len(row)) for row in own]).to(device, non_blocking=True)
-    # the state before response token t; past a response's end, any state will do
-    at = torch.tensor([[min(len(p) - shared - 1 + t, width - 1) for t in range(length)] for p in prompts])
-    target = torch.tensor([r + [0] * (length - len(r)) for r in responses])
-    at, target = at.to(device, non_blocking=True), target.to(device, non_blocking=True)
-
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        past = None
-        if shared:
-            past = trunk(input_ids=torch.tensor([prefix]).to(device), use_cache=True).past_key_values
-            for layer in past.layers:
-                layer.keys = layer.keys.expand(len(own), -1, -1, -1)
-                layer.values = layer.values.expand(len(own), -1, -1, -1)
-        hidden = trunk(input_ids=ids, past_key_values=past, use_cache=past is not None).last_hidden_state
-        hidden = hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1]))
+    readout = policy.model.get_base_model().get_output_embeddings()
+    hidden = states(policy.model, prompts, responses)
+    target = torch.tensor([r + [0] * (hidden.shape[1] - len(r)) for r in responses]).to(
+        hidden.device, non_blocking=True
+    )
+    with torch.autocast(hidden.device.type, torch.bfloat16, enabled=hidden.device.type == "cuda"):
         logits = readout(hidden)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / settings.temperature
     normaliser = logits.logsumexp(-1)
@@ -191,11 +213,56 @@ def forward(
     if settings.entropy_coefficient > 0:
         entropy = normaliser - (logits.softmax(-1) * logits).sum(-1)
     logp = logits.gather(-1, target[..., None]).squeeze(-1) - normaliser
-    return Scored(logp, policy.head(hidden) if policy.head else None, entropy)
+    return Scored(logp, policy.head(hidden) if policy.head and not policy.critic else None, entropy)
+
+
+def values(policy: Policy, prompts: list[list[int]], responses: list[list[int]], checkpointed: bool = False) -> Tensor:
+    """A critic's values `[rows, longest response]`, with its adapter switched on by the caller.
+
+    With `checkpointed` the network is computed once more at backward, by whatever adapter is then on.
+    """
+    assert policy.head is not None
+    run = partial(states, policy.model, prompts, responses)
+    return policy.head(checkpoint(run, use_reentrant=False) if checkpointed else run())
+
+
+def states(
+    model: Any, prompts: list[list[int]], responses: list[list[int]], read: bool = False, padding: int = 0
+) -> Tensor:
+    """Last hidden states `[rows, longest response, size]` that predict every response token or, with `read`, have read it.
+
+    Args:
+        model: with its adapters as they are now switched.
+        prompts: token ids, one list a row, at least one token each.
+        responses: token ids, at least one each.
+        read: take the state behind a token rather than the one before it.
+        padding: token that stands behind a response's end; with `read`, states there (while the sequence is no longer
+            than the longest) have read it, otherwise they mean nothing.
+    """
+    base = model.get_base_model()
+    trunk, device = base.base_model, base.device
+    prefix = shared_prefix(prompts)
+    shared = len(prefix)
+    # the last response token is predicted, and read only if that is asked for
+    own = [p[shared:] + (r if read else r[:-1]) for p, r in zip(prompts, responses, strict=True)]
+    width, length = max(map(len, own)), max(map(len, responses))
+    ids = torch.tensor([row + [padding] * (width - len(row)) for row in own]).to(device, non_blocking=True)
+    first = read - shared - 1
+    at = torch.tensor([[min(len(p) + first + t, width - 1) for t in range(length)] for p in prompts])
+    at = at.to(device, non_blocking=True)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        past = None
+        if shared:
+            past = trunk(input_ids=torch.tensor([prefix]).to(device), use_cache=True).past_key_values
+            for layer in past.layers:
+                layer.keys = layer.keys.expand(len(own), -1, -1, -1)
+                layer.values = layer.values.expand(len(own), -1, -1, -1)
+        hidden: Tensor = trunk(input_ids=ids, past_key_values=past, use_cache=past is not None).last_hidden_state
+    return hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1]))
 
 
 def plan(
-    rows: Sequence[int], lengths: Sequence[int], groups: Sequence[str], settings: PolicyOptimisation
+    rows: Sequence[int], lengths: Sequence[int], groups: Sequence[str], settings: PolicyOptimisation | RewardModel
 ) -> list[list[int]]:
     """`rows` in pieces of similar length for one forward pass each: at most `micro_batch_size` rows, `micro_batch_tokens` tokens.
 
@@ -215,7 +282,7 @@ def plan(
     return [piece for group in apart for piece in cut(group, lengths, settings)]
 
 
-def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation) -> list[list[int]]:
+def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation | RewardModel) -> list[list[int]]:
     """`rows`, which run from short to long, in the consecutive pieces that cost least: padded tokens, and `PIECE_COST` each."""
     cheapest = [(0, 0)]  # of the first n rows: their cost, and where their last piece starts
     for end in range(1, len(rows) + 1):

@@ -21,18 +21,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from .asking import Sampler, event_writer, planned
-from .checkpoint import NOT_SAVED, Checkpoint, random_state, restore_random, restore_weights, trained_weights
-from .config import PolicyOptimisation, Ppo
+from .checkpoint import NOT_SAVED, Checkpoint, random_state, restore_random
+from .config import PolicyOptimisation, Ppo, Rllr
 from .evaluate import validation_score
 from .failures import TrainingError
 from .models import load_tokenizer
-from .policy import Policy, Scored, build_policy, forward, plan, save_adapter
+from .policy import Policy, Scored, build_policy, forward, plan, save_adapter, values
 from .progress import Progress
 from .records import write_jsonl
 from .rewards import Judgement, Prompt, by_rules
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
 
 Passes = Sequence[tuple[list[int], Scored | None]]
 """Pieces of a roll-out: row numbers, and their forward pass if it is at hand."""
+
+
+Reward = Callable[[Sequence[Prompt], list[list[int]]], Judgement]
+"""Judges a roll-out's answers (token ids)."""
+
+NOTHING = SimpleNamespace()
+"""What a reward remembers that judges every roll-out for itself."""
 
 
 # ------------------------------------------------------------------------------------------------- rewards, advantages
@@ -154,11 +162,14 @@ def experienced(
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     pieces = plan(range(len(prompts)), lengths, groups, settings)
     inputs = [(policy, [prompts[r] for r in rows], [responses[r] for r in rows], settings) for rows in pieces]
-    # the reference first, so that no adapter is switched between the policy's forward and its backward
+    # reference and critic first, so that no adapter is switched between the policy's forward and its backward
     with torch.no_grad(), policy.reference():
         before = [forward(*piece).logp for piece in inputs]
+    with torch.no_grad(), policy.as_critic():
+        expected = [values(*piece[:3]) if policy.critic else None for piece in inputs]
     # the first minibatch is this very forward pass, if it is the whole roll-out and fits into memory at once
-    one_step = settings.minibatch_size == len(prompts) and settings.micro_batch_size is None
+    # (with dropout, old and new log-probabilities are draws of their own)
+    one_step = settings.minibatch_size == len(prompts) and not settings.micro_batch_size and not policy.model.training
     with torch.set_grad_enabled(one_step and sum(lengths) <= settings.micro_batch_tokens):
         now = [forward(*piece) for piece in inputs]
 
@@ -166,8 +177,8 @@ def experienced(
     counts = torch.tensor([len(r) for r in responses]).to(device, non_blocking=True)
     mask = (torch.arange(max(map(len, responses)), device=device) < counts[:, None]).to(dtype)
     logp, value, reference = (torch.zeros_like(mask) for _ in range(3))
-    for rows, new, old in zip(pieces, now, before, strict=True):
-        for whole, part in ((logp, new.logp), (value, new.value), (reference, old)):
+    for rows, new, old, worth in zip(pieces, now, before, expected, strict=True):
+        for whole, part in ((logp, new.logp), (value, new.value), (value, worth), (reference, old)):
             if part is not None:
                 whole[rows, : part.shape[1]] = part.detach().to(dtype)
     logp, value, reference = logp * mask, value * mask, reference * mask
@@ -202,16 +213,46 @@ def clipped(new: Scored, old: Experience, rows: list[int], settings: PolicyOptim
 def losses(new: Scored, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
     """PPO's losses of every response token of `rows`: `loss` is minimised, the others are worth watching.
 
-    To the clipped policy loss comes half the larger of the squared errors of the value and of the value clipped to its
-    old neighbourhood (Schulman et al. 2017, eq. 9, as TRL 0.11.4 computes it).
+    To the clipped policy loss comes the value's, where the policy has a value head.
     """
-    assert new.value is not None
-    value, returns = (t[rows, : new.logp.shape[1]] for t in (old.value, old.returns))
     parts = clipped(new, old, rows, settings)
-    near = value + (new.value - value).clamp(-settings.clip_range_value, settings.clip_range_value)
-    parts["value_loss"] = 0.5 * torch.maximum((new.value - returns) ** 2, (near - returns) ** 2)
-    parts["loss"] = parts["policy_loss"] + settings.value_coefficient * parts["value_loss"]
+    parts["loss"] = parts["policy_loss"]
+    if new.value is not None:  # else a critic of its own learns it
+        parts["value_loss"] = value_losses(new.value, old, rows, settings)
+        parts["loss"] = parts["loss"] + settings.value_coefficient * parts["value_loss"]
     return parts
+
+
+def value_losses(new: Tensor, old: Experience, rows: list[int], settings: Ppo) -> Tensor:
+    """Half the larger of the squared errors of the value and of the value clipped to its old neighbourhood, every token's.
+
+    Schulman et al. 2017, eq. 9, as TRL 0.11.4 computes it.
+    """
+    value, returns = (t[rows, : new.shape[1]] for t in (old.value, old.returns))
+    near = value + (new - value).clamp(-settings.clip_range_value, settings.clip_range_value)
+    return 0.5 * torch.maximum((new - returns) ** 2, (near - returns) ** 2)
+
+
+def critic_step(policy: Policy, old: Experience, rows: list[int], tokens: int, settings: Ppo) -> Tensor:
+    """Forward and backward pass of a critic of its own over `rows`; returns its loss, a share of the mean over `tokens`.
+
+    Its backward follows its own forward. As released (`value_gradients`) the policy's adapter is switched on in between,
+    and the recomputation that gradient checkpointing makes runs through the wrong adapter (papers/2, B2).
+    """
+    released = isinstance(settings, Rllr) and settings.value_gradients == "released"
+    mask = old.mask[rows]
+
+    def loss_of() -> Tensor:
+        new = values(policy, [old.prompts[r] for r in rows], [old.responses[r] for r in rows], checkpointed=released)
+        return (value_losses(new, old, rows, settings) * mask[:, : new.shape[1]]).sum() / tokens
+
+    with policy.as_critic():
+        loss = loss_of()
+        if not released:
+            (settings.value_coefficient * loss).backward()
+    if released:
+        (settings.value_coefficient * loss).backward()
+    return loss.detach()
 
 
 @dataclass(frozen=True)
@@ -270,6 +311,8 @@ def update(
                 mask = experience.mask[rows, : new.logp.shape[1]]
                 sums = {name: (part * mask).sum() / tokens for name, part in parts.items()}
                 sums["loss"].backward()
+                if policy.critic and isinstance(settings, Ppo):
+                    sums["value_loss"] = critic_step(policy, experience, rows, tokens, settings)
                 for name, part in sums.items():
                     means[name] = means.get(name, 0) + part.detach()
             first = None
@@ -279,7 +322,7 @@ def update(
                 for gradient in (p.grad for p in parameters if p.grad is not None):
                     gradient.masked_fill_(skip, 0.0)
                 means = {name: mean.masked_fill(skip, 0.0) for name, mean in means.items()} | {"skipped": skip.float()}
-            if settings.max_grad_norm is not None:
+            if settings.max_grad_norm is not None and (settings.clipping == "every-step" or not optimiser.state):
                 nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -290,8 +333,8 @@ def update(
 def make_optimiser(policy: Policy, settings: PolicyOptimisation, learning_rate: float) -> torch.optim.Optimizer:
     """AdamW without decay, or Adafactor with a fixed step as released; the value head may have its own learning rate."""
     groups: list[dict[str, Any]] = [{"params": policy.adapter_parameters(), "lr": learning_rate}]
-    if policy.head and isinstance(settings, Ppo):
-        groups.append({"params": list(policy.head.parameters()), "lr": settings.value_learning_rate or learning_rate})
+    if isinstance(settings, Ppo):
+        groups.append({"params": policy.value_parameters(), "lr": settings.value_learning_rate or learning_rate})
     if settings.optimiser == "adafactor":
         from transformers.optimization import Adafactor
 
@@ -306,7 +349,7 @@ def optimise(
     policy: Policy,
     prompts: Sequence[Prompt],
     sample: Callable[[list[list[int]]], list[list[int]]],
-    reward: Callable[[Sequence[Prompt], list[list[int]]], Judgement],
+    reward: Reward,
     settings: PolicyOptimisation,
     learning_rate: float,
     *,
@@ -318,6 +361,7 @@ def optimise(
     watch: Callable[[dict[str, Any]], None] = lambda row: None,
     checkpoint: Checkpoint = NOT_SAVED,
     generators: Sequence[torch.Generator] = (),
+    remembered: object = NOTHING,
 ) -> list[dict[str, Any]]:
     """Train `policy` on `prompts`, in their order; one history row a roll-out.
 
@@ -336,6 +380,7 @@ def optimise(
         watch: is given every history row.
         checkpoint: where training is resumed from, and saved on the way.
         generators: the random numbers of `sample`, which are part of the state.
+        remembered: what `reward` remembers from roll-out to roll-out, in its attributes; part of the state.
 
     Raises:
         TrainingError: a loss is not finite.
@@ -349,16 +394,23 @@ def optimise(
     steps = len(prompts) // rows
     history: list[dict[str, Any]] = []
     first_step = answered = total = 0
+    kept = Kept(policy, settings)
     started = time.perf_counter()
-    trained = nn.ModuleList([policy.model, *([policy.head] if policy.head else [])])
     if (saved := checkpoint.load()) is not None:
         first_step, coefficient, answered, total, history, seconds = (
             saved[name] for name in ("step", "coefficient", "answered", "total", "history", "seconds")
         )
-        restore_weights(trained, saved["weights"])
+        with torch.no_grad():
+            for parameter, weight in zip(policy.parameters(), saved["weights"], strict=True):
+                parameter.copy_(weight)
+        vars(kept).update(saved["kept"])
+        vars(remembered).update(saved["remembered"])
         optimiser.load_state_dict(saved["optimiser"])
         restore_random(saved["random"], chance, *generators)
         started -= seconds
+    elif validate and settings.keep == "best":
+        kept.see(0, validate())
+        started = time.perf_counter()
 
     def state() -> dict[str, Any]:
         """All that the next step depends on."""
@@ -369,13 +421,17 @@ def optimise(
             "total": total,
             "history": history,
             "seconds": history[-1]["seconds"],
-            "weights": trained_weights(trained),
+            "weights": [parameter.detach() for parameter in policy.parameters()],
+            "kept": {name: value for name, value in vars(kept).items() if name not in ("policy", "settings")},
+            "remembered": dict(vars(remembered)),
             "optimiser": optimiser.state_dict(),
             "random": random_state(chance, *generators),
         }
 
     progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=first_step)
     for step in range(first_step, steps):
+        if settings.patience and kept.no_better >= settings.patience:
+            break
         factor = rate_factor(step, steps, how)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * factor
@@ -420,21 +476,50 @@ def optimise(
             "tokens_generated": answered,
             "tokens_answered": answered * settings.epochs,
             "tokens_trained": total * settings.epochs,
+            **judged.more,
             "validation": None,
         }
         coefficient = adapted(coefficient, numbers["kl"], len(batch), settings)
         row["seconds"] = round(time.perf_counter() - started, 3)
         if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
             row["validation"] = validate()
+            kept.see(step + 1, row["validation"])
         history.append(row)
         watch(row)
         progress.advance(reward=row["reward"])
         if step + 1 < steps:
             checkpoint.keep(state)
         started = time.perf_counter() - row["seconds"]  # validating and saving are not counted
-    if first_step < steps:
+    if settings.keep == "best" and kept.weights:
+        kept.restore()
+        history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
+    if first_step < len(history):
         checkpoint.save(state())
     return history
+
+
+class Kept:
+    """The trained weights at the best validation score so far (the first of equals), and how long ago that was."""
+
+    def __init__(self, policy: Policy, settings: PolicyOptimisation) -> None:
+        self.policy, self.settings = policy, settings
+        self.step, self.score, self.no_better = 0, -math.inf, 0
+        self.weights: list[Tensor] = []
+
+    def see(self, step: int, score: float | None) -> None:
+        """A validation score of the policy as it is after `step` roll-outs."""
+        if score is None or score <= self.score:
+            self.no_better += 1
+            return
+        self.step, self.score, self.no_better = step, score, 0
+        if self.settings.keep == "best":
+            self.weights = [p.detach().clone() for p in self.policy.parameters()]
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        with torch.no_grad():
+            for parameter, weight in zip(self.policy.parameters(), self.weights, strict=True):
+                parameter.copy_(weight)
 
 
 def train(
@@ -445,6 +530,8 @@ def train(
     tensorboard: Path | None = None,
     objective: Objective = PPO,
     checkpoint: Checkpoint = NOT_SAVED,
+    make_policy: Callable[[], Policy] | None = None,
+    make_reward: Callable[[Policy, Sampler], tuple[Reward, object]] | None = None,
 ) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
@@ -459,6 +546,8 @@ def train(
         tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
         objective: PPO's, or that of another policy optimisation.
         checkpoint: state of the run, from which it is resumed.
+        make_policy: builds the policy before its first step; that of `policy.build_policy` when absent.
+        make_reward: what judges its answers, and what that remembers; the tasks' rules when absent.
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
@@ -473,13 +562,15 @@ def train(
     best: dict[str, Any] = {}
     tried = []
     for number, learning_rate in enumerate(settings.learning_rates):
-        policy = build_policy(spec, start_adapter)
+        policy = make_policy() if make_policy else build_policy(spec, start_adapter)
         sampler = Sampler(spec, policy, tokenizer)
+        rules = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
+        reward, remembered = make_reward(policy, sampler) if make_reward else (rules, NOTHING)
         history = optimise(
             policy,
             prompts,
             sampler,
-            by_rules(spec.train_tasks, spec.protocol, sampler.texts),
+            reward,
             settings,
             learning_rate,
             seed=spec.seed,
@@ -490,8 +581,9 @@ def train(
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
             checkpoint=checkpoint.part(f"candidate{number}"),
             generators=[sampler.chance],
+            remembered=remembered,
         )
-        last = history[-1]
+        last = {**history[-1], "validation": history[-1].get("kept_validation", history[-1]["validation"])}
         tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})
         if not best or (last["validation"] or 0) > (best["validation"] or 0):
             best = {**last, "learning_rate": learning_rate}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from .collect import DATA, HISTORY, INVALID, MAIN, METRICS, RUNS
+from .collect import DATA, HISTORY, INVALID, MAIN, METRICS, REPLIES, REWARDS, RUNS
 from .comparisons import COMPARISONS
 from .config import REPOSITORY, Model, load_models
 from .published import load_published
@@ -29,7 +29,7 @@ SHORT = {
 """Metrics as a second header line names them; ρ is Spearman's rank correlation."""
 
 BASELINES = ("majority", "random")
-SEEDED = ("random", "few-shot", "sft", "ppo", "grpo", "encoder")
+SEEDED = ("random", "few-shot", "sft", "ppo", "grpo", "encoder", "sft-rationale", "rlhf", "rllr", "rllr-mixed")
 """Methods whose numbers depend on the seed: their cells are marked below `FULL_SEEDS` seeds."""
 
 FULL_SEEDS = 3
@@ -48,7 +48,8 @@ TITLES = {
 }  # fmt: skip
 METHODS = {
     "majority": "Majority", "random": "Random", "zero-shot": "Zero-shot", "few-shot": "Few-shot", "sft": "SFT", "ppo": "PPO",
-    "grpo": "GRPO", "encoder": "Encoder", "ppo-rm": "PPO-RM",
+    "grpo": "GRPO", "encoder": "Encoder", "ppo-rm": "PPO-RM", "sft-rationale": "SFT with rationale", "rlhf": "RLHF", "rllr": "RLLR",
+    "rllr-mixed": "RLLR-mixed",
 }  # fmt: skip
 KINDS = {"none": "", "st": "-ST", "mt": "-MT", "transfer": ", transfer"}
 
@@ -82,6 +83,8 @@ class Inputs:
     data: pd.DataFrame
     history: pd.DataFrame
     invalid: pd.DataFrame
+    rewards: pd.DataFrame
+    replies: pd.DataFrame
     published: pd.DataFrame
     tasks: dict[str, Task]
     models: dict[str, Model]
@@ -148,6 +151,7 @@ class Inputs:
 
 COLLECTED = {
     "metrics": METRICS, "runs": RUNS, "comparisons": COMPARISONS, "data": DATA, "history": HISTORY, "invalid": INVALID,
+    "rewards": REWARDS, "replies": REPLIES,
 }  # fmt: skip
 """The files that `workflow/scripts/collect.py` writes, and their columns."""
 

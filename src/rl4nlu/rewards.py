@@ -8,7 +8,7 @@ Only `ppo.py` and its relatives import this file: editing a reward reruns reinfo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .config import Protocol
 from .data import Row
@@ -92,11 +92,12 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of a batch of answers: a reward each, the share of right and of unparseable ones."""
+    """What is said of a batch of answers: a reward each, the share of right and of unparseable ones, and what else to log."""
 
     scores: list[float]
     right: float
     invalid: float
+    more: dict[str, float | None] = field(default_factory=dict)
 
 
 def by_rules(

@@ -12,6 +12,8 @@ from typing import Any
 
 from .config import (
     PROMPTING_METHODS,
+    RATIONALE_METHODS,
+    SUPPORTING_METHODS,
     TRAINED_METHODS,
     Config,
     ConfigError,
@@ -21,10 +23,13 @@ from .config import (
     Grpo,
     Model,
     Overrides,
+    Pairs,
     PolicyOptimisation,
     Ppo,
     Prompting,
     Protocol,
+    RewardModel,
+    Rllr,
     Settings,
     Sft,
     check,
@@ -36,8 +41,25 @@ from .data import local_files
 from .records import digest_of
 from .tasks import Task, expand, load_tasks
 
-SECTION = {"zero-shot": "prompting", "few-shot": "prompting", "majority": "prompting", "random": "prompting"}
+SECTION = {
+    "zero-shot": "prompting", "few-shot": "prompting", "majority": "prompting", "random": "prompting",
+    "sft-rationale": "sft_rationale", "merged-backbone": "sft_rationale",
+    "reward-label": "reward_model", "reward-rationale": "reward_model",
+    "rlhf": "rllr", "rllr": "rllr", "rllr-mixed": "rllr",
+}  # fmt: skip
 """Config section that holds a method's settings, where it is not the method's own name."""
+
+REWARDS = {"rlhf": ("rationale",), "rllr": ("label",), "rllr-mixed": ("label", "rationale")}
+"""Reward models of paper 2's methods; the critic starts as the first one."""
+
+STANDS_ON: dict[str, dict[str, str]] = {
+    "merged-backbone": {"adapter": "sft-rationale"},
+    "pairs": {"backbone": "merged-backbone"},
+    "reward-label": {"backbone": "merged-backbone", "pairs": "pairs"},
+    "reward-rationale": {"backbone": "merged-backbone", "pairs": "pairs"},
+    **{m: {"backbone": "merged-backbone", **{r: f"reward-{r}" for r in rewards}} for m, rewards in REWARDS.items()},
+}
+"""What a run needs of other runs of the same model, mixture and seed, by its role there (paper 2's lineage)."""
 
 MAIN = Overrides()
 
@@ -82,11 +104,12 @@ class RunSpec(Settings):
     train_tasks: tuple[Task, ...]
     eval_tasks: tuple[Task, ...]
     protocol: Protocol
-    settings: Prompting | Sft | Ppo | Grpo | Encoder
+    settings: Prompting | Sft | Rllr | Ppo | Grpo | Pairs | RewardModel | Encoder
     evaluation: Evaluation
     data: Data
     threads: int
     start: str | None = None
+    stands_on: dict[str, str] = {}  # noqa: RUF012 # pydantic copies it
 
     @property
     def address(self) -> Address:
@@ -162,7 +185,7 @@ def list_runs(
 ) -> dict[Address, list[str]]:
     """Every run of the grid with the names of the tasks that it is evaluated on; duplicates are joined.
 
-    A PPO run that starts from SFT brings that SFT run into the grid. Tasks in `absent` are passed over.
+    A run brings what it starts from or stands on into the grid. Tasks in `absent` are passed over.
 
     Raises:
         ConfigError: a name in the grid is unknown, or does not fit its method.
@@ -184,17 +207,29 @@ def list_runs(
                 continue
             trained = [t.name for t in training_tasks(mixture, tasks)]
             evaluated = named or followed_by(trained, tasks) or list(tasks)
+            if arm.method in SUPPORTING_METHODS:
+                evaluated = []
             for model in arm.models:
                 for variant in arm.variants:
                     for seed in arm.seeds:
                         known = runs.setdefault(Address(model, arm.method, mixture, variant, seed), [])
                         known += [name for name in evaluated if name not in known]
-    for address in list(runs):
-        start = resolve(config, models, tasks, address).start
-        if start is not None:
-            trained = [t.name for t in training_tasks(address.mixture, tasks)]
-            runs.setdefault(Address.parse(start), followed_by(trained, tasks))
+    waiting = list(runs)
+    while waiting:
+        spec = resolve(config, models, tasks, waiting.pop(0), [])
+        for path in filter(None, (spec.start, *spec.stands_on.values())):
+            needed = Address.parse(path)
+            if needed not in runs:
+                own = needed.method not in SUPPORTING_METHODS
+                runs[needed] = followed_by([t.name for t in spec.train_tasks], tasks) if own else []
+                waiting.append(needed)
     return runs
+
+
+def _touched(method: str, layer: Overrides) -> bool:
+    """Whether a variant changes what a method of paper 2's chain computes, by its settings or by what it stands on."""
+    section = SECTION.get(method, method)
+    return section in layer.model_fields_set or any(_touched(m, layer) for m in STANDS_ON.get(method, {}).values())
 
 
 def followed_by(names: list[str], tasks: dict[str, Task]) -> list[str]:
@@ -253,6 +288,30 @@ def resolve(
     start = None
     if isinstance(settings, PolicyOptimisation) and settings.start == "sft":
         start = Address(address.model, "sft", address.mixture, "main", address.seed).path
+    variant = config.variants.get(address.variant, MAIN)
+    stands_on = {
+        role: Address(
+            address.model,
+            method,
+            address.mixture,
+            address.variant if _touched(method, variant) else "main",
+            address.seed,
+        ).path
+        for role, method in STANDS_ON.get(address.method, {}).items()
+    }
+    protocol, evaluation = section("protocol"), section("evaluation")
+    assert isinstance(protocol, Protocol)
+    assert isinstance(evaluation, Evaluation)
+    if address.method in RATIONALE_METHODS:
+        protocol = protocol.model_copy(update={"response": "rationale"})
+    if protocol.response == "rationale":  # room for the rationale, wherever one is written
+        room = config.rationales.max_tokens
+        decoding = evaluation.decoding
+        evaluation = evaluation.model_copy(
+            update={"decoding": decoding.model_copy(update={"max_new_tokens": max(room, decoding.max_new_tokens)})}
+        )
+        if isinstance(settings, PolicyOptimisation):
+            settings = settings.model_copy(update={"max_new_tokens": max(room, settings.max_new_tokens)})
     train = training_tasks(address.mixture, tasks)
     evaluated = evaluated if evaluated is not None else followed_by([t.name for t in train], tasks)
     return RunSpec(
@@ -264,10 +323,11 @@ def resolve(
         model_spec=models[address.model],
         train_tasks=tuple(train),
         eval_tasks=tuple(tasks[t] for t in evaluated),
-        protocol=section("protocol"),  # type: ignore[arg-type]
+        protocol=protocol,
         settings=settings,  # type: ignore[arg-type]
-        evaluation=section("evaluation"),  # type: ignore[arg-type]
+        evaluation=evaluation,
         data=config.data,
         threads=config.threads,
         start=start,
+        stands_on=stands_on,
     )

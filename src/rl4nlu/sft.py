@@ -4,6 +4,7 @@ Prompt and gold answer are one sequence; the loss is the cross-entropy of the an
 (paper 1, section 2). Steps: 1. rows to token sequences, 2. a seeded plan of what is seen when, 3. TRL's SFTTrainer
 over that plan, once for every candidate learning rate, 4. the best candidate on validation is kept.
 
+Under `protocol.response: rationale` (method `sft-rationale`) the answer is the rationale and then the label (paper 2).
 An answer ends with the closing tag and nothing is trained after it: generation stops there, and the release masks
 the end-of-sequence token as well (papers/1, section 5).
 """
@@ -11,7 +12,9 @@ the end-of-sequence token as well (papers/1, section 5).
 from __future__ import annotations
 
 import math
+import sys
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,16 +33,20 @@ from .data import load_rows
 from .evaluate import validation_score
 from .generation import shared_prefix
 from .history import LINES, Recorder, Resume, best_of
-from .lengths import draw, group
+from .lengths import cut_in_proportion, draw, group
 from .models import add_lora, device, encode_answer, load_backbone, load_tokenizer
 from .prompting import fit_prompts
-from .prompts import answer_text, training_prompt
+from .prompts import answer_start, answer_text, build_prompt, training_prompt
+from .rationales import argued
+from .runs import SECTION
 from .schedule import rate_factor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from .data import Row
     from .runs import RunSpec
+    from .tasks import Task
 
 
 @dataclass(frozen=True)
@@ -61,13 +68,36 @@ def examples(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> t
         rows = load_rows(data, task.name, "train")
         if not rows:
             raise ConfigError(f"{data / task.name}/train.jsonl: task {task.name} has no training rows")
-        answers = [answer_text(task, row.label, spec.protocol) for row in rows]
-        tokens = {answer: encode_answer(tokenizer, answer) for answer in set(answers)}
-        longest = spec.model_spec.max_length - max(map(len, tokens.values()))
-        prompts = fit_prompts(tokenizer, task, rows, spec.protocol, longest, write=training_prompt)
-        pools.append([Example(p.tokens + tokens[a], len(p.tokens)) for p, a in zip(prompts, answers, strict=True)])
-        shortened += sum(prompt.shortened for prompt in prompts)
+        if spec.protocol.response == "rationale":
+            rows = argued(data, task.name, "train", rows)
+        answers = [answer_text(task, row.label, spec.protocol, rationale=row.rationale) for row in rows]
+        start = answer_start(spec.protocol)
+        tokens = {answer: encode_answer(tokenizer, answer, start) for answer in set(answers)}
+        fit = fitting(tokenizer, task, rows, spec, [tokens[answer] for answer in answers], training_prompt)
+        pools.append([Example(prompt + answer, len(prompt)) for prompt, answer, _ in fit])
+        shortened += sum(cut for *_, cut in fit)
     return pools, shortened
+
+
+def fitting(
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    rows: Sequence[Row],
+    spec: RunSpec,
+    answers: Sequence[list[int]],
+    write: Callable[..., str] = build_prompt,
+) -> list[tuple[list[int], list[int], bool]]:
+    """Prompt and answer of every row, in tokens that fit the model together, and whether something was cut off.
+
+    The passage is shortened or, under `protocol.truncation: proportional`, prompt and answer are cut at the right.
+    """
+    longest = spec.model_spec.max_length
+    if spec.protocol.truncation == "proportional":
+        whole = fit_prompts(tokenizer, task, rows, spec.protocol, sys.maxsize, write=write)
+        cut = [cut_in_proportion(p.tokens, a, longest) for p, a in zip(whole, answers, strict=True)]
+        return [(*c, c[0] != p.tokens) for c, p in zip(cut, whole, strict=True)]
+    prompts = fit_prompts(tokenizer, task, rows, spec.protocol, longest - max(map(len, answers)), write=write)
+    return [(p.tokens, a, p.shortened) for p, a in zip(prompts, answers, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -218,7 +248,7 @@ def fit(
     assert isinstance(settings, Sft)
     policy = add_lora(load_backbone(spec.model_spec), settings.lora, spec.seed)
     recorder = Recorder(
-        "sft",
+        SECTION.get(spec.method, spec.method),
         len(order),
         settings.batch_size,
         lambda: validation_score(spec, policy, tokenizer, data),

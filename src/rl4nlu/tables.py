@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from .config import RATIONALE_METHODS
 from .published import AVERAGES
 from .reproduced import BASELINES, GRID, MARKS, PAPER, SHORT, Inputs, Row, average, family, number, own_cell
 from .tasks import Task
@@ -364,6 +365,7 @@ def comparisons_sheet(inputs: Inputs) -> Sheet:
     """Paired differences between methods, task by task, with intervals and corrected significance."""
     rows = inputs.comparisons[inputs.comparisons["model_a"].isin(inputs.decoders("main"))]
     rows = rows[(rows["mixture_kind"] != "mt") | (rows["method_b"] == "sft")]
+    rows = rows[~rows["method_a"].isin(RATIONALE_METHODS)]  # they have a table of their own
     kinds = list(dict.fromkeys(rows["comparison"]))
     columns = [comparison_title(inputs, kind) for kind in kinds]
     title = "Paired differences on the same rows, in points, with 95 % bootstrap intervals."

@@ -8,11 +8,12 @@ from .collect import MAIN
 from .published import recomputed_averages
 from .reproduced import KINDS, MARKS, METHODS, PAPER, Inputs, Row, number, own_cell, parts
 from .tables import RULE, comparisons_sheet, cost_sheet, other_models_sheet, suite_sheet, task_columns, validation_sheet
+from .tables_rllr import differences_sheet, reward_models_sheet, rllr_sheet
 from .typeset import Cell, Line, Sheet, tex
 
 TABLES = (
     "glue", "superglue", "other-models", "cost", "validation", "comparisons", "budgets", "invalid", "variants", "other-tasks",
-    "data", "averages", "published-transfer", "published-other",
+    "rllr", "rllr-differences", "reward-models", "data", "averages", "published-transfer", "published-other",
 )  # fmt: skip
 """Names of all tables, in the paper's order; each is written as .tex, .csv and .md."""
 
@@ -30,6 +31,9 @@ def build(inputs: Inputs) -> list[Sheet]:
         invalid_sheet(inputs),
         variants_sheet(inputs),
         other_tasks_sheet(inputs),
+        rllr_sheet(inputs),
+        differences_sheet(inputs),
+        reward_models_sheet(inputs),
         data_sheet(inputs),
         averages_sheet(inputs),
         transfer_sheet(inputs),
@@ -143,9 +147,11 @@ def variants_sheet(inputs: Inputs) -> Sheet:
 
 
 def other_tasks_sheet(inputs: Inputs) -> Sheet:
-    """Tasks outside GLUE and SuperGLUE (a user's own), and transfer to tasks that a run was not trained on."""
+    """Tasks outside the papers' suites (a user's own), and transfer to tasks that a run was not trained on."""
     m = inputs.metrics
-    m = m[(m["variant"] == MAIN) & (~m["suite"].isin(["glue", "superglue"]) | (m["mixture_kind"] == "transfer"))]
+    m = m[
+        (m["variant"] == MAIN) & (~m["suite"].isin(["glue", "superglue", "rllr"]) | (m["mixture_kind"] == "transfer"))
+    ]
     names = [t for t in inputs.tasks.values() if t.name in set(m["task"])]
     sheet = Sheet(
         "other-tasks",

@@ -18,7 +18,19 @@ from rl4nlu.reproduced import Inputs, load_inputs
 from rl4nlu.statistics import bootstrap
 from rl4nlu.tasks import Task, load_tasks
 
-SKILL = {"majority": 0.5, "random": 0.5, "zero-shot": 0.6, "few-shot": 0.62, "sft": 0.8, "ppo": 0.84, "encoder": 0.86}
+SKILL = {
+    "majority": 0.5,
+    "random": 0.5,
+    "zero-shot": 0.6,
+    "few-shot": 0.62,
+    "sft": 0.8,
+    "ppo": 0.84,
+    "sft-rationale": 0.8,
+    "rlhf": 0.82,
+    "rllr": 0.84,
+    "rllr-mixed": 0.83,
+    "encoder": 0.86,
+}
 
 
 def make_rows(task: Task, n: int) -> list[Row]:
@@ -179,6 +191,7 @@ def collected_folder() -> Path:
         "data": collect.data_table(folder / "data", tasks, "embedded"),
         "history": collect.history_table(scored, tasks, "embedded"),
         "invalid": collect.invalid_table(scored, tasks, "embedded"),
+        **dict(zip(("rewards", "replies"), collect.reward_tables(folder / "results", "embedded"), strict=True)),
     }.items():
         table.to_csv(out / f"{name}.csv", index=False)
     return out

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl4nlu.lengths import draw, group
+from rl4nlu.lengths import cut_in_proportion, draw, group
 
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=5)
 
@@ -69,3 +69,8 @@ def test_batches_hold_rows_of_like_length_from_one_window() -> None:
     assert all(i // 256 == batch[0] // 256 for batch in batches for i in batch)
     longest = [max(lengths[i] for i in batch) for batch in batches[:16]]
     assert longest != sorted(longest), "the order of batches must not follow their length"
+
+
+def test_cutting_in_proportion_by_hand():
+    assert cut_in_proportion([1] * 6, [2] * 4, 10) == ([1] * 6, [2] * 4)
+    assert cut_in_proportion([1] * 6, [2] * 4, 5) == ([1] * 3, [2] * 2)

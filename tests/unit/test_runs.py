@@ -127,3 +127,52 @@ def test_files_that_are_absent_stop_or_are_skipped_with_their_followers(tmp_path
 def test_local_rows_need_a_folder():
     with pytest.raises(ConfigError, match="data_root"):
         available_tasks(load_config({"data": {"source": "local"}}).data, TASKS)
+
+
+# The second paper's chain ------------------------------------------------------------------------------------------
+
+RLLR = {
+    "grid": [
+        {"method": "rllr-mixed", "models": ["micro-llama"], "mixtures": ["sst2"], "variants": ["main", "tau", "other"]}
+    ],
+    "variants": {"tau": {"rllr": {"threshold": 1.0}}, "other": {"pairs": {"replies": 3}}},
+    "rationales": {"max_tokens": 40},
+}
+
+
+def test_an_arm_brings_the_chain_that_it_stands_on():
+    runs = list_runs(load_config(RLLR), MODELS, TASKS)
+    methods = [address.method for address in runs if address.variant == "main"]
+    assert sorted(methods) == [
+        "merged-backbone", "pairs", "reward-label", "reward-rationale", "rllr-mixed", "sft-rationale"
+    ]  # fmt: skip
+    scored = {address.method for address, names in runs.items() if names}
+    assert scored == {"sft-rationale", "rllr-mixed"}
+
+
+def test_a_variant_has_a_chain_of_its_own_from_what_it_changes_on():
+    def stands_on(variant):
+        run = resolve(load_config(RLLR), MODELS, TASKS, Address("micro-llama", "rllr-mixed", "sst2", variant, 0))
+        return {role: Address.parse(path).variant for role, path in run.stands_on.items()}
+
+    assert stands_on("tau") == {"backbone": "main", "label": "main", "rationale": "main"}
+    assert stands_on("other") == {"backbone": "main", "label": "other", "rationale": "other"}
+
+
+def test_responses_with_a_rationale_have_room_for_it():
+    for method in ("sft-rationale", "rllr", "sft"):
+        run = resolve(load_config(RLLR), MODELS, TASKS, Address("micro-llama", method, "sst2", "main", 0))
+        own = method != "sft"
+        assert run.protocol.response == ("rationale" if own else "label")
+        assert run.evaluation.decoding.max_new_tokens == (40 if own else 12)
+        if method == "rllr":
+            assert run.settings.max_new_tokens == 40
+            assert run.model_dump()["settings"]["combination"] == "capped"
+
+
+def test_a_run_is_another_one_on_another_chain():
+    one, other = (
+        resolve(load_config(RLLR), MODELS, TASKS, Address("micro-llama", "reward-label", "sst2", variant, 0))
+        for variant in ("main", "other")
+    )
+    assert one.model_copy(update={"variant": "other"}).digest != other.digest

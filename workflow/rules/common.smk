@@ -13,7 +13,8 @@ from snakemake.logging import logger
 from rl4nlu import preflight
 
 from rl4nlu.code import code_digest
-from rl4nlu.config import METHODS, PROMPTING_METHODS, REPOSITORY, ConfigError, load_config
+from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, REPOSITORY, SUPPORTING_METHODS
+from rl4nlu.config import ConfigError, load_config
 from rl4nlu.records import digest_of, write_json
 from rl4nlu.data import local_files
 from rl4nlu.plan import Plan
@@ -30,9 +31,11 @@ PROGRAMS = os.path.relpath(REPOSITORY / "workflow" / "scripts")
 ENVIRONMENT = REPOSITORY / "envs" / "rl4nlu.yaml"
 
 # The merged config, command line included, as the one file that every program reads.
+PAIR_FILES = [f"{kind}.{split}.jsonl" for kind in ("label", "rationale") for split in ("train", "validation")]
+PAIR_FILES += ["statistics.json"]
 PUBLISHED = Path(os.path.relpath(REPOSITORY / "resources" / "published" / "ppo_for_nlu.csv"))
 
-COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid"]
+COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid", "rewards", "replies"]
 TABLES = [
     "glue",
     "superglue",
@@ -44,8 +47,9 @@ TABLES = [
     "invalid",
     "variants",
 ]
+TABLES += ["rllr", "rllr-differences", "reward-models"]
 TABLES += ["other-tasks", "averages", "published-transfer", "published-other", "data"]
-FIGURES = ["scores", "curves", "gains", "invalid"]
+FIGURES = ["scores", "curves", "gains", "invalid", "over-optimisation", "thresholds"]
 PAPER_SOURCES = [os.path.relpath(REPOSITORY / "paper" / name) for name in ("main.tex", "refs.bib")]
 MICRO_MODELS = [name for name, model in MODELS.items() if model.path.startswith("resources/micro/")]
 
@@ -145,8 +149,10 @@ def records_of(*methods):
 
 
 def scores_of(*methods):
-    """Evaluation folder of every run of the grid by one of `methods`."""
-    return paths_of([a for a in RUNS if a.method in methods], "evaluation")
+    """Evaluation folder of every run of the grid by one of `methods` that answers tasks."""
+    return paths_of(
+        [a for a in RUNS if a.method in methods and a.method not in SUPPORTING_METHODS], "evaluation"
+    )
 
 
 def training_rows(method):
@@ -257,6 +263,44 @@ def start_adapter(method):
         return f"<results>/{start}/adapter" if start else []
 
     return adapter
+
+
+def rationale_files(method):
+    """Input function: rationales of the tasks that a run trains on."""
+    return lambda w: [f"<data>/{task.name}/rationales.jsonl" for task in spec_of(w, method).train_tasks]
+
+
+def stands_on(method):
+    """Input function: records of the runs that a run stands on (each is written last, when its files are whole)."""
+    return lambda w: [f"<results>/{path}/run.json" for path in spec_of(w, method).stands_on.values()]
+
+
+def run_files(method, *names):
+    """Outputs of a run's rule: its record and the named files; names without a suffix are folders."""
+    folder = f"<results>/{{model}}/{method}/{{mixture}}/{{variant}}/seed{{seed}}"
+    keys = {name: name.removesuffix(".jsonl").removesuffix(".json").replace(".", "_") for name in names}
+    named = {
+        keys[name]: f"{folder}/{name}" if "." in name else directory(f"{folder}/{name}") for name in names
+    }
+    return {"record": f"{folder}/run.json", **named}
+
+
+def run_params(method, program):
+    """Parameters of a run's rule: its command line and the digests of settings and code that rerun it."""
+    folders = [f"--{name} {below(name)}" for name in ("data", "work")]
+    return {
+        "command": command(f"{program}.py", *folders),
+        "out": subpath(output.record, parent=True),
+        "run": lambda w: address_of(w, method).path,
+        "digest": lambda w: spec_of(w, method).digest,
+        "start": "",
+        "code": code_digest(program),
+    }
+
+
+def run_resources(method):
+    """Resources of a run's training, as the planner estimates them."""
+    return {name: planned(name, "training", method) for name in ("gpu", "mem_mb", "runtime")}
 
 
 def evaluated_rows(wildcards):

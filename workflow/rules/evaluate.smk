@@ -12,6 +12,7 @@ rule evaluate_run:
         record="<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/run.json",
         weights=trained_weights,
         model=model_files,
+        stands_on=lambda w: stands_on(w.method)(w),
     output:
         scores=directory("<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/evaluation"),
     log:

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for run in sorted({item.address for item in scored} - digests.keys()):
             print(f"left out: {run} is not in the grid of {arguments.config.name}")
         scored = [item for item in scored if item.address in digests]
+    rewards, replies = collect.reward_tables(arguments.results, scale, digests)
     tables = {
         "metrics": collect.metrics_table(scored, tasks, scale, digests),
         "runs": collect.runs_table(scored, tasks, scale),
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "data": collect.data_table(arguments.data, tasks, scale),
         "history": collect.history_table(scored, tasks, scale),
         "invalid": collect.invalid_table(scored, tasks, scale),
+        "rewards": rewards,
+        "replies": replies,
     }
     for name, table in tables.items():
         write_text(arguments.out / f"{name}.csv", table.to_csv(index=False))

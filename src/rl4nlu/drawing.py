@@ -1,0 +1,19 @@
+"""What all figures share: a colour a method (Okabe and Ito 2008), and what stands where there is nothing to draw."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+COLOURS = {
+    "majority": "#BBBBBB", "random": "#BBBBBB", "zero-shot": "#56B4E9", "few-shot": "#0072B2", "sft": "#E69F00",
+    "ppo": "#D55E00", "grpo": "#CC79A7", "encoder": "#009E73", "rlhf": "#0072B2", "rllr": "#D55E00", "rllr-mixed": "#CC79A7",
+}  # fmt: skip
+
+
+def empty(text: str) -> Figure:
+    """A figure that says why it shows nothing."""
+    figure = Figure(figsize=(6.4, 1.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color="#555555")
+    return figure

@@ -1,0 +1,393 @@
+"""Pairs of responses that reward models learn from (paper 2): which of two answers to one question is better.
+
+*Label-sensitive* pairs differ in their label: the gold label with its rationale against a wrong label with a rationale for
+it. *Rationale-sensitive* pairs agree in their label: of some replies sampled from the merged model, the one whose rationale
+a judge likes best against the one that it likes least. Steps: 1. supplied pairs, 2. replies, 3. judgement, 4. sampled
+pairs and further negatives, 5. statistics, among them the paper's motive: how many of the pairs that plain RLHF learns
+from (best against worst reply, whatever they say) differ in nothing but the rationale.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from .checkpoint import NOT_SAVED, Checkpoint
+from .config import ConfigError, Pairs, Protocol, load_models, nearest
+from .data import Row, load_rows
+from .generation import decode_completions, generate_tokens
+from .lengths import draw
+from .merging import merged_model
+from .models import encode_answer, encode_prompts, load_backbone, load_tokenizer
+from .parsing import CLOSE_TAG, parse, split_response
+from .prompting import fit_prompts
+from .prompts import answer_start, answer_text, build_prompt
+from .rationales import load_rationales
+from .records import read_jsonl, write_json, write_jsonl
+from .scoring import answer_logprobs
+from .tasks import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from .runs import RunSpec
+
+SPLITS = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two responses to one row's prompt.
+
+    Attributes:
+        task: its name.
+        row: the row's id.
+        prompt: text.
+        chosen: the better response.
+        rejected: the worse one.
+        kind: whether the two differ in their label or in their rationale only.
+        origin: where the rejected side comes from: `supplied`, `policy`, `swapped` or `ungrounded` (see `Pairs.negatives`).
+    """
+
+    task: str
+    row: str
+    prompt: str
+    chosen: str
+    rejected: str
+    kind: Literal["label", "rationale"]
+    origin: str = "supplied"
+
+
+def read_pairs(path: Path, tasks: Sequence[Task]) -> list[Pair]:
+    """The pairs of a file, checked: two different sides, each a rationale and one of the task's labels.
+
+    Raises:
+        ConfigError: names file, line, and what is wrong.
+    """
+    known = {task.name: task for task in tasks}
+    pairs = []
+    for number, line in enumerate(read_jsonl(path), 1):
+        try:
+            pair = Pair(**line)
+        except TypeError as error:
+            raise ConfigError(f"{path}: line {number}: is no pair: {error}") from None
+        where = f"{path}: line {number} (task {pair.task}, row {pair.row})"
+        if pair.task not in known:
+            raise ConfigError(f"{where}: unknown task{nearest(pair.task, list(known))} Known: {', '.join(known)}.")
+        if pair.chosen == pair.rejected:
+            raise ConfigError(f"{where}: chosen and rejected are equal: {pair.chosen!r}")
+        for side in ("chosen", "rejected"):
+            text = getattr(pair, side)
+            rationale, judgement, closed = split_response(text, "rationale")
+            if not rationale:
+                raise ConfigError(f"{where}: {side} has an empty rationale: {text!r}")
+            if parse(known[pair.task], text, response="rationale") is None:
+                found = f"{(judgement or '').strip()!r}" if closed else "no closed answer"
+                raise ConfigError(
+                    f"{where}: {side}: {found} is none of the task's label words: {', '.join(known[pair.task].words)}"
+                )
+        pairs.append(pair)
+    return pairs
+
+
+# 1. Supplied pairs ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row, its prompt, and the supplied rationales by label; `gold` and `wrong` are whole responses."""
+
+    task: Task
+    row: Row
+    prompt: str
+    reasons: dict[str, str]
+    gold: str
+    wrong: list[str]
+
+
+def questions(spec: RunSpec, data: Path, split: str) -> list[Question]:
+    """Every row of the mixture that has a rationale for its own label.
+
+    Raises:
+        ConfigError: no rationales, an empty one, or one for a label that the task does not know.
+    """
+    found = []
+    for task in spec.train_tasks:
+        if task.parser != "words":
+            raise ConfigError(f"task {task.name}: pairs need label words, and this task's answers are numbers")
+        reasons = load_rationales(data, task.name, split)
+        for row in load_rows(data, task.name, split):
+            texts = {}
+            for label, rationale in reasons.get(row.id, {}).items():
+                try:
+                    texts[label] = answer_text(task, label, spec.protocol, "test", rationale)
+                except ValueError as error:
+                    raise ConfigError(f"{data / task.name}/rationales.jsonl: row {row.id} ({split}): {error}") from None
+            gold = texts.pop(str(row.label), None)
+            if gold is not None:
+                prompt = build_prompt(task, row.fields, (), spec.protocol)
+                found.append(Question(task, row, prompt, reasons[row.id], gold, list(texts.values())))
+    if not found:
+        raise ConfigError(f"run {spec.address.path}: no {split} row has a rationale for its label")
+    return found
+
+
+def supplied(asked: Iterable[Question]) -> list[Pair]:
+    """Gold label and its rationale against each wrong label and its rationale (paper 2, section 2.2)."""
+    return [Pair(q.task.name, q.row.id, q.prompt, q.gold, wrong, "label") for q in asked for wrong in q.wrong]
+
+
+# 2. Replies -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A sampled response; `label` is None where the parser reads none, `score` is the judge's."""
+
+    text: str
+    rationale: str
+    label: str | None
+    score: float = 0.0
+
+
+def some_of(asked: list[Question], tasks: Sequence[Task], n: int, seed: int) -> list[Question]:
+    """At most `n` questions, drawn by `seed` in equal shares of every task, each at most once."""
+    pools = [[q for q in asked if q.task.name == task.name] for task in tasks]
+    pools = [pool for pool in pools if pool]
+    together = [q for pool in pools for q in pool]
+    return [together[i] for i in dict.fromkeys(draw([len(pool) for pool in pools], n, seed))]
+
+
+def sampled(
+    spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase, asked: Sequence[Question], seed: int
+) -> list[list[Reply]]:
+    """`settings.replies` replies of the merged model to every question."""
+    settings = spec.settings
+    assert isinstance(settings, Pairs)
+    room = spec.evaluation.decoding.max_new_tokens
+    prompts: list[list[int]] = []
+    for task in spec.train_tasks:  # questions stand task by task
+        rows = [q.row for q in asked if q.task.name == task.name]
+        prompts += [
+            p.tokens for p in fit_prompts(tokenizer, task, rows, spec.protocol, spec.model_spec.max_length - room)
+        ]
+    completions = generate_tokens(
+        model,
+        [prompt for prompt in prompts for _ in range(settings.replies)],
+        tokenizer=tokenizer,
+        max_new_tokens=room,
+        sample=True,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        generator=torch.Generator(model.device).manual_seed(seed),
+        stop=CLOSE_TAG,
+        batch_tokens=spec.evaluation.batch_tokens,
+    )
+    texts = decode_completions(model, tokenizer, completions, CLOSE_TAG)
+    replies = []
+    for number, question in enumerate(asked):
+        own = texts[number * settings.replies : (number + 1) * settings.replies]
+        read = [(text.strip(), parse(question.task, text, response="rationale")) for text in own]
+        replies.append(
+            [
+                Reply(text, split_response(text, "rationale")[0], None if label is None else str(label))
+                for text, label in read
+            ]
+        )
+    return replies
+
+
+# 3. Judgement -----------------------------------------------------------------------------------------------------------
+
+
+def overlap(rationale: str, reference: str) -> float:
+    """F1 of the words of two texts, counted with repeats."""
+    ours, theirs = Counter(rationale.lower().split()), Counter(reference.lower().split())
+    both = sum((ours & theirs).values())
+    return 2 * both / (sum(ours.values()) + sum(theirs.values())) if both else 0.0
+
+
+def judge(spec: RunSpec, asked: Sequence[Question], replies: list[list[Reply]]) -> list[list[Reply]]:
+    """The replies with the judge's scores; unreadable ones and those without a rationale are left out."""
+    settings = spec.settings
+    assert isinstance(settings, Pairs)
+    kept = [[reply for reply in row if reply.label is not None and reply.rationale] for row in replies]
+    if settings.judge == "overlap":
+        judged = [
+            [overlap(reply.rationale, q.reasons[str(q.row.label)]) for reply in row]
+            for q, row in zip(asked, kept, strict=True)
+        ]
+    else:
+        judged = likelihoods(spec, str(settings.judge_model), asked, kept)
+    return [
+        [Reply(r.text, r.rationale, r.label, score) for r, score in zip(row, scores, strict=True)]
+        for row, scores in zip(kept, judged, strict=True)
+    ]
+
+
+def likelihoods(spec: RunSpec, name: str, asked: Sequence[Question], replies: list[list[Reply]]) -> list[list[float]]:
+    """Mean log-probability a token of every reply's rationale behind its prompt, under the model called `name`.
+
+    Raises:
+        ConfigError: there is no such decoder.
+    """
+    models = load_models()
+    if name not in models or models[name].kind != "decoder":
+        known = [model for model, entry in models.items() if entry.kind == "decoder"]
+        raise ConfigError(f"pairs.judge_model: {name!r} is no decoder{nearest(name, known)} Known: {', '.join(known)}.")
+    tokenizer, model = load_tokenizer(models[name]), load_backbone(models[name])
+    start = answer_start(spec.protocol)
+    prompts = encode_prompts(tokenizer, [q.prompt for q, row in zip(asked, replies, strict=True) for _ in row])
+    texts = [encode_answer(tokenizer, reply.rationale, start) for row in replies for reply in row]
+    scores = iter(answer_logprobs(model, prompts, texts, pad=int(tokenizer.pad_token_id)))  # type: ignore[arg-type]
+    return [[sum(tokens) / len(tokens) for tokens in (next(scores) for _ in row)] for row in replies]
+
+
+# 4. Sampled pairs and further negatives ---------------------------------------------------------------------------------
+
+
+def extremes(replies: Sequence[Reply]) -> tuple[Reply, Reply] | None:
+    """The replies that the judge likes best and least; None where it likes all alike."""
+    if not replies:
+        return None
+    best, worst = max(replies, key=lambda r: r.score), min(replies, key=lambda r: r.score)
+    return (best, worst) if best.score > worst.score else None
+
+
+def of_one_label(asked: Sequence[Question], replies: Sequence[list[Reply]]) -> list[Pair]:
+    """Rationale-sensitive pairs: best against worst among each row's replies of its commonest label."""
+    pairs = []
+    for q, row in zip(asked, replies, strict=True):
+        counts = Counter(reply.label for reply in row)
+        commonest = max(counts, key=lambda label: (counts[label], label == str(q.row.label)), default=None)
+        if found := extremes([reply for reply in row if reply.label == commonest]):
+            pairs.append(Pair(q.task.name, q.row.id, q.prompt, found[0].text, found[1].text, "rationale", "policy"))
+    return pairs
+
+
+def against_own_errors(asked: Sequence[Question], replies: Sequence[list[Reply]], chance: random.Random) -> list[Pair]:
+    """Label-sensitive pairs on the model's own text: a right reply (or the supplied answer) against a wrong one."""
+    pairs = []
+    for q, row in zip(asked, replies, strict=True):
+        right = [reply.text for reply in row if reply.label == str(q.row.label)] or [q.gold]
+        wrong = [reply.text for reply in row if reply.label != str(q.row.label)]
+        if wrong:
+            sides = chance.choice(right), chance.choice(wrong)
+            pairs.append(Pair(q.task.name, q.row.id, q.prompt, *sides, "label", "policy"))
+    return pairs
+
+
+def swapped(asked: Sequence[Question], protocol: Protocol, chance: random.Random) -> list[Pair]:
+    """The gold answer against the same rationale with a wrong label: a response that contradicts itself."""
+    pairs = []
+    for q in asked:
+        label = chance.choice([label for label in q.task.labels if label != q.row.label])
+        text = answer_text(q.task, label, protocol, "test", q.reasons[str(q.row.label)])
+        pairs.append(Pair(q.task.name, q.row.id, q.prompt, q.gold, text, "label", "swapped"))
+    return pairs
+
+
+def ungrounded(asked: Sequence[Question], chance: random.Random) -> list[Pair]:
+    """The gold answer against that of another row of the same task and label: a rationale about something else."""
+    pairs = []
+    for q in asked:
+        others = [
+            o.gold for o in asked if o.task.name == q.task.name and o.row.label == q.row.label and o.gold != q.gold
+        ]
+        if others:
+            pairs.append(Pair(q.task.name, q.row.id, q.prompt, q.gold, chance.choice(others), "label", "ungrounded"))
+    return pairs
+
+
+def label_pairs(
+    wanted: Sequence[str],
+    everything: Sequence[Question],
+    asked: Sequence[Question],
+    judged: Sequence[list[Reply]],
+    protocol: Protocol,
+    chance: random.Random,
+) -> list[Pair]:
+    """Label-sensitive pairs of the `wanted` origins: of all questions or, on the model's own errors, of those that it was asked."""
+    pairs: list[Pair] = []
+    if "supplied" in wanted:
+        pairs += supplied(everything)
+    if "policy" in wanted:
+        pairs += against_own_errors(asked, judged, chance)
+    if "swapped" in wanted:
+        pairs += swapped(everything, protocol, chance)
+    if "ungrounded" in wanted:
+        pairs += ungrounded(everything, chance)
+    return pairs
+
+
+# 5. The whole run -------------------------------------------------------------------------------------------------------
+
+
+def statistics(
+    asked: Sequence[Question], replies: Sequence[list[Reply]], judged: Sequence[list[Reply]]
+) -> dict[str, Any]:
+    """What the replies are like; `same_label` is the share of best-against-worst pairs whose labels are equal."""
+    ranked = [found for row in judged if (found := extremes(row))]
+    everything = [(q, reply) for q, row in zip(asked, replies, strict=True) for reply in row]
+    return {
+        "rows": len(asked),
+        "replies": len(everything),
+        "right": sum(reply.label == str(q.row.label) for q, reply in everything) / len(everything),
+        "unreadable": sum(reply.label is None for _, reply in everything) / len(everything),
+        "ranked_pairs": len(ranked),
+        "same_label": sum(best.label == worst.label for best, worst in ranked) / len(ranked) if ranked else None,
+    }
+
+
+def train(
+    spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], checkpoint: Checkpoint = NOT_SAVED
+) -> dict[str, Any]:
+    """Write `<kind>.<split>.jsonl` for both kinds and splits, and `statistics.json`; returns facts of the record.
+
+    Held-out label-sensitive pairs are the supplied ones and, as origin `policy`, those on the model's own errors.
+
+    Args:
+        spec: the resolved run.
+        data: folder of prepared rows and rationales.
+        out: folder to write.
+        stands_on: `backbone`: folder of the merged model.
+        checkpoint: not used; nothing is saved on the way.
+
+    Raises:
+        ConfigError: rationales are missing or faulty, or no pair came out.
+    """
+    settings = spec.settings
+    assert isinstance(settings, Pairs)
+    torch.set_num_threads(spec.threads)
+    started = time.perf_counter()
+    model_spec = merged_model(spec, stands_on["backbone"])
+    tokenizer, model = load_tokenizer(model_spec), load_backbone(model_spec)
+    facts: dict[str, Any] = {}
+    for split, n in zip(SPLITS, (settings.prompts, settings.validation_prompts), strict=True):
+        chance = random.Random(f"pairs|{spec.seed}|{split}")
+        everything = questions(spec, data, split)
+        names = [task.name for task in spec.train_tasks]
+        asked = sorted(some_of(everything, spec.train_tasks, n, spec.seed), key=lambda q: names.index(q.task.name))
+        replies = sampled(spec, model, tokenizer, asked, spec.seed + (split == "validation"))
+        judged = judge(spec, asked, replies)
+        wanted = settings.negatives if split == "train" else ("supplied", "policy")
+        label = label_pairs(wanted, everything, asked, judged, spec.protocol, chance)
+        found = {"label": label, "rationale": of_one_label(asked, judged)}
+        for kind, pairs in found.items():
+            if not pairs:
+                raise ConfigError(
+                    f"run {spec.address.path}: no {kind}-sensitive {split} pair came out of {len(everything)} rows and "
+                    f"{len(asked)} x {settings.replies} replies; ask for more (pairs.prompts, pairs.replies)"
+                )
+            write_jsonl(out / f"{kind}.{split}.jsonl", (asdict(pair) for pair in pairs))
+        counts = {kind: dict(Counter(pair.origin for pair in pairs)) for kind, pairs in found.items()}
+        facts[split] = {**statistics(asked, replies, judged), "pairs": counts}
+    write_json(out / "statistics.json", facts)
+    return {**facts, "seconds": round(time.perf_counter() - started, 3)}
