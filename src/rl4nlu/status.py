@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import PROMPTING_METHODS, Config
+from .config import PROMPTING_METHODS, SUPPORTING_METHODS, Config
 from .leases import Holder, lease_age, read_holder
 from .records import read_json
 from .runs import Grid, RunSpec
@@ -51,7 +51,8 @@ def statuses(config: Config, grid: Grid, root: Path = Path()) -> Iterator[Status
         if spec.method in PROMPTING_METHODS:
             parts = [("prompting", logs.with_name(f"{logs.name}.log"))]
         else:
-            parts = [(what, logs.with_name(f"{logs.name}.{rule}.log")) for what, rule in STAGES.items()]
+            stages = ("training",) if spec.method in SUPPORTING_METHODS else tuple(STAGES)
+            parts = [(what, logs.with_name(f"{logs.name}.{STAGES[what]}.log")) for what in stages]
         for what, log in parts:
             lacking = missing(spec, results, what)
             holder = holders.get((what, address.path))

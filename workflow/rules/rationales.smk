@@ -21,8 +21,8 @@ rule rationales_of_task:
         ENVIRONMENT
     resources:
         gpu=int(SETTINGS.rationales.source == "chat" and SETTINGS.rationales.chat.dtype != "float32"),
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=growing(4000),
+        runtime=growing(720),
     params:
         command=command("rationales.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -32,9 +32,9 @@ rule merge_backbone:
     output:
         **run_files("merged-backbone", "model"),
     log:
-        "<logs>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.log",
+        "<logs>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
-        "<benchmarks>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.tsv"
+        "<benchmarks>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -54,9 +54,9 @@ rule make_pairs:
     output:
         **run_files("pairs", *PAIR_FILES),
     log:
-        "<logs>/{model}/pairs/{mixture}/{variant}/seed{seed}.log",
+        "<logs>/{model}/pairs/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
-        "<benchmarks>/{model}/pairs/{mixture}/{variant}/seed{seed}.tsv"
+        "<benchmarks>/{model}/pairs/{mixture}/{variant}/seed{seed}.train.tsv"
     conda:
         ENVIRONMENT
     resources:
