@@ -20,8 +20,10 @@ with (root / "results" / "metrics.csv").open(encoding="utf-8") as handle:
     rows = list(csv.DictReader(handle))
 methods = {row["method"] for row in rows}
 tasks = {row["task"] for row in rows}
-expect({"majority", "random", "zero-shot", "few-shot", "sft", "ppo", "encoder"} <= methods, f"methods: {methods}")
-expect(len(tasks) == 21, f"expected scores of 21 tasks, found {len(tasks)}")
+paper1 = {"majority", "random", "zero-shot", "few-shot", "sft", "ppo", "grpo", "encoder"}
+paper2 = {"sft-rationale", "rlhf", "rllr", "rllr-mixed"}
+expect(paper1 | paper2 <= methods, f"methods: {methods}")
+expect(len(tasks) == 29, f"expected scores of 29 tasks, found {len(tasks)}")
 expect(all(row["value"] for row in rows), "metrics.csv has an empty value")
 
 for method in ("sft", "ppo", "encoder"):
@@ -32,16 +34,20 @@ for method in ("sft", "ppo", "encoder"):
     expect(sum(len(s) >= 3 for s in seeds.values()) >= 4, f"{method}: fewer than four tasks with three seeds: {seeds}")
     expect(len(seeds) >= 8, f"{method}: fewer than eight tasks: {seeds}")
 
+for method in paper2:
+    seeds = {row["seed"] for row in rows if row["method"] == method}
+    expect(len(seeds) >= 3, f"{method}: fewer than three seeds: {seeds}")
+
 for record in (root / "results").glob("*/*/*/*/seed*/run.json"):
     facts = json.loads(record.read_text(encoding="utf-8"))
     expect(facts["digest"] and facts["environment"]["versions"]["torch"], f"{record}: incomplete")
 
 generated = root / "paper" / "generated"
-for name in ("glue", "superglue", "other-models", "cost", "validation", "budgets"):
+for name in ("glue", "superglue", "other-models", "cost", "validation", "budgets", "rllr", "reward-models"):
     for kind in ("tex", "csv", "md"):
         path = generated / "tables" / f"{name}.{kind}"
         expect(path.is_file() and path.stat().st_size > 100, f"{path}: absent or empty")
-for name in ("scores", "curves", "gains", "invalid"):
+for name in ("scores", "curves", "gains", "invalid", "over-optimisation"):
     for kind in ("pdf", "png"):
         path = generated / "figures" / f"{name}.{kind}"
         expect(path.is_file() and path.stat().st_size > 2000, f"{path}: absent or empty")
