@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .answers import validation_score
 from .asking import Sampler, event_writer, planned
 from .checkpoint import NOT_SAVED, Checkpoint, random_state, restore_random
 from .config import PolicyOptimisation, Ppo, Rllr
-from .evaluate import validation_score
 from .failures import TrainingError
 from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter, values

@@ -27,10 +27,10 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
+from .answers import validation_score
 from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, Sft
 from .data import load_rows
-from .evaluate import validation_score
 from .generation import shared_prefix
 from .history import LINES, Recorder, Resume, best_of
 from .lengths import cut_in_proportion, draw, group

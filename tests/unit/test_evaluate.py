@@ -7,11 +7,12 @@ import pytest
 import torch
 from tiny_models import RuleDecoder, byte_tokenizer, tiny_decoder
 
-from rl4nlu import evaluate
+from rl4nlu import answers, evaluate
+from rl4nlu.answers import ask, validation_score
 from rl4nlu.checkpoint import Journal
 from rl4nlu.config import Config, ConfigError, Lora, Model
 from rl4nlu.data import Row
-from rl4nlu.evaluate import Backbone, ask, evaluate_run, validation_score
+from rl4nlu.evaluate import Backbone, evaluate_run
 from rl4nlu.metrics import score
 from rl4nlu.models import add_lora, encode_answer, encode_prompts
 from rl4nlu.prompts import answer_text, build_prompt
@@ -279,7 +280,7 @@ def test_absent_rows_are_named(data, tmp_path):
     with pytest.raises(ConfigError, match=r"cola/test\.jsonl"):
         evaluate_run(spec_of("random", ("cola",)), data, None, tmp_path / "out")
     with pytest.raises(ConfigError, match=r"superglue-rte/validation\.jsonl: holds no rows"):
-        evaluate._rows(data, "superglue-rte", "validation")
+        answers.rows_of(data, "superglue-rte", "validation")
 
 
 def test_records_hold_plain_json(data, tmp_path, backbone):
