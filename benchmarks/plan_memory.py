@@ -105,8 +105,6 @@ def spec_of(case: dict[str, Any], model: Path) -> RunSpec:
 
 def run(case: dict[str, Any], folder: Path) -> None:
     """In a process of its own: the real stage; prints what it took as JSON."""
-    import resource
-
     import torch
 
     torch.set_num_threads(1)
@@ -125,7 +123,9 @@ def run(case: dict[str, Any], folder: Path) -> None:
 
         ppo.train(spec, folder / "data", out)
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # not ru_maxrss, which a child inherits from the process that started it
+    lines = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     print(json.dumps({"rss": peak, "allocated": gpu, "cpu_seconds": time.process_time()}))
 
 
@@ -256,7 +256,10 @@ def main() -> None:
             for device in ("cpu", "cuda") if cuda else ("cpu",):
                 case["dtype"] = "bfloat16" if device == "cuda" else "float32"
                 if device == "cuda" or estimated(case, folder, False).device_bytes < arguments.limit_gib * GIB:
-                    found = known.get(tuple(case[key] for key in KEYS)) or measure(case, folder, device == "cuda")
+                    key = tuple(case[name] for name in KEYS)
+                    if arguments.measured and key not in known:
+                        continue
+                    found = known.get(key) or measure(case, folder, device == "cuda")
                     rows.append(compare(case, found, folder, device == "cuda"))
                     print(table(rows[-1:]).splitlines()[-1], flush=True)
                     save(rows, arguments.out, facts)

@@ -102,6 +102,9 @@ class Config(Settings):
         False,
         description="let a process go on with other runs of its model and method, to save start-up; changes no number",
     )
+    save_every_seconds: float = Field(
+        300.0, ge=0, description="between two states that a run in training can be resumed from; changes no number"
+    )
     data_root: str | None = Field(None, description="short for data.data_root, for the command line")
     data: Data = Data()
     prompting: Prompting = Prompting()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,11 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, Encoder
 from .data import Row, load_rows
-from .history import LINES, Recorder, best_of
+from .generation import NONE, Keep
+from .history import LINES, Recorder, Resume, best_of
 from .lengths import draw, group
 from .metrics import score
 from .models import device, load_failure, load_tokenizer, locate
@@ -169,14 +171,22 @@ class EncoderTrainer(Trainer):
 
 
 def fit(
-    spec: RunSpec, task: Task, ordered: list[Item], learning_rate: float, pad: int, validate: Any, folder: Path
+    spec: RunSpec,
+    task: Task,
+    ordered: list[Item],
+    learning_rate: float,
+    pad: int,
+    validate: Any,
+    folder: Path,
+    checkpoint: Checkpoint = NOT_SAVED,
 ) -> Recorder:
-    """Fine-tune one encoder at one learning rate and write it to `folder`; `validate` scores a model."""
+    """Fine-tune one encoder at one learning rate, go on from its checkpoint, write it to `folder`; `validate` scores a model."""
     settings = spec.settings
     assert isinstance(settings, Encoder)
     model = load_encoder(spec, task)
     steps = math.ceil(len(ordered) / settings.batch_size)
     recorder = Recorder("encoder", len(ordered), settings.batch_size, lambda: validate(model))
+    resume = Resume(checkpoint, recorder)
     trainer = EncoderTrainer(
         model=model,
         args=TrainingArguments(
@@ -200,18 +210,28 @@ def fit(
             disable_tqdm=True,
         ),
         data_collator=lambda chosen: collate(chosen, pad),
-        train_dataset=ordered,  # type: ignore[arg-type]
+        train_dataset=resume.rest(ordered, settings.batch_size),  # type: ignore[arg-type]
         callbacks=[recorder],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    resume.train(trainer)
     model.save_pretrained(folder)
     return recorder
 
 
 @torch.inference_mode()
-def outputs(model: PreTrainedModel, read: list[Item], pad: int, batch_tokens: int) -> torch.Tensor:
-    """The head's outputs, float32 on the CPU, in the order of `read`: (rows, classes), (rows, choices) or (rows, 1)."""
+def outputs(
+    model: PreTrainedModel,
+    read: list[Item],
+    pad: int,
+    batch_tokens: int,
+    done: Mapping[int, list[float]] = NONE,
+    keep: Keep | None = None,
+) -> torch.Tensor:
+    """The head's outputs, float32 on the CPU, in the order of `read`: (rows, classes), (rows, choices) or (rows, 1).
+
+    `done` and `keep` are those of `generation.generate_tokens`.
+    """
     width = max((len(item.parts) for item in read), default=1)
     found: list[torch.Tensor | None] = [None] * len(read)
     batch: list[int] = []
@@ -220,8 +240,13 @@ def outputs(model: PreTrainedModel, read: list[Item], pad: int, batch_tokens: in
         batch.append(i)
         after = read[order[place + 1]].length if place + 1 < len(order) else None
         if after is None or (len(batch) + 1) * width * after > batch_tokens:
-            tensors = collate([Item(read[j].parts) for j in batch], pad)
-            logits = model(**{key: values.to(model.device) for key, values in tensors.items()}).logits.float().cpu()
+            if all(j in done for j in batch):
+                logits = torch.tensor([done[j] for j in batch])
+            else:
+                tensors = collate([Item(read[j].parts) for j in batch], pad)
+                logits = model(**{key: values.to(model.device) for key, values in tensors.items()}).logits.float().cpu()
+                if keep:
+                    keep(batch, logits.tolist())
             for j, row in zip(batch, logits, strict=True):
                 found[j] = row
             batch = []
@@ -249,7 +274,14 @@ def answers(
     return labels
 
 
-def predict(folder: Path, task: Task, rows: Sequence[Row], batch_tokens: int = 8192) -> list[Any]:
+def predict(
+    folder: Path,
+    task: Task,
+    rows: Sequence[Row],
+    batch_tokens: int = 8192,
+    done: Mapping[int, list[float]] = NONE,
+    keep: Keep | None = None,
+) -> list[Any]:
     """What a fine-tuned encoder says of `rows`: canonical labels, numbers, or for ReCoRD (label, confidence).
 
     Args:
@@ -257,6 +289,8 @@ def predict(folder: Path, task: Task, rows: Sequence[Row], batch_tokens: int = 8
         task: the task that it was trained on, or one that is trained with it.
         rows: to be answered.
         batch_tokens: bound on the padded tokens of a batch.
+        done: outputs that are known, by row number.
+        keep: is given the numbers and outputs of every batch that is finished.
 
     Raises:
         ConfigError: the folder holds no model, or one whose labels are not the task's.
@@ -272,18 +306,19 @@ def predict(folder: Path, task: Task, rows: Sequence[Row], batch_tokens: int = 8
     read, shortened = items(task, rows, tokenizer)
     if shortened:
         warnings.warn(f"{task.name}: {shortened} of {len(rows)} rows were shortened to fit the encoder", stacklevel=2)
-    return answers(model, task, outputs(model, read, tokenizer.pad_token_id, batch_tokens))
+    return answers(model, task, outputs(model, read, tokenizer.pad_token_id, batch_tokens, done, keep))
 
 
-def train(spec: RunSpec, data: Path, out: Path) -> dict[str, Any]:
+def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAVED) -> dict[str, Any]:
     """Fine-tune a run's encoder: `out/model` and `out/history.jsonl`; returns the facts of its record.
 
     Exactly `settings.prompts` examples are seen in ceil(prompts / batch_size) optimiser steps. Every candidate
     learning rate starts from the same weights and sees the same plan; the best on validation is kept (the first of
-    equals), and all are recorded under `candidates`.
+    equals), and all are recorded under `candidates`. Training goes on from `checkpoint`, and is saved there.
 
     Raises:
         ConfigError: the mixture is more than one task, rows are missing, or the loss stops being a number.
+        Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
     assert isinstance(settings, Encoder)
@@ -312,7 +347,9 @@ def train(spec: RunSpec, data: Path, out: Path) -> dict[str, Any]:
 
     best = best_of(
         settings.learning_rates,
-        lambda rate, folder: fit(spec, task, ordered, rate, pad, validate, folder),
+        lambda rate, folder: fit(
+            spec, task, ordered, rate, pad, validate, folder, checkpoint.part(folder.name.lstrip("."))
+        ),
         out,
         "model",
     )

@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .checkpoint import Journal, local_weights
+from .code import code_digest
 from .config import TRAINED_METHODS, ConfigError, Decoding, Model, Prompting
 from .data import Row, load_rows
 from .metrics import row_scores, score
@@ -21,7 +24,7 @@ from .progress import Progress
 from .prompting import best_shots, fit_prompts, majority_label, random_label
 from .prompts import CLOSE_TAG, answer_text, choose_demonstrations
 from .rationales import argued
-from .records import digest_of, read_json, write_json, write_jsonl
+from .records import digest_of, file_digest, read_json, write_json, write_jsonl
 from .statistics import bootstrap
 from .tasks import Task, load_task
 
@@ -84,6 +87,8 @@ def ask(
     rows: Sequence[Row],
     demonstrations: Sequence[Row] = (),
     decoding: Decoding | None = None,
+    journal: Journal | None = None,
+    part: str = "",
 ) -> list[Answer]:
     """The decoder's answers to `rows`, in their order.
 
@@ -95,6 +100,8 @@ def ask(
         rows: to be answered.
         demonstrations: shown in every prompt that has room for them.
         decoding: in place of the run's own.
+        journal: of rows already answered; it grows batch by batch.
+        part: names these rows, asked in this way, in the journal.
     """
     import torch
 
@@ -113,24 +120,29 @@ def ask(
     fitted = fit_prompts(tokenizer, task, rows, spec.protocol, spec.model_spec.max_length - room, demonstrations)
     chance = torch.Generator().manual_seed(int(digest_of([spec.seed, task.name])[:12], 16))
     stop = CLOSE_TAG if spec.protocol.stop_at_tag else None
+    journal = journal or Journal(None)
     answers: dict[int, Answer] = {}
     for shots in sorted({prompt.shots for prompt in fitted}):  # prompts with the same demonstrations share a prefix
         numbered = [n for n, prompt in enumerate(fitted) if prompt.shots == shots]
         prompts = [fitted[n].tokens for n in numbered]
         confidences: list[float | None] = [None] * len(prompts)
         if scored or task.layout == "record":
+            name = f"{part}/{shots}/scores"
             scores = scoring.score_choices(
                 backbone,
                 prompts,
                 [choices] * len(prompts),
                 pad=int(tokenizer.pad_token_id),  # type: ignore[arg-type]
                 batch_tokens=spec.evaluation.batch_tokens,
+                done=journal.known(name),
+                keep=partial(journal.add, name),
             )
             confidences = torch.tensor(scores, dtype=torch.float64).softmax(dim=1)[:, 0].tolist()
         if scored:
             found = [texts[max(range(len(labels)), key=row.__getitem__)] for row in scores]
             spent = [0] * len(found)
         else:
+            name = f"{part}/{shots}/completions"
             completions = generation.generate_tokens(
                 backbone,
                 prompts,
@@ -142,6 +154,8 @@ def ask(
                 generator=chance,
                 stop=stop,
                 batch_tokens=spec.evaluation.batch_tokens,
+                done=journal.known(name),
+                keep=partial(journal.add, name),
             )
             found = generation.decode_completions(backbone, tokenizer, completions, stop)
             spent = [len(completion) for completion in completions]
@@ -197,8 +211,10 @@ def _rows(data: Path, name: str, split: str) -> list[Row]:
 
 
 @contextmanager
-def answering(spec: RunSpec, data: Path, run_folder: Path | None, backbone: Backbone | None) -> Iterator[Answerer]:
-    """How the run's method answers rows: (task, rows) -> (answers, demonstrations).
+def answering(
+    spec: RunSpec, data: Path, run_folder: Path | None, backbone: Backbone | None, journal: Journal | None = None
+) -> Iterator[Answerer]:
+    """How the run's method answers test rows: (task, rows) -> (answers, demonstrations); `journal` knows some already.
 
     Raises:
         ConfigError: a trained run without its folder, or the folder does not hold what was trained.
@@ -215,7 +231,9 @@ def answering(spec: RunSpec, data: Path, run_folder: Path | None, backbone: Back
         folder = run_folder / "model"
 
         def classify(task: Task, rows: list[Row]) -> tuple[list[Answer], Shots]:
-            read = encoder.predict(folder, task, rows)
+            known = journal or Journal(None)
+            name = f"{task.name}/test/outputs"
+            read = encoder.predict(folder, task, rows, done=known.known(name), keep=partial(known.add, name))
             pairs = [label if isinstance(label, tuple) else (label, None) for label in read]
             return [Answer("", label, confidence) for label, confidence in pairs], Shots()
 
@@ -233,10 +251,10 @@ def answering(spec: RunSpec, data: Path, run_folder: Path | None, backbone: Back
                 if spec.method == "few-shot":
                     source = task.trained_with or task.name
                     if source not in chosen:
-                        chosen[source] = _choose_shots(spec, policy, tokenizer, data, source)
+                        chosen[source] = _choose_shots(spec, policy, tokenizer, data, source, journal)
                     shots = chosen[source]
                 shown = _in_fields_of(task, shots.rows)
-                return ask(spec, policy, tokenizer, task, rows, shown), shots
+                return ask(spec, policy, tokenizer, task, rows, shown, None, journal, f"{task.name}/test"), shots
 
             yield prompt
 
@@ -248,7 +266,14 @@ def _without_model(spec: RunSpec, data: Path, task: Task, rows: Sequence[Row]) -
     return [Answer("", label)] * len(rows)
 
 
-def _choose_shots(spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase, data: Path, source: str) -> Shots:
+def _choose_shots(
+    spec: RunSpec,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Path,
+    source: str,
+    journal: Journal | None,
+) -> Shots:
     """The demonstrations of the task `source`, their number chosen on its validation carve.
 
     Fewer demonstrations are the first ones of more.
@@ -265,7 +290,10 @@ def _choose_shots(spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase,
     validation = _rows(data, source, "validation")
 
     def value(k: int) -> float:
-        return main_score(task, validation, ask(spec, model, tokenizer, task, validation, pool[:k]))
+        part = f"{source}/validation/{k}"
+        return main_score(
+            task, validation, ask(spec, model, tokenizer, task, validation, pool[:k], None, journal, part)
+        )
 
     k, scores = best_shots(candidates, value)
     return Shots(tuple(pool[:k]), scores)
@@ -288,9 +316,16 @@ def _in_fields_of(task: Task, rows: Sequence[Row]) -> list[Row]:
 
 
 def evaluate_run(
-    spec: RunSpec, data: Path, run_folder: Path | None, out: Path, backbone: Backbone | None = None
+    spec: RunSpec,
+    data: Path,
+    run_folder: Path | None,
+    out: Path,
+    backbone: Backbone | None = None,
+    work: Path | None = None,
 ) -> None:
     """Score a run on all of its tasks: `<out>/<task>/{predictions.jsonl, metrics.json}`.
+
+    With `work`, answers are kept there until all scores stand; an evaluation that was stopped asks what is missing.
 
     Args:
         spec: the resolved run.
@@ -298,6 +333,7 @@ def evaluate_run(
         run_folder: folder of the trained run (`adapter/` or `model/`); None where nothing is trained.
         out: folder to write, usually the run's own.
         backbone: the run's foundation model where it is already loaded; it is left as it was, to the bit.
+        work: folder of unfinished runs.
 
     Raises:
         ConfigError: rows or the trained run are missing, or the model does not load.
@@ -308,13 +344,38 @@ def evaluate_run(
         torch.set_num_threads(spec.threads)
     tests = [_rows(data, task.name, "test") for task in spec.eval_tasks]
     progress = Progress(f"{spec.address.path} on {len(tests)} tasks", sum(map(len, tests)), "rows")
-    with answering(spec, data, run_folder, backbone) as answer:
+    journal = open_journal(spec, data, run_folder, work)
+    before = within = 0
+
+    def heard(part: str, answered: int) -> None:
+        """A batch was answered; ReCoRD's rows are both scored and generated, which counts once."""
+        nonlocal within
+        within += answered if part.startswith(f"{task.name}/test/") else 0
+        progress.reach(before + min(within, len(rows) - 1))
+
+    journal.heard = heard
+    with answering(spec, data, run_folder, backbone, journal) as answer:
         for task, rows in zip(spec.eval_tasks, tests, strict=True):
+            within = 0
             started = time.perf_counter()
             answers, shots = answer(task, rows)
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started + journal.seconds(f"{task.name}/")
             write_evaluation(spec, task, rows, answers, shots, seconds, data, out / task.name)
-            progress.advance(len(rows))
+            before += len(rows)
+            progress.reach(before)
+    journal.remove()
+
+
+def open_journal(spec: RunSpec, data: Path, run_folder: Path | None, work: Path | None) -> Journal:
+    """The answers that an earlier process left in `work` for the same run, rows, weights and code."""
+    if work is None or spec.method in ("majority", "random"):
+        return Journal(None)
+    names = {name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)}
+    records = sorted(path for name in names if (path := data / name / "record.json").is_file())
+    weights = sorted(run_folder.glob("*/*.safetensors")) if run_folder else []
+    read = [[path.parent.name, path.name, file_digest(path)] for path in (*records, *weights)]
+    key = digest_of([spec.evaluation_digest, read, local_weights(spec.model_spec.path), code_digest("evaluate")])
+    return Journal(work / "evaluate" / f"{key}.jsonl", key)
 
 
 def write_evaluation(

@@ -15,7 +15,7 @@ padding changes what is sampled (up to rounding).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,10 @@ PREFIX_SHARE = 0.1
 
 Prefix = list[tuple[torch.Tensor, torch.Tensor]]
 """Keys and values (1, heads, P, d) of a prefix of P tokens, layer by layer; empty without one."""
+
+Keep = Callable[[Sequence[int], Sequence[Any]], None]
+"""What takes the row numbers and results of a finished batch (`checkpoint.Journal.add`)."""
+NONE: Mapping[int, Any] = {}
 
 
 @dataclass
@@ -114,6 +118,11 @@ def length_batches(lengths: list[int], batch_tokens: int) -> list[list[int]]:
         else:
             batches.append([row])
     return batches
+
+
+def unfinished(batches: list[list[int]], done: Mapping[int, Any]) -> list[list[int]]:
+    """Batches with rows that are not done: what is batched never depends on what is done, so neither do the results."""
+    return [rows for rows in batches if not all(row in done for row in rows)]
 
 
 def cache_prefix(model: Any, prefix: list[int]) -> Prefix:
@@ -211,6 +220,8 @@ def generate_tokens(
     stop: str | None = None,
     batch_tokens: int = 8192,
     prefix_share: float = PREFIX_SHARE,
+    done: Mapping[int, list[int]] = NONE,
+    keep: Keep | None = None,
 ) -> list[list[int]]:
     """Completions of the prompts, in their order; each ends with the end token, with `stop`, or at `max_new_tokens`.
 
@@ -226,6 +237,8 @@ def generate_tokens(
         stop: text that ends a completion; it may span several tokens.
         batch_tokens: bound on rows × (prompt + completion) of a batch.
         prefix_share: least share of tokens that a cached common prefix must save; above 1: never cache.
+        done: completions that are known, by the prompt's number; a batch of which all are known is not made again.
+        keep: is given the numbers and completions of every batch that is finished.
 
     Raises:
         ValueError: a prompt is empty, or sampling without a generator.
@@ -241,10 +254,14 @@ def generate_tokens(
         assert generator is not None
         uniforms = torch.rand(len(prompts), max_new_tokens, generator=generator, device=generator.device).to(where)
     pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
-    prefix = cache_prefix(decoder, shared_prefix(prompts, prefix_share))
+    completions: list[list[int]] = [list(done.get(row, ())) for row in range(len(prompts))]
+    batches = unfinished(length_batches([len(p) + max_new_tokens for p in prompts], batch_tokens), done)
+    prefix = cache_prefix(decoder, shared_prefix(prompts, prefix_share)) if batches else []
     ended = _ended(tokenizer, end_tokens(decoder, tokenizer), stop)
-    completions: list[list[int]] = [[] for _ in prompts]
-    for rows in length_batches([len(p) + max_new_tokens for p in prompts], batch_tokens):
+    for numbers in batches:
+        rows = numbers
+        for row in rows:
+            completions[row] = []
         batch = read_prompts(decoder, [prompts[r] for r in rows], prefix, pad)
         for step in range(max_new_tokens):
             tokens = choose(batch.logits, None if uniforms is None else uniforms[rows, step], temperature, top_k)
@@ -259,6 +276,8 @@ def generate_tokens(
             batch.extend(torch.ones_like(tokens)[:, None])
             batch.logits = forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
         del batch  # or two caches would be in memory while the next batch is read
+        if keep:
+            keep(numbers, [completions[row] for row in numbers])
     return completions
 
 

@@ -17,12 +17,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .code import code_digest
+from .checkpoint import Checkpoint
 from .config import REPOSITORY, SUPPORTING_METHODS, Config, ConfigError, load_config, read_yaml
 from .devices import claim_device, describe_device
+from .failures import explained
 from .hub import cached_commit
+from .keys import data_digest, evaluation_key, folders_of, keys_of, prompting_key, stage_of, training_key
 from .pieces import Piece, work_through
-from .records import digest_of, environment, file_digest, read_json
+from .records import environment, read_json
 from .runs import Address, Grid, RunSpec, open_grid, resolve
 
 if TYPE_CHECKING:
@@ -39,17 +41,6 @@ KEPT = {
     "rllr": ("history.jsonl", "adapter"),
 }  # fmt: skip
 """What a training stage leaves in its run's folder, beside run.json."""
-
-STAGE = {
-    "sft-rationale": "sft", "merged-backbone": "merging", "reward-label": "reward_model", "reward-rationale": "reward_model",
-    "rlhf": "rllr", "rllr": "rllr", "rllr-mixed": "rllr",
-}  # fmt: skip
-"""Program and module that train a method, where they don't bear its name."""
-
-
-def stage_of(spec: RunSpec) -> str:
-    """Program and module that train a run."""
-    return STAGE.get(spec.method, spec.method)
 
 
 def run_arguments(description: str, argv: list[str] | None = None, **extra: str) -> argparse.Namespace:
@@ -71,46 +62,6 @@ def load_run(config_file: Path, run: str) -> tuple[Config, Grid, RunSpec]:
     config = load_config(read_yaml(config_file), config_file.name)
     grid, address = open_grid(config), Address.parse(run)
     return config, grid, grid.runs.get(address) or resolve(config, grid.models, grid.tasks, address)
-
-
-def data_digest(spec: RunSpec, data: Path) -> str:
-    """Names the rows that a run trains on and selects with.
-
-    Raises:
-        ConfigError: a task's rows were not prepared.
-    """
-    records = {}
-    for task in spec.train_tasks:
-        digests = task_digests(data, task.name)
-        records[task.name] = [digests["train"], digests["validation"]]
-        if spec.method in ("sft-rationale", "pairs"):
-            records[task.name].append(rationales_digest(data, task.name))
-    return digest_of(records)
-
-
-def rationales_digest(data: Path, task: str) -> str:
-    """Names a task's rationales.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    path = data / task / "rationales.jsonl"
-    if not path.is_file():
-        raise ConfigError(f"{path}: no rationales of task {task}; `snakemake rationales` makes them")
-    return file_digest(path)
-
-
-def task_digests(data: Path, name: str) -> dict[str, str]:
-    """Digests of a task's prepared rows, by split.
-
-    Raises:
-        ConfigError: they were not prepared.
-    """
-    path = data / name / "record.json"
-    if not path.is_file():
-        raise ConfigError(f"{path}: no prepared rows of task {name}; `snakemake data` makes them")
-    found: dict[str, str] = read_json(path)["digests"]
-    return found
 
 
 def header(spec: RunSpec) -> None:
@@ -156,18 +107,23 @@ def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Place:
-    """Folders of a workflow; `results` is None where a run is made by hand into a folder of its own."""
+    """Folders of a workflow, and the seconds between two states that are saved on the way.
+
+    `results` is None where a run is made by hand into a folder of its own.
+    """
 
     data: Path
     work: Path
     results: Path | None
+    save_every: float
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace, spec: RunSpec, out: Path) -> Place:
+    def of(cls, arguments: argparse.Namespace, config: Config, spec: RunSpec, out: Path) -> Place:
         """The folders that the arguments name; `out` is the run's."""
         tail = Path(spec.address.path).parts
         inside = out.parts[-len(tail) :] == tail
-        return cls(arguments.data, arguments.work or Path("work"), Path(*out.parts[: -len(tail)]) if inside else None)
+        results = Path(*out.parts[: -len(tail)]) if inside else None
+        return cls(arguments.data, arguments.work or Path("work"), results, config.save_every_seconds)
 
     def standing(self, spec: RunSpec, path: str) -> Path:
         """Folder of the finished run at `path` that `spec` stands on.
@@ -229,10 +185,11 @@ def training_program(
     """The whole program of a training stage; with `batch` in the config it goes on with other runs of its model and method.
 
     A new stage is a module `rl4nlu.<stage>` (its name is the method's) with
-    `train(spec: RunSpec, data: Path, out: Path, start_adapter: Path | None = None) -> facts`, which writes the files that
-    `KEPT` names into `out`, depends on its arguments alone, and gives what `run.json` is to hold under `facts`. Then
+    `train(spec: RunSpec, data: Path, out: Path, start_adapter: Path | None = None, checkpoint: Checkpoint = NOT_SAVED)`,
+    which writes the files that `KEPT` names into `out`, depends on its arguments alone, goes on from `checkpoint` and saves
+    there, and returns the facts that `run.json` is to hold. Then
     `workflow/scripts/<stage>.py` is `main_of(lambda: training_program("<stage>"))`: the module is only imported where
-    something is to be trained. Further trained runs that it stands on are added to `foundations`.
+    something is to be trained. Further trained runs that it stands on are added to `keys.foundations`.
 
     Args:
         stage: the method.
@@ -253,51 +210,19 @@ def training_program(
     if stage_of(spec) != stage:
         raise ConfigError(f"run {arguments.run!r} is trained by {stage_of(spec)}.py, not by {stage}.py")
     header(spec)
-    place = Place.of(arguments, spec, arguments.out)
+    place = Place.of(arguments, config, spec, arguments.out)
     given = {"start": arguments.start.parent} if arguments.start else {}
     given |= {role: place.standing(spec, path) for role, path in spec.stands_on.items()}
     more = {"tensorboard": arguments.tensorboard} if arguments.tensorboard else {}
     own = training_piece(spec, place, given, arguments.out, train, more)
 
     def piece(run: RunSpec, out: Path) -> Piece | None:
-        stands_on = folders_of(run, grid, place)
+        assert place.results is not None
+        stands_on = folders_of(run, grid, place.data, place.results)
         return None if stands_on is None else training_piece(run, place, stands_on, out, train)
 
     modules = () if train else (stage,)
     work_through(own, others_of(config, grid, spec, place, piece), lambda: warm_up(spec, *modules))
-
-
-def foundations(spec: RunSpec) -> dict[str, str]:
-    """Trained runs that a run stands on: the address of each, by its role there (`start`: its adapter is started from)."""
-    return ({"start": spec.start} if spec.start else {}) | spec.stands_on
-
-
-def folders_of(spec: RunSpec, grid: Grid, place: Place) -> dict[str, Path] | None:
-    """Runs that a run stands on, in results/; None where one is not trained yet by the settings, rows and code of now."""
-    found = {}
-    for name, address in foundations(spec).items():
-        below, folder = grid.runs[Address.parse(address)], (place.results or Path()) / address
-        stands_on = folders_of(below, grid, place)
-        if stands_on is None or not (folder / "run.json").is_file():
-            return None
-        if read_json(folder / "run.json").get("key") != training_key(below, place.data, stands_on):
-            return None
-        found[name] = folder
-    return found
-
-
-def keys_of(stands_on: dict[str, Path]) -> dict[str, str]:
-    """Keys of trained runs."""
-    return {name: read_json(folder / "run.json")["key"] for name, folder in stands_on.items()}
-
-
-def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
-    """Names a trained run: its settings, its rows, what it stands on, and the code.
-
-    Raises:
-        ConfigError: its rows are not prepared.
-    """
-    return digest_of([spec.digest, data_digest(spec, data), keys_of(stands_on), code_digest(stage_of(spec))])
 
 
 def training_piece(
@@ -326,7 +251,8 @@ def training_piece(
         given: dict[str, Any] = {"start_adapter": stands_on["start"] / "adapter"} if "start" in stands_on else {}
         if spec.stands_on:
             given["stands_on"] = stands_on
-        facts = trainer(spec, place.data, partial, **given, **(more or {}))
+        checkpoint = Checkpoint(folder.with_name(f"{key}.state"), key, place.save_every)
+        facts = trainer(spec, place.data, partial, **given, **(more or {}), checkpoint=checkpoint)
         made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}
         return {**made_from, **run_record(spec, facts)}
 
@@ -369,22 +295,12 @@ def evaluation_piece(spec: RunSpec, place: Place, trained: Path, key: str, out: 
             from .merging import merged_model
 
             backbone = load_backbone_of(merged_model(spec, place.standing(spec, spec.stands_on["backbone"])))
-        evaluate_run(spec, place.data, trained, partial, backbone)
+        evaluate_run(spec, place.data, trained, partial, backbone, work=place.work)
         return {"run": spec.address.path, "trained": key, "evaluation_digest": spec.evaluation_digest}
 
-    named = digest_of([spec.evaluation_digest, key, evaluated_digest(spec, place.data), code_digest("evaluate")])
+    named = evaluation_key(spec, place.data, key)
     folder = place.work / "evaluate" / named
     return Piece("evaluation", spec.address.path, named, folder, out, make, proof="scores.json", seed=spec.seed)
-
-
-def evaluated_digest(spec: RunSpec, data: Path) -> str:
-    """Names the rows that a run is scored on, and those that demonstrations and the majority label come from.
-
-    Raises:
-        ConfigError: a task's rows were not prepared.
-    """
-    names = sorted({name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)})
-    return digest_of({name: task_digests(data, name) for name in names})
 
 
 def evaluation_program(argv: list[str] | None = None) -> None:
@@ -399,7 +315,7 @@ def evaluation_program(argv: list[str] | None = None) -> None:
         raise ConfigError("--trained: name the folder of the trained run")
     config, grid, spec = load_run(arguments.config, arguments.run)
     header(spec)
-    place = Place.of(arguments, spec, arguments.trained)
+    place = Place.of(arguments, config, spec, arguments.trained)
     record = arguments.trained / "run.json"
     if not record.is_file():
         raise ConfigError(f"{record}: no such file; was the run trained?")
@@ -431,7 +347,7 @@ def prompting_program(argv: list[str] | None = None) -> None:
     )
     config, grid, spec = load_run(arguments.config, arguments.run)
     header(spec)
-    place = Place.of(arguments, spec, arguments.out)
+    place = Place.of(arguments, config, spec, arguments.out)
 
     def piece(run: RunSpec, out: Path) -> Piece:
         return prompting_piece(run, place, out)
@@ -453,19 +369,22 @@ def prompting_piece(spec: RunSpec, place: Place, out: Path) -> Piece:
     def make(partial: Path) -> dict[str, Any]:
         from .evaluate import evaluate_run
 
-        evaluate_run(spec, place.data, None, partial / "evaluation")
+        evaluate_run(spec, place.data, None, partial / "evaluation", work=place.work)
         return run_record(spec, {})
 
-    rows, code = evaluated_digest(spec, place.data), code_digest("prompting", "evaluate")
-    key = digest_of([spec.evaluation_digest, rows, code])
+    key = prompting_key(spec, place.data)
     folder = place.work / "prompting" / key
     return Piece("prompting", spec.address.path, key, folder, out, make, kept=("evaluation",), seed=spec.seed)
 
 
 def main_of(program: Callable[[], None]) -> None:
-    """Run a program; faults of the input end in one message and exit status 2, without a traceback."""
+    """Run a program; what is no fault of the code ends in one message without a traceback (`failures.explained`)."""
     try:
         program()
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        message, status = told
+        print(message, file=sys.stderr)
+        raise SystemExit(status) from None

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint import NOT_SAVED, Checkpoint
 from .models import load_adapter, load_backbone, load_tokenizer
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from .runs import RunSpec
 
 
-def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> dict[str, Any]:
+def train(
+    spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], checkpoint: Checkpoint = NOT_SAVED
+) -> dict[str, Any]:
     """Write the merged model as a plain transformers folder, `out/model`, with its tokenizer; returns facts of the record.
 
     Args:
@@ -21,6 +24,7 @@ def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> d
         data: folder of prepared rows; not read.
         out: folder to write.
         stands_on: `adapter`: folder of the SFT run.
+        checkpoint: not used; this stage is short, and starts over where it was stopped.
     """
     started = time.perf_counter()
     adapted = load_adapter(load_backbone(spec.model_spec), stands_on["adapter"] / "adapter")

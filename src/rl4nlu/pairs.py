@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, Pairs, Protocol, load_models, nearest
 from .data import Row, load_rows
 from .generation import decode_completions, generate_tokens
@@ -345,7 +346,9 @@ def statistics(
     }
 
 
-def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> dict[str, Any]:
+def train(
+    spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], checkpoint: Checkpoint = NOT_SAVED
+) -> dict[str, Any]:
     """Write `<kind>.<split>.jsonl` for both kinds and splits, and `statistics.json`; returns facts of the record.
 
     Held-out label-sensitive pairs are the supplied ones and, as origin `policy`, those on the model's own errors.
@@ -355,6 +358,7 @@ def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> d
         data: folder of prepared rows and rationales.
         out: folder to write.
         stands_on: `backbone`: folder of the merged model.
+        checkpoint: not used; this stage is short, and starts over where it was stopped.
 
     Raises:
         ConfigError: rationales are missing or faulty, or no pair came out.

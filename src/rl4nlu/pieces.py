@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .checkpoint import Stopped, stop_on_sigterm
 from .leases import Holder, Lease, take, wait_for
 from .progress import duration
 from .records import peak_memory_mb, read_json, reset_peak_memory, write_json
@@ -109,6 +110,7 @@ def work_through(own: Piece, others: Callable[[], Iterable[Piece]] | None, warm_
             return
         else:
             warm_up()
+            stop_on_sigterm()
             _make(own, lease, own.run)
             if others is not None:
                 _follow(own, own.run)
@@ -189,6 +191,8 @@ def _try(piece: Piece, job: str, follow: bool) -> None:
             _make(piece, lease, job)
             if follow:
                 _follow(piece, job)
+    except Stopped:
+        raise
     except Exception as error:
         said = (str(error).strip().splitlines() or [""])[0]
         print(f"--- left to its own job: {piece.what} {piece.run} ({type(error).__name__}: {said})", flush=True)
@@ -200,18 +204,23 @@ def _try(piece: Piece, job: str, follow: bool) -> None:
 
 
 def put_in_place(piece: Piece) -> None:
-    """Move a finished piece's files to their place, the proof last, and drop what is left of it in `work/`."""
+    """Move a finished piece's files to their place, the proof last, and drop what is left of it in `work/`, its state too."""
     piece.out.mkdir(parents=True, exist_ok=True)
     names = piece.kept or sorted(path.name for path in piece.folder.iterdir() if path.name != piece.proof)
     for name in (*names, piece.proof):
         source, target = piece.folder / name, piece.out / name
         beside = piece.out / f".{name}.{os.getpid()}"
-        if source.is_dir():
-            shutil.copytree(source, beside)
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            shutil.copy2(source, beside)
-        beside.replace(target)
+        try:
+            if source.is_dir():
+                shutil.copytree(source, beside)
+                shutil.rmtree(target, ignore_errors=True)
+            else:
+                shutil.copy2(source, beside)
+            beside.replace(target)
+        except BaseException:  # a full disk
+            shutil.rmtree(beside, ignore_errors=True) if source.is_dir() else beside.unlink(missing_ok=True)
+            raise
+    shutil.rmtree(piece.folder.with_name(f"{piece.key}.state"), ignore_errors=True)
     done = piece.folder.with_name(f"{piece.key}.placed")  # a folder half removed must not look finished
     shutil.rmtree(done, ignore_errors=True)
     piece.folder.rename(done)

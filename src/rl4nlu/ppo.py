@@ -21,14 +21,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .asking import Sampler, event_writer, planned
+from .checkpoint import NOT_SAVED, Checkpoint, random_state, restore_random, restore_weights, trained_weights
 from .config import PolicyOptimisation, Ppo, Rllr
 from .evaluate import validation_score
+from .failures import TrainingError
 from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter, values
 from .progress import Progress
@@ -48,8 +50,14 @@ Reward = Callable[[Sequence[Prompt], list[list[int]]], Judgement]
 """Judges a roll-out's answers (token ids)."""
 
 
-class TrainingError(RuntimeError):
-    """Training left the finite numbers; the message names the run and the step."""
+class Carried(Protocol):
+    """What is carried from roll-out to roll-out beside weights and optimiser, and is part of a run's saved state."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers, text, lists and dicts of these."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
 
 
 # ------------------------------------------------------------------------------------------------- rewards, advantages
@@ -357,6 +365,9 @@ def optimise(
     run: str = "",
     validate: Callable[[], float | None] | None = None,
     watch: Callable[[dict[str, Any]], None] = lambda row: None,
+    checkpoint: Checkpoint = NOT_SAVED,
+    generators: Sequence[torch.Generator] = (),
+    carried: Sequence[Carried] = (),
 ) -> list[dict[str, Any]]:
     """Train `policy` on `prompts`, in their order; one history row a roll-out.
 
@@ -373,9 +384,13 @@ def optimise(
         run: named in errors.
         validate: a score to be recorded every `settings.evaluate_every` roll-outs, and after the last.
         watch: is given every history row.
+        checkpoint: where training is resumed from, and saved on the way.
+        generators: the random numbers of `sample`, which are part of the state.
+        carried: what else is part of the state.
 
     Raises:
         TrainingError: a loss is not finite.
+        Stopped: the process was asked to stop, and the state is saved.
     """
     optimiser = make_optimiser(policy, settings, learning_rate)
     rates = [group["lr"] for group in optimiser.param_groups]
@@ -384,13 +399,44 @@ def optimise(
     rows = settings.batch_size * settings.answers
     steps = len(prompts) // rows
     history: list[dict[str, Any]] = []
-    answered = total = 0
+    first_step = answered = total = 0
     kept = Kept(policy, settings)
-    if validate and settings.keep == "best":
-        kept.see(0, validate())
+    carried = [kept, *carried]
     started = time.perf_counter()
-    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs")
-    for step in range(steps):
+    trained = nn.ModuleList([policy.model, *([policy.head] if policy.head else [])])
+    if (saved := checkpoint.load()) is not None:
+        first_step, coefficient, answered, total, history, seconds = (
+            saved[name] for name in ("step", "coefficient", "answered", "total", "history", "seconds")
+        )
+        restore_weights(trained, saved["weights"])
+        optimiser.load_state_dict(saved["optimiser"])
+        restore_random(saved["random"], chance, *generators)
+        for one, was in zip(carried, saved["carried"], strict=True):
+            one.restore(was)
+        started -= seconds
+    elif validate and settings.keep == "best":
+        kept.see(0, validate())
+        started = time.perf_counter()
+
+    def state() -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {
+            "step": len(history),
+            "coefficient": coefficient,
+            "answered": answered,
+            "total": total,
+            "history": history,
+            "seconds": history[-1]["seconds"],
+            "weights": trained_weights(trained),
+            "optimiser": optimiser.state_dict(),
+            "random": random_state(chance, *generators),
+            "carried": [one.state() for one in carried],
+        }
+
+    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=first_step)
+    for step in range(first_step, steps):
+        if settings.patience and kept.no_better >= settings.patience:
+            break
         factor = rate_factor(step, steps, how)
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * factor
@@ -443,14 +489,16 @@ def optimise(
         if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
             row["validation"] = validate()
             kept.see(step + 1, row["validation"])
-            started = time.perf_counter() - row["seconds"]  # validation is not counted
         history.append(row)
         watch(row)
         progress.advance(reward=row["reward"])
-        if settings.patience and kept.no_better >= settings.patience:
-            break
+        if step + 1 < steps:
+            checkpoint.keep(state)
+        started = time.perf_counter() - row["seconds"]  # validating and saving are not counted
+    if first_step < steps:
+        checkpoint.save(state())
     if settings.keep == "best" and kept.weights:
-        kept.restore()
+        kept.put_back()
         history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
     return history
 
@@ -472,8 +520,17 @@ class Kept:
         if self.settings.keep == "best":
             self.weights = [p.detach().clone() for p in self.policy.parameters()]
 
-    def restore(self) -> None:
-        """Put the best weights back."""
+    def state(self) -> dict[str, Any]:
+        """See `Carried`."""
+        return {name: getattr(self, name) for name in ("step", "score", "no_better", "weights")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Carried`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def put_back(self) -> None:
+        """Make the best weights the policy's."""
         with torch.no_grad():
             for parameter, weight in zip(self.policy.parameters(), self.weights, strict=True):
                 parameter.copy_(weight)
@@ -486,8 +543,9 @@ def train(
     start_adapter: Path | None = None,
     tensorboard: Path | None = None,
     objective: Objective = PPO,
+    checkpoint: Checkpoint = NOT_SAVED,
     make_policy: Callable[[], Policy] | None = None,
-    make_reward: Callable[[Policy, Sampler], Reward] | None = None,
+    make_reward: Callable[[Policy, Sampler], tuple[Reward, Sequence[Carried]]] | None = None,
 ) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
@@ -501,12 +559,14 @@ def train(
         start_adapter: the SFT run's adapter, where `start` is sft.
         tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
         objective: PPO's, or that of another policy optimisation.
+        checkpoint: state of the run, from which it is resumed.
         make_policy: builds the policy before its first step; that of `policy.build_policy` when absent.
-        make_reward: what judges its answers; the tasks' rules when absent.
+        make_reward: what judges its answers, and what that carries along; the tasks' rules when absent.
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
         TrainingError: the loss stops being finite.
+        Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
     assert isinstance(settings, PolicyOptimisation)
@@ -515,15 +575,16 @@ def train(
     prompts, shortened = planned(spec, data, tokenizer)
     best: dict[str, Any] = {}
     tried = []
-    for learning_rate in settings.learning_rates:
+    for number, learning_rate in enumerate(settings.learning_rates):
         policy = make_policy() if make_policy else build_policy(spec, start_adapter)
         sampler = Sampler(spec, policy, tokenizer)
         by_rule = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
+        reward, carried = make_reward(policy, sampler) if make_reward else (by_rule, ())
         history = optimise(
             policy,
             prompts,
             sampler,
-            make_reward(policy, sampler) if make_reward else by_rule,
+            reward,
             settings,
             learning_rate,
             seed=spec.seed,
@@ -532,6 +593,9 @@ def train(
             run=spec.address.path,
             validate=partial(validation_score, spec, policy.model, tokenizer, data),
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
+            checkpoint=checkpoint.part(f"candidate{number}"),
+            generators=[sampler.chance],
+            carried=carried,
         )
         last = {**history[-1], "validation": history[-1].get("kept_validation", history[-1]["validation"])}
         tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})

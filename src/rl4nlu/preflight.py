@@ -65,7 +65,7 @@ def gpu_fault(rules: Mapping[str, int], visible: int) -> str | None:
     asked = ", ".join(f"{count} of rule {rule}" for rule, count in sorted(rules.items()) if count)
     cpu = " ".join(f"{rule}:gpu=0" for rule in sorted(rules))
     return (
-        f"{sum(rules.values())} jobs ask for a GPU ({asked}), and none is visible here. Submit them to a cluster with "
+        f"jobs that ask for a GPU: {asked}; and none is visible here. Submit them to a cluster with "
         f"--workflow-profile slurm, or let them crawl on the CPU with --set-resources {cpu}"
     )
 

@@ -72,6 +72,15 @@ class Progress:
                 self.pause = min(2 * self.pause, LATER)
             self.next = now + self.pause
 
+    def reach(self, done: int, **numbers: float) -> None:
+        """Count up to `done`, if it is not that far yet."""
+        if done > self.done:
+            self.advance(done - self.done, **numbers)
+
+    def skip(self, done: int) -> None:
+        """Begin at `done`: so much was done by an earlier process, and is no part of the rate."""
+        self.done = self.from_the_start = done
+
     def line(self, now: float, **numbers: float) -> str:
         """`what: 12 of 50 roll-outs (24 %) · 1.2 roll-outs/s · 32 s left · reward 0.5`."""
         seconds, done = now - self.started, self.done - self.from_the_start

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, RewardModel
 from .data import load_rows
 from .lengths import draw, group
@@ -258,7 +259,9 @@ def held_out(model: Any, head: ValueHead, sides: Sequence[Sides], settings: Rewa
     return list(zip(*found, strict=True))
 
 
-def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> dict[str, Any]:
+def train(
+    spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], checkpoint: Checkpoint = NOT_SAVED
+) -> dict[str, Any]:
     """Train a reward model: `out/adapter` (with its head) and `out/history.jsonl`; returns the facts of its record.
 
     Facts: `held_out`, by kind of pair (`label`, `rationale`, and `policy`: label-sensitive ones on the merged model's own
@@ -270,6 +273,7 @@ def train(spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path]) -> d
         data: folder of prepared rows.
         out: folder to write.
         stands_on: `backbone`: folder of the merged model; `pairs`: folder of the pairs.
+        checkpoint: not used; this stage is short, and starts over where it was stopped.
 
     Raises:
         ConfigError: pairs or rows are missing or faulty, or the loss stops being a number.

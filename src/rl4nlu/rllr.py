@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import ppo
 from .asking import Sampler
+from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, Rllr
 from .merging import merged_model
 from .models import add_lora, load_backbone
@@ -67,6 +68,14 @@ class RunningMoments:
         """Zero while there is only one number."""
         return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
 
+    def state(self) -> dict[str, float]:
+        """See `ppo.Carried`."""
+        return {"count": self.count, "mean": self.mean, "squares": self.squares}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `ppo.Carried`."""
+        self.count, self.mean, self.squares = state["count"], state["mean"], state["squares"]
+
     def normalised(self, numbers: Sequence[float]) -> list[float]:
         """A batch less the mean, over the deviation, both of which it is part of (papers/2, section 7.2)."""
         self.update(numbers)
@@ -100,6 +109,7 @@ def by_models(
     settings: Rllr,
     threshold: float | None,
     texts: Callable[..., list[str]],
+    moments: RunningMoments | None = None,
 ) -> ppo.Reward:
     """Judges roll-outs by reward models, which are adapters of the policy's network, named as in `heads`.
 
@@ -109,8 +119,9 @@ def by_models(
         settings: combination and normalisation.
         threshold: tau, where both models are there.
         texts: makes responses text, for the logged shares of right and unreadable ones.
+        moments: of the scores so far.
     """
-    moments = RunningMoments()
+    seen = moments or RunningMoments()
 
     def mean(numbers: list[float]) -> float | None:
         return sum(numbers) / len(numbers) if numbers else None
@@ -135,7 +146,7 @@ def by_models(
                 more[f"{name}_reward_{side}"] = mean([v for v, r in zip(values, right, strict=True) if r == wanted])
         # as released, dropout acts in the forward passes of the update
         policy.model.train(settings.dropout_in_logprobs)
-        final = moments.normalised(rewards) if settings.score_normalisation else rewards
+        final = seen.normalised(rewards) if settings.score_normalisation else rewards
         return Judgement(final, sum(right) / len(batch), answers.count(None) / len(batch), more)
 
     return judge
@@ -184,7 +195,12 @@ def build_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dic
 
 
 def train(
-    spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], tensorboard: Path | None = None
+    spec: RunSpec,
+    data: Path,
+    out: Path,
+    stands_on: dict[str, Path],
+    tensorboard: Path | None = None,
+    checkpoint: Checkpoint = NOT_SAVED,
 ) -> dict[str, Any]:
     """Train a run's adapter of the merged backbone: see `ppo.train`; the facts also hold `threshold`, the tau that was used.
 
@@ -194,6 +210,7 @@ def train(
         out: folder to write.
         stands_on: folders of the merged backbone (`backbone`) and of the reward models (`label`, `rationale`).
         tensorboard: folder for event files, if they are wanted.
+        checkpoint: state of the run, from which it is resumed.
     """
     settings = spec.settings
     assert isinstance(settings, Rllr)
@@ -206,8 +223,17 @@ def train(
         heads.update(found)
         return policy
 
-    def make_reward(policy: Policy, sampler: Sampler) -> ppo.Reward:
-        return by_models(policy, heads, settings, threshold, sampler.texts)
+    def make_reward(policy: Policy, sampler: Sampler) -> tuple[ppo.Reward, list[ppo.Carried]]:
+        moments = RunningMoments()
+        return by_models(policy, heads, settings, threshold, sampler.texts, moments), [moments]
 
-    facts = ppo.train(spec, data, out, tensorboard=tensorboard, make_policy=make_policy, make_reward=make_reward)
+    facts = ppo.train(
+        spec,
+        data,
+        out,
+        tensorboard=tensorboard,
+        checkpoint=checkpoint,
+        make_policy=make_policy,
+        make_reward=make_reward,
+    )
     return {**facts, "threshold": threshold}

@@ -7,13 +7,15 @@ prompt's cache. The shared prefix, batches and caches are those of `generation`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
 from .generation import (
+    NONE,
     PREFIX_SHARE,
+    Keep,
     Prefix,
     cache_prefix,
     forward,
@@ -24,11 +26,13 @@ from .generation import (
     shared_prefix,
     shifted,
     takes_positions,
+    unfinished,
 )
 
 LONGEST_PACKED = 512
-"""Rows with more tokens to read than this do not hold their choices side by side: there the mask that says what each
-token sees costs more than copies of the cache do."""
+"""Rows with more tokens than this to read (the cached prefix not counted) give each choice a row of its own. Measured on
+one thread with 0.26 M parameters, two choices of ten tokens: behind a cached prefix of 400 to 1500 tokens side by side
+costs 0.8 to 0.95 of copies; without a prefix 0.97 to 1.1 up to 512 tokens, and 1.1 at 1024."""
 
 Scores = list[list[float]]
 """Of one prompt: log-probabilities by choice and token."""
@@ -43,6 +47,8 @@ def score_tokens(
     pad: int = 0,
     batch_tokens: int = 8192,
     prefix_share: float = PREFIX_SHARE,
+    done: Mapping[int, Scores] = NONE,
+    keep: Keep | None = None,
 ) -> list[Scores]:
     """Log-probability of every token of every choice: `result[prompt][choice][token]`, in nats.
 
@@ -53,6 +59,8 @@ def score_tokens(
         pad: token that fills rows; it is never seen.
         batch_tokens: bound on the tokens of a batch, if every choice had a row of its own.
         prefix_share: least share of tokens that a cached common prefix must save; above 1: never cache.
+        done: results known before, by row number; batches are those of all rows, and only unfinished ones are scored.
+        keep: is given row numbers and results of every batch.
 
     Raises:
         ValueError: a prompt or a choice is empty.
@@ -61,17 +69,20 @@ def score_tokens(
     for options in choices:
         refuse_empty(options, "choice")
     decoder = plain(model)
-    common = shared_prefix(prompts, prefix_share)
-    prefix = cache_prefix(decoder, common)
     packs = _packs(decoder)
     costs = [(len(p) + max(map(len, c))) * len(c) for p, c in zip(prompts, choices, strict=True)]
-    scores: list[Scores] = [[] for _ in prompts]
-    for rows in length_batches(costs, batch_tokens):
+    scores: list[Scores] = [list(done.get(row, ())) for row in range(len(prompts))]
+    batches = unfinished(length_batches(costs, batch_tokens), done)
+    common = shared_prefix(prompts, prefix_share)
+    prefix = cache_prefix(decoder, common) if batches else []
+    for rows in batches:
         asked, offered = [prompts[r] for r in rows], [choices[r] for r in rows]
         short = max(map(len, asked)) - len(common) <= LONGEST_PACKED
         way = _side_by_side if packs and short else _in_copies
         for row, found in zip(rows, way(decoder, asked, offered, prefix, pad), strict=True):
             scores[row] = found
+        if keep:
+            keep(rows, [scores[row] for row in rows])
     return scores
 
 

@@ -27,11 +27,12 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
+from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, Sft
 from .data import load_rows
 from .evaluate import validation_score
 from .generation import shared_prefix
-from .history import LINES, Recorder, best_of
+from .history import LINES, Recorder, Resume, best_of
 from .lengths import cut_in_proportion, draw, group
 from .models import add_lora, device, encode_answer, load_backbone, load_tokenizer
 from .prompting import fit_prompts
@@ -233,9 +234,16 @@ def arguments(spec: RunSpec, learning_rate: float, steps: int, out: Path) -> SFT
 
 
 def fit(
-    spec: RunSpec, pool: list[Example], order: list[int], learning_rate: float, tokenizer: Any, data: Path, folder: Path
+    spec: RunSpec,
+    pool: list[Example],
+    order: list[int],
+    learning_rate: float,
+    tokenizer: Any,
+    data: Path,
+    folder: Path,
+    checkpoint: Checkpoint = NOT_SAVED,
 ) -> Recorder:
-    """Train one adapter from scratch at one learning rate and write it to `folder`; returns how it went."""
+    """Train one adapter at one learning rate, from scratch or from its checkpoint, and write it to `folder`; returns how it went."""
     settings = spec.settings
     assert isinstance(settings, Sft)
     policy = add_lora(load_backbone(spec.model_spec), settings.lora, spec.seed)
@@ -246,33 +254,35 @@ def fit(
         lambda: validation_score(spec, policy, tokenizer, data),
         settings.evaluate_every,
     )
+    resume = Resume(checkpoint, recorder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # TRL 1.16 uses names that transformers 5.23 has renamed
         trainer = AnswerTrainer(
             model=policy,
             args=arguments(spec, learning_rate, math.ceil(len(order) / settings.batch_size), folder),
             data_collator=Collator(pool, tokenizer.pad_token_id, share=settings.lora.dropout == 0),
-            train_dataset=Dataset.from_dict({"example": order}),
+            train_dataset=Dataset.from_dict({"example": resume.rest(order, settings.batch_size)}),
             processing_class=tokenizer,
             callbacks=[recorder],
         )
     trainer.how = spec.protocol.schedule
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    resume.train(trainer)
     policy.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
     return recorder
 
 
-def train(spec: RunSpec, data: Path, out: Path) -> dict[str, Any]:
+def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAVED) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
     Exactly `settings.prompts` examples are seen in ceil(prompts / batch_size) optimiser steps. Every candidate
     learning rate is trained from the same initial adapter on the same plan; the best on validation is kept (the
-    first of equals), and all are recorded under `candidates`.
+    first of equals), and all are recorded under `candidates`. Training goes on from `checkpoint`, and is saved there.
 
     Raises:
         ConfigError: rows are missing, or the loss stops being a number.
+        Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
     assert isinstance(settings, Sft)
@@ -287,7 +297,9 @@ def train(spec: RunSpec, data: Path, out: Path) -> dict[str, Any]:
     order = [seen[i] for batch in batches for i in batch]
     best = best_of(
         settings.learning_rates,
-        lambda rate, folder: fit(spec, pool, order, rate, tokenizer, data, folder),
+        lambda rate, folder: fit(
+            spec, pool, order, rate, tokenizer, data, folder, checkpoint.part(folder.name.lstrip("."))
+        ),
         out,
         "adapter",
     )

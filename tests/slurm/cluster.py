@@ -3,6 +3,7 @@
 Everything lies in one temporary folder; the daemons are stopped by the process ids that they wrote there.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -132,6 +133,13 @@ class Cluster:
         listed = self.ask("squeue", "-h", "-t", state, "-o", "%i %k").splitlines()
         return dict(line.split(" ", 1) for line in listed if " " in line)
 
+    def time_limits(self) -> list[tuple[str, int]]:
+        """Comment and time limit in minutes of every job, by job id."""
+        listed = json.loads(self.ask("squeue", "--json"))["jobs"]
+        listed.sort(key=lambda job: job["job_id"])
+        # newer Slurms write numbers as {"set": ..., "number": ...}
+        return [(job["comment"], number_of(job["time_limit"])) for job in listed]
+
     def finished(self) -> list[dict[str, str]]:
         """Slurm's own record of every job that ended: JobId, JobState, ..."""
         path = self.folder / "jobcomp.log"
@@ -147,6 +155,10 @@ class Cluster:
                 return value
             time.sleep(0.2)
         raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
+
+
+def number_of(value: int | dict[str, int]) -> int:
+    return value["number"] if isinstance(value, dict) else value
 
 
 def alive(pid: int) -> bool:

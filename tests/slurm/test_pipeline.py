@@ -59,6 +59,9 @@ def test_a_run_survives_what_a_cluster_does_to_it(slurm, on_slurm, local_metrics
     slurm.wait_for(lambda: state("sft") == "CANCELLED", 60, "the cancelled job to end")
     slurm.wait_for(lambda: state("ppo") == "TIMEOUT", 240, "the time limit")
     slurm.wait_for(lambda: state("encoder") == "COMPLETED", 600, "the requeued job to end well")
+    # the cancelled job was submitted again, with half as much time again
+    asked = [minutes for comment, minutes in slurm.time_limits() if "rule_train_sft_" in comment]
+    assert asked[1] == round(asked[0] * 1.5)
     again = slurm.wait_for(lambda: at_work("ppo"), 600, "the job that was out of time to run again")
     assert again != hit["ppo"]
     on_slurm.kill()

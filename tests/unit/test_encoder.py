@@ -1,6 +1,7 @@
 """Encoder fine-tuning on a tiny random BERT: heads, shapes, truncation, what is counted and left behind."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
@@ -228,3 +230,25 @@ def test_a_loss_that_is_not_a_number_ends_in_one_message(bert: Path, tmp_path: P
     data = write(tmp_path / "data", "stsb", rows_of("stsb"))
     with pytest.raises(ConfigError, match=r"training loss is (nan|inf).*encoder\.learning_rates"):
         encoder.train(spec_of(bert, ("stsb",), learning_rates=[1e20], prompts=80), data, tmp_path / "out")
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("how", HOW)
+def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(bert: Path, tmp_path: Path, how: str) -> None:
+    data = write(tmp_path / "data", "sst2", rows_of("sst2"))
+    spec = spec_of(bert, ("sst2",), prompts=500, learning_rates=[1e-3, 2e-2])
+
+    def train(checkpoint: Any) -> Any:
+        shutil.rmtree(tmp_path / "stopped", ignore_errors=True)
+        return encoder.train(spec, data, tmp_path / "stopped", checkpoint)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(encoder, "LINES", 20)
+    undisturbed = encoder.train(spec, data, tmp_path / "whole")
+    torch.rand(3)
+    found = interrupted(train, tmp_path / "state", how, (1, 10, 58))
+    patch.undo()
+    assert without_times(found) == without_times(undisturbed)
+    assert lines_of(tmp_path / "stopped" / "history.jsonl") == lines_of(tmp_path / "whole" / "history.jsonl")
+    weights = [(tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("stopped", "whole")]
+    assert weights[0] == weights[1]

@@ -8,6 +8,7 @@ import torch
 from tiny_models import RuleDecoder, byte_tokenizer, tiny_decoder
 
 from rl4nlu import evaluate
+from rl4nlu.checkpoint import Journal
 from rl4nlu.config import Config, ConfigError, Lora, Model
 from rl4nlu.data import Row
 from rl4nlu.evaluate import Backbone, ask, evaluate_run, validation_score
@@ -262,7 +263,7 @@ def test_encoders_are_asked_through_their_module(data, tmp_path, monkeypatch):
 
     class Module:
         @staticmethod
-        def predict(folder, task, rows):
+        def predict(folder, task, rows, **_):
             asked.append((folder, task.name))
             return [row.label for row in rows]
 
@@ -319,3 +320,63 @@ def test_label_words_cannot_be_scored_behind_a_rationale(data, tmp_path, backbon
     spec = spec_of(protocol={"response": "rationale"}, evaluation={"decoding": {"how": "score"}})
     with pytest.raises(ConfigError, match=r"how: score scores label words.*set it to label"):
         evaluate_run(spec, data, None, tmp_path / "out", backbone)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("zero-shot", {"evaluation": {"bootstrap": 20, "batch_tokens": 600, "decoding": {"how": "sample"}}}),
+        ("zero-shot", {"evaluation": {"bootstrap": 20, "batch_tokens": 600, "decoding": {"how": "score"}}}),
+        ("few-shot", {"evaluation": {"bootstrap": 20, "batch_tokens": 900}, "prompting": {"shots": [1, 2]}}),
+    ],
+)
+def test_an_evaluation_stopped_in_the_middle_asks_what_is_missing_and_ends_the_same(
+    data, tmp_path, monkeypatch, method, settings
+):
+    backbone = Backbone(TOKENIZER, tiny_decoder("llama", len(TOKENIZER), positions=2048))
+    spec = spec_of(method, ("sst2", "rte"), **settings)
+    evaluate_run(spec, data, None, tmp_path / "whole", backbone, work=tmp_path / "other")
+    asked = []
+    genuine = Journal.add
+
+    def add(self, part, rows, answers):
+        asked.append((part, tuple(rows)))
+        if len(asked) in (2, 7):
+            raise KeyboardInterrupt
+        genuine(self, part, rows, answers)
+
+    monkeypatch.setattr(Journal, "add", add)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_run(spec, data, None, tmp_path / "stopped", backbone, work=tmp_path / "work")
+        (journal,) = (tmp_path / "work" / "evaluate").iterdir()
+    journal.write_bytes(journal.read_bytes()[:-9])  # the machine went down in the middle of a line
+    evaluate_run(spec, data, None, tmp_path / "stopped", backbone, work=tmp_path / "work")
+    # asked twice: the two batches that were lost before they were written, and the one whose line was torn
+    assert len(asked) - len(set(asked)) == 3
+    assert list((tmp_path / "work" / "evaluate").iterdir()) == []
+    for task in ("sst2", "rte"):
+        (texts, record), (expected, whole) = (files(tmp_path / out / task) for out in ("stopped", "whole"))
+        assert texts == expected
+        assert {**record, "seconds": 0} == {**whole, "seconds": 0}
+
+
+def test_other_weights_rows_or_settings_do_not_share_a_journal(data, tmp_path):
+    spec = spec_of("sft", mixture="sst2")
+    run = tmp_path / "run" / "adapter"
+    run.mkdir(parents=True)
+    seen = set()
+
+    def note(spec):
+        seen.add(evaluate.open_journal(spec, data, tmp_path / "run", tmp_path).path.name)
+
+    (run / "adapter_model.safetensors").write_bytes(b"a")
+    note(spec)
+    note(spec)
+    assert len(seen) == 1
+    (run / "adapter_model.safetensors").write_bytes(b"b")
+    note(spec)
+    (data / "sst2" / "record.json").write_text("{}")
+    note(spec)
+    note(spec_of("sft", mixture="sst2", seed=1))
+    assert len(seen) == 4

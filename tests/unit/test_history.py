@@ -19,7 +19,7 @@ def trained(score: float, losses: tuple[float, ...] = (2.0, 1.0, 0.5), every: in
 
     recorder = Recorder("sft", 4 * len(losses) - 2, 4, validate, every)
     state = SimpleNamespace(global_step=0, max_steps=len(losses))
-    recorder.on_train_begin(None, state, None)
+    recorder.on_train_begin(SimpleNamespace(learning_rate=1e-3), state, None)
     for step, loss in enumerate(losses, 1):
         state.global_step = step
         control = SimpleNamespace(should_log=False)

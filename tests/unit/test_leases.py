@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -123,6 +124,23 @@ def test_another_hosts_lease_expires_by_its_age_alone(tmp_path):
     lease = take(tmp_path, "k", "a/run", "training")
     assert isinstance(lease, Lease)
     lease.release()
+
+
+def test_a_lease_that_another_took_over_in_the_meantime_is_left_alone(tmp_path, monkeypatch):
+    elsewhere(tmp_path, leases.PATIENCE + 60)
+    guard = leases._guard
+
+    @contextmanager
+    def too_late(folder):
+        holder = replace(Holder.me("a/run", "training"), host="quicker pid:[1]")
+        (folder / "k.lease").write_text(json.dumps(asdict(holder)))
+        with guard(folder):
+            yield
+
+    monkeypatch.setattr(leases, "_guard", too_late)
+    found = take(tmp_path, "k", "a/run", "training")
+    assert isinstance(found, Holder)
+    assert found.host == "quicker pid:[1]"
 
 
 def test_an_id_that_another_process_got_later_is_no_holder(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rl4nlu import pieces
+from rl4nlu.checkpoint import Stopped
 from rl4nlu.leases import Lease, LeaseLost, take
 from rl4nlu.pieces import Piece, put_in_place, work_through
 from rl4nlu.records import read_json, write_json, write_text
@@ -98,9 +99,10 @@ def test_another_key_in_place_is_replaced(shop):
     assert [path.name for path in (shop.out("a") / "adapter").iterdir()] == ["weights"]
 
 
-def test_a_process_that_is_stopped_leaves_what_it_finished_and_the_next_makes_only_the_rest(shop):
-    shop.faults["c"] = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Stopped])
+def test_a_process_that_is_stopped_leaves_what_it_finished_and_the_next_makes_only_the_rest(shop, stop):
+    shop.faults["c"] = stop()
+    with pytest.raises(stop):
         shop.work("a", "b", "c", "d")
     assert not shop.out("a").exists()  # Snakemake deletes the outputs of a job that is stopped
     shop.faults.clear()
@@ -182,10 +184,14 @@ def test_the_cost_is_that_of_the_piece_alone(shop):
 
 def test_a_job_that_is_killed_while_it_puts_in_place_can_do_so_again(shop, monkeypatch):
     shop.work("b", "a")
+    state = shop.piece("a").folder.with_name("key-a.state")
+    write_text(state / "0.pt", "")
     monkeypatch.setattr(pieces.shutil, "copy2", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         put_in_place(shop.piece("a"))
     monkeypatch.undo()
     assert not shop.piece("a").is_in_place()
+    assert state.is_dir()
     put_in_place(shop.piece("a"))
     assert shop.piece("a").is_in_place()
+    assert not state.exists()

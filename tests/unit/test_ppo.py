@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
+from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import (
     LlamaConfig,
@@ -23,6 +25,7 @@ from transformers import (
 )
 
 from rl4nlu import ppo
+from rl4nlu.checkpoint import Checkpoint
 from rl4nlu.config import Config, ConfigError, Lora, Model, Ppo
 from rl4nlu.models import add_lora, load_adapter, load_backbone
 from rl4nlu.policy import PIECE_COST, Policy, ValueHead, build_policy, cut, forward, plan, save_adapter
@@ -580,3 +583,36 @@ def test_tensorboard_events_are_written_where_asked(place, tmp_path):
     pytest.importorskip("tensorboard")
     ppo.train(spec_of(place), place / "data", tmp_path / "out", tensorboard=tmp_path / "events")
     assert list((tmp_path / "events" / "0.003").glob("events*"))
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("start", ["base", "sft"])
+def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(place, tmp_path, how, start):
+    changes = {"learning_rates": [3e-3, 1e-2], "evaluate_every": 2, "kl_control": "adaptive", "kl_horizon": 50}
+    adapter = None
+    if start == "sft":
+        run(place, tmp_path / "sft", prompts=8, learning_rates=[1e-1])
+        adapter = tmp_path / "sft" / "adapter"
+    spec = spec_of(place, prompts=40, start=start, **changes)
+
+    def train(checkpoint):
+        shutil.rmtree(tmp_path / "stopped", ignore_errors=True)
+        return ppo.train(spec, place / "data", tmp_path / "stopped", adapter, checkpoint=checkpoint)
+
+    undisturbed = ppo.train(spec, place / "data", tmp_path / "whole", adapter)
+    torch.rand(3)
+    # in the first candidate's steps 1 and 4, and in the second's
+    found = interrupted(train, tmp_path / "state", how, (1, 3, 3))
+    assert without_times(found) == without_times(undisturbed)
+    assert lines_of(tmp_path / "stopped" / "history.jsonl") == lines_of(tmp_path / "whole" / "history.jsonl")
+    weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("stopped", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_nothing_that_was_trained_is_trained_again(place, tmp_path, monkeypatch):
+    spec = spec_of(place, learning_rates=[3e-3, 1e-2])
+    first = ppo.train(spec, place / "data", tmp_path / "a", checkpoint=Checkpoint(tmp_path / "state", "x"))
+    monkeypatch.setattr(ppo, "update", None)
+    again = ppo.train(spec, place / "data", tmp_path / "b", checkpoint=Checkpoint(tmp_path / "state", "x"))
+    assert again == first

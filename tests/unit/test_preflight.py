@@ -91,7 +91,7 @@ def test_profiles_that_snakemake_finds_are_no_fault(checkout, given):
 
 def test_gpu_jobs_without_a_gpu_are_a_fault():
     fault = gpu_fault({"train_ppo": 3, "prompt": 1}, 0)
-    assert fault.startswith("4 jobs ask for a GPU (1 of rule prompt, 3 of rule train_ppo)")
+    assert fault.startswith("jobs that ask for a GPU: 1 of rule prompt, 3 of rule train_ppo; and none is visible here.")
     assert "--set-resources prompt:gpu=0 train_ppo:gpu=0" in fault
     assert gpu_fault({"train_ppo": 3}, 1) is None
     assert gpu_fault({}, 0) is None

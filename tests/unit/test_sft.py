@@ -1,11 +1,13 @@
 """SFT on tiny random decoders: the loss, what is trained, what is counted, what is left behind."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from peft import PeftModel
 from tiny_models import KINDS, byte_tokenizer, tiny_decoder
 
@@ -333,3 +335,31 @@ def test_a_candidate_that_diverges_is_recorded_and_loses(world: Any, tmp_path: P
     assert facts["learning_rate"] == 1e-2
     assert facts["candidates"][0] == {"learning_rate": 1e30, "validation": None, "loss": None}
     assert sorted(p.name for p in tmp_path.iterdir() if p.name not in ("data", "llama")) == ["adapter", "history.jsonl"]
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("micro", [None, 2])
+def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(
+    world: Any, tmp_path: Path, how: str, micro: int | None
+) -> None:
+    # dropout draws in every step; 60 steps and 50 lines: some steps lie between two lines of history
+    settings = {"prompts": 238, "micro_batch_size": micro, "evaluate_every": 7, "learning_rates": [1e-2, 3e-3]}
+    spec = spec_of(
+        world[0], lora=LORA.model_copy(update={"dropout": 0.2}), protocol=Protocol(schedule="cosine"), **settings
+    )
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sft, "LINES", 20)
+
+    def train(checkpoint: Any) -> Any:
+        shutil.rmtree(tmp_path / "stopped", ignore_errors=True)
+        return sft.train(spec, world[1], tmp_path / "stopped", checkpoint)
+
+    undisturbed = sft.train(spec, world[1], tmp_path / "whole")
+    torch.rand(3)
+    found = interrupted(train, tmp_path / "state", how, (1, 10, 52))
+    patch.undo()
+    assert without_times(found) == without_times(undisturbed)
+    assert lines_of(tmp_path / "stopped" / "history.jsonl") == lines_of(tmp_path / "whole" / "history.jsonl")
+    weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("stopped", "whole")]
+    assert weights[0] == weights[1]

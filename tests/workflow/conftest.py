@@ -51,3 +51,13 @@ def copy_of(root: Path, folder: Path) -> Checkout:
 @pytest.fixture
 def checkout(root, tmp_path) -> Checkout:
     return copy_of(root, tmp_path)
+
+
+def slurm_that_says(folder, *lines):
+    """PATH with Slurm's programs, of which `scontrol` shows the given settings and `sbatch` takes no job."""
+    folder.mkdir()
+    for name in ("sbatch", "squeue", "scontrol", "sacct", "sinfo"):
+        shown = [f'echo "{line}"' for line in lines] if name == "scontrol" else ["exit 1"] if name == "sbatch" else []
+        (folder / name).write_text("\n".join(["#!/bin/sh", *shown, ""]))
+        (folder / name).chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"

@@ -164,9 +164,14 @@ def training_rows(method):
     ]
 
 
+def loads_model(wildcards):
+    """Whether a rule's program loads its model: guesses by label frequencies need none."""
+    return getattr(wildcards, "method", None) not in ("majority", "random")
+
+
 def model_files(wildcards):
     """Weights of a model that lies in a folder, or the record of a hub model's; none where no model is asked."""
-    if getattr(wildcards, "method", None) in ("majority", "random"):
+    if not loads_model(wildcards):
         return []
     folder = REPOSITORY / MODELS[wildcards.model].path
     if not folder.is_dir():
@@ -176,7 +181,7 @@ def model_files(wildcards):
 
 def fetched_models():
     """Records of the hub models that the grid's runs load."""
-    used = {a.model for a in RUNS if a.method not in ("majority", "random")}
+    used = {address.model for address in RUNS if loads_model(address)}
     return [f"<models>/{name}.json" for name in sorted(used) if not (REPOSITORY / MODELS[name].path).is_dir()]
 
 

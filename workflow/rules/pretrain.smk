@@ -22,7 +22,7 @@ rule pretrain_model:
         mem_mb=growing(3000),
         runtime=growing(180),
     params:
-        program=lambda w, input: f"{PROGRAMS}/pretrain.py",
+        program=lambda w, input: f"{PROGRAMS}/pretrain.py --work {below('work')}",
         out=subpath(output.weights, parent=True),
         code=code_digest("microworld.pretrain"),
     shell:

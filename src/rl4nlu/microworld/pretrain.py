@@ -14,9 +14,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from ..checkpoint import stop_on_sigterm
 
 STOP_RULE = (
     "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
@@ -187,12 +190,21 @@ def pretrain(
     probe_every: float = 2e6,
     probe_rows: int = 100,
     log: Callable[[str], None] = print,
+    work: Path | None = None,
+    save_every_seconds: float = 300.0,
 ) -> dict[str, Any]:
-    """Train the named model on `budget` tokens, save it to `out_dir` and return its record."""
+    """Train the named model on `budget` tokens, save it to `out_dir` and return its record.
+
+    With `work`, the state is saved there every so many seconds and on SIGTERM, and a pretraining that was stopped goes on.
+    Documents are drawn as the curriculum stands at the time: on resuming they are drawn again along its trail, so that
+    no generator of text needs to be saved.
+    """
     import torch
     import transformers
 
+    from ..checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
     from ..code import code_digest
+    from ..records import digest_of
     from .architectures import ENCODERS, build_model
     from .batches import decoder_batches, encoder_batches
     from .curriculum import Curriculum
@@ -239,6 +251,43 @@ def pretrain(
         "code": code_digest("microworld.pretrain"),
     }
     total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
+    trail: list[list[Any]] = []  # before every batch: tokens seen, and the curriculum
+
+    key = digest_of([record, probe_every, probe_rows])
+    checkpoint = Checkpoint(work and work / "pretrain" / f"{key}.state", key, save_every_seconds)
+    trained = torch.nn.ModuleList([model, head])
+    if (saved := checkpoint.load()) is not None:
+        for seen_then, then in saved["trail"]:
+            seen = seen_then  # the batches read it
+            vars(curriculum).update(then)
+            next(batches)
+        vars(curriculum).update(saved["curriculum"])
+        restore_weights(trained, saved["weights"])
+        for optimiser, values in zip(steps, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        restore_random(saved["random"], generator)
+        step, seen, total, since, next_probe, curve, probes, trail = (
+            saved[name] for name in ("step", "seen", "total", "since", "next_probe", "curve", "probes", "trail")
+        )
+        start, cpu = time.time() - saved["wall_seconds"], time.process_time() - saved["cpu_seconds"]
+
+    def state() -> dict[str, Any]:
+        return {
+            "step": step,
+            "seen": seen,
+            "total": total,
+            "since": since,
+            "next_probe": next_probe,
+            "curve": curve,
+            "probes": probes,
+            "trail": trail,
+            "curriculum": asdict(curriculum),
+            "weights": trained_weights(trained),
+            "optimisers": [optimiser.state_dict() for optimiser in steps],
+            "random": random_state(generator),
+            "wall_seconds": time.time() - start,
+            "cpu_seconds": time.process_time() - cpu,
+        }
 
     def finish(done: bool) -> None:
         record.update(
@@ -254,9 +303,9 @@ def pretrain(
         )
         save(model, tokenizer, Path(out_dir), record)
 
-    for batch in batches:
-        if seen >= budget:
-            break
+    while seen < budget:
+        trail.append([seen, asdict(curriculum)])
+        batch = next(batches)
         share = learning_rate(seen / budget)
         for optimiser, rates in zip(steps, base, strict=True):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -292,10 +341,12 @@ def pretrain(
                 probes.append({"tokens": seen, **probe(model, tokenizer, probe_rows)})
                 log(f"{name} probe {json.dumps(probes[-1])}")
             finish(False)
+        checkpoint.keep(state)
     if not encoder and probe_rows:
         probes.append({"tokens": seen, **probe(model, tokenizer, max(probe_rows, 200) if budget > 1e6 else probe_rows)})
         log(f"{name} probe {json.dumps(probes[-1])}")
     finish(True)
+    checkpoint.remove()
     return record
 
 
@@ -308,8 +359,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--probe-every", type=float, default=2e6)
     parser.add_argument("--probe-rows", type=int, default=100)
-    parser.add_argument("--start-from", help="a saved micro model to go on from, in the last stage of the curriculum")
+    parser.add_argument("--work", type=Path, default=Path("work"), help="folder of unfinished runs")
+    parser.add_argument("--save-every-seconds", type=float, default=300.0)
     args = parser.parse_args()
+    stop_on_sigterm()
     pretrain(
         args.model,
         args.tokens or BUDGETS[args.model],
@@ -318,6 +371,8 @@ def main() -> None:
         probe_every=args.probe_every,
         probe_rows=args.probe_rows,
         log=lambda line: print(line, flush=True),
+        work=args.work,
+        save_every_seconds=args.save_every_seconds,
     )
 
 

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from interruptions import HOW, heeding, interrupted, without_times  # noqa: F401
 
 from rl4nlu.microworld.architectures import DECODERS, NAMES, build_model
 from rl4nlu.microworld.pretrain import learning_rate, pretrain
@@ -37,6 +39,18 @@ def test_a_short_run_learns_and_saves(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_first_weights_follow_from_the_seed(name: str) -> None:
+    import torch
+
+    kind = "decoder" if name in DECODERS else "encoder"
+    found = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        found.append(build_model(name, build_tokenizer(kind)).get_input_embeddings().weight)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_sizes(name: str) -> None:
     model = build_model(name, build_tokenizer("decoder" if name in DECODERS else "encoder"))
     count = sum(p.numel() for p in model.parameters())
@@ -62,3 +76,31 @@ def test_shipped_weights_match_the_vocabulary(name: str) -> None:
     tokenizer = build_tokenizer("decoder" if name in DECODERS else "encoder")
     assert record["finished"]
     assert record["vocabulary_digest"] == vocabulary_digest(tokenizer)
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("name", ["micro-llama", "micro-bert-base"])
+def test_a_pretraining_stopped_in_the_middle_ends_with_the_same_bits(name: str, tmp_path: Path, how: str) -> None:
+    # past the first pool of documents, whose successor is drawn as the curriculum then stands
+    budget = 70_000
+
+    def train(folder: str, work: Path | None = None) -> dict[str, Any]:
+        return pretrain(
+            name, budget, 1, tmp_path / folder, probe_every=3e4, probe_rows=2, log=lambda line: None, work=work
+        )
+
+    undisturbed = train("whole")
+    patch = pytest.MonkeyPatch()
+
+    def resumed(checkpoint: Any) -> dict[str, Any]:
+        patch.setattr("rl4nlu.checkpoint.Checkpoint", lambda folder, key, every: checkpoint)
+        record = train("stopped", tmp_path / "work")
+        patch.undo()
+        return record
+
+    found = interrupted(resumed, tmp_path / "state", how, (1, 20, 8))
+    assert without_times(found) == without_times(undisturbed)
+    weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("stopped", "whole")]
+    assert weights[0] == weights[1]
+    assert not (tmp_path / "state").exists()
