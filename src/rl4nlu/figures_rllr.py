@@ -68,7 +68,7 @@ def thresholds_figure(inputs: Inputs) -> Figure:
     tasks = [task.name for task in inputs.of_suite(SUITE)]
     m = inputs.metrics[(inputs.metrics["method"] == "rllr-mixed") & (inputs.metrics["metric"] == "accuracy")]
     if runs["variant"].nunique() < 2:
-        return empty("Sweep over tau: this build holds no runs of it (config/rllr-sweeps.yaml makes them).")
+        return empty("Sweep over tau: no runs of it in this build (config/rllr-sweeps.yaml makes them).")
     address = ["model", "mixture", "variant", "seed"]
     scores = m[m["task"].isin([*tasks, *m["mixture"].unique()])].groupby(address)["value"].mean()
     joined = runs.set_index(address).join(scores.rename("score"), how="inner").sort_values("threshold")

@@ -24,7 +24,7 @@ def train(
         data: folder of prepared rows; not read.
         out: folder to write.
         stands_on: `adapter`: folder of the SFT run.
-        checkpoint: not used; nothing is saved on the way.
+        checkpoint: not used; this stage is short, and starts over where it was stopped.
     """
     started = time.perf_counter()
     adapted = load_adapter(load_backbone(spec.model_spec), stands_on["adapter"] / "adapter")

@@ -358,7 +358,7 @@ def train(
         data: folder of prepared rows and rationales.
         out: folder to write.
         stands_on: `backbone`: folder of the merged model.
-        checkpoint: not used; nothing is saved on the way.
+        checkpoint: not used; this stage is short, and starts over where it was stopped.
 
     Raises:
         ConfigError: rationales are missing or faulty, or no pair came out.
@@ -381,7 +381,7 @@ def train(
         label = label_pairs(wanted, everything, asked, judged, spec.protocol, chance)
         found = {"label": label, "rationale": of_one_label(asked, judged)}
         for kind, pairs in found.items():
-            if not pairs:
+            if not pairs and split == "train":
                 raise ConfigError(
                     f"run {spec.address.path}: no {kind}-sensitive {split} pair came out of {len(everything)} rows and "
                     f"{len(asked)} x {settings.replies} replies; ask for more (pairs.prompts, pairs.replies)"

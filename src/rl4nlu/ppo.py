@@ -21,8 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +49,15 @@ Passes = Sequence[tuple[list[int], Scored | None]]
 Reward = Callable[[Sequence[Prompt], list[list[int]]], Judgement]
 """Judges a roll-out's answers (token ids)."""
 
-NOTHING = SimpleNamespace()
-"""What a reward remembers that judges every roll-out for itself."""
+
+class Carried(Protocol):
+    """What is carried from roll-out to roll-out beside weights and optimiser, and is part of a run's saved state."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers, text, lists and dicts of these."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
 
 
 # ------------------------------------------------------------------------------------------------- rewards, advantages
@@ -361,7 +367,7 @@ def optimise(
     watch: Callable[[dict[str, Any]], None] = lambda row: None,
     checkpoint: Checkpoint = NOT_SAVED,
     generators: Sequence[torch.Generator] = (),
-    remembered: object = NOTHING,
+    carried: Sequence[Carried] = (),
 ) -> list[dict[str, Any]]:
     """Train `policy` on `prompts`, in their order; one history row a roll-out.
 
@@ -380,7 +386,7 @@ def optimise(
         watch: is given every history row.
         checkpoint: where training is resumed from, and saved on the way.
         generators: the random numbers of `sample`, which are part of the state.
-        remembered: what `reward` remembers from roll-out to roll-out, in its attributes; part of the state.
+        carried: what else is part of the state.
 
     Raises:
         TrainingError: a loss is not finite.
@@ -395,6 +401,7 @@ def optimise(
     history: list[dict[str, Any]] = []
     first_step = answered = total = 0
     kept = Kept(policy, settings)
+    carried = [kept, *carried]
     started = time.perf_counter()
     if (saved := checkpoint.load()) is not None:
         first_step, coefficient, answered, total, history, seconds = (
@@ -403,10 +410,10 @@ def optimise(
         with torch.no_grad():
             for parameter, weight in zip(policy.parameters(), saved["weights"], strict=True):
                 parameter.copy_(weight)
-        vars(kept).update(saved["kept"])
-        vars(remembered).update(saved["remembered"])
         optimiser.load_state_dict(saved["optimiser"])
         restore_random(saved["random"], chance, *generators)
+        for one, was in zip(carried, saved["carried"], strict=True):
+            one.restore(was)
         started -= seconds
     elif validate and settings.keep == "best":
         kept.see(0, validate())
@@ -422,10 +429,9 @@ def optimise(
             "history": history,
             "seconds": history[-1]["seconds"],
             "weights": [parameter.detach() for parameter in policy.parameters()],
-            "kept": {name: value for name, value in vars(kept).items() if name not in ("policy", "settings")},
-            "remembered": dict(vars(remembered)),
             "optimiser": optimiser.state_dict(),
             "random": random_state(chance, *generators),
+            "carried": [one.state() for one in carried],
         }
 
     progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=first_step)
@@ -490,11 +496,11 @@ def optimise(
         if step + 1 < steps:
             checkpoint.keep(state)
         started = time.perf_counter() - row["seconds"]  # validating and saving are not counted
-    if settings.keep == "best" and kept.weights:
-        kept.restore()
-        history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
     if first_step < len(history):
         checkpoint.save(state())
+    if settings.keep == "best" and kept.weights:
+        kept.put_back()
+        history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
     return history
 
 
@@ -515,8 +521,17 @@ class Kept:
         if self.settings.keep == "best":
             self.weights = [p.detach().clone() for p in self.policy.parameters()]
 
-    def restore(self) -> None:
-        """Put the best weights back."""
+    def state(self) -> dict[str, Any]:
+        """See `Carried`."""
+        return {name: getattr(self, name) for name in ("step", "score", "no_better", "weights")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Carried`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def put_back(self) -> None:
+        """Make the best weights the policy's."""
         with torch.no_grad():
             for parameter, weight in zip(self.policy.parameters(), self.weights, strict=True):
                 parameter.copy_(weight)
@@ -531,7 +546,7 @@ def train(
     objective: Objective = PPO,
     checkpoint: Checkpoint = NOT_SAVED,
     make_policy: Callable[[], Policy] | None = None,
-    make_reward: Callable[[Policy, Sampler], tuple[Reward, object]] | None = None,
+    make_reward: Callable[[Policy, Sampler], tuple[Reward, Sequence[Carried]]] | None = None,
 ) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
@@ -547,7 +562,7 @@ def train(
         objective: PPO's, or that of another policy optimisation.
         checkpoint: state of the run, from which it is resumed.
         make_policy: builds the policy before its first step; that of `policy.build_policy` when absent.
-        make_reward: what judges its answers, and what that remembers; the tasks' rules when absent.
+        make_reward: what judges its answers, and what that carries along; the tasks' rules when absent.
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
@@ -564,8 +579,8 @@ def train(
     for number, learning_rate in enumerate(settings.learning_rates):
         policy = make_policy() if make_policy else build_policy(spec, start_adapter)
         sampler = Sampler(spec, policy, tokenizer)
-        rules = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
-        reward, remembered = make_reward(policy, sampler) if make_reward else (rules, NOTHING)
+        by_rule = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
+        reward, carried = make_reward(policy, sampler) if make_reward else (by_rule, ())
         history = optimise(
             policy,
             prompts,
@@ -581,7 +596,7 @@ def train(
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
             checkpoint=checkpoint.part(f"candidate{number}"),
             generators=[sampler.chance],
-            remembered=remembered,
+            carried=carried,
         )
         last = {**history[-1], "validation": history[-1].get("kept_validation", history[-1]["validation"])}
         tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})

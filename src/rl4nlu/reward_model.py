@@ -105,6 +105,8 @@ def tokenised(spec: RunSpec, pairs: Sequence[Pair], data: Path, tokenizer: PreTr
     start = answer_start(spec.protocol)
     for task in spec.train_tasks:
         numbers = [n for n, pair in enumerate(pairs) if pair.task == task.name]
+        if not numbers:  # no sampled pair came out of this task
+            continue
         rows = {row.id: row for split in ("train", "validation") for row in load_rows(data, task.name, split)}
         if missing := [pairs[n].row for n in numbers if pairs[n].row not in rows]:
             raise ConfigError(
@@ -277,6 +279,8 @@ def told_apart(margins: Sequence[float]) -> dict[str, float | int | None]:
 
 def held_out(model: Any, head: ValueHead, sides: Sequence[Sides], settings: RewardModel) -> list[tuple[float, float]]:
     """Scores (chosen, rejected) of every pair."""
+    if not sides:
+        return []
     found = []
     prompts, groups = [side.prompt for side in sides], [side.pair.task for side in sides]
     for name in ("chosen", "rejected"):

@@ -68,6 +68,14 @@ class RunningMoments:
         """Zero while there is only one number."""
         return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
 
+    def state(self) -> dict[str, float]:
+        """See `ppo.Carried`."""
+        return {"count": self.count, "mean": self.mean, "squares": self.squares}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `ppo.Carried`."""
+        self.count, self.mean, self.squares = state["count"], state["mean"], state["squares"]
+
     def normalised(self, numbers: Sequence[float]) -> list[float]:
         """A batch less the mean, over the deviation, both of which it is part of (papers/2, section 7.2)."""
         self.update(numbers)
@@ -101,7 +109,7 @@ def by_models(
     settings: Rllr,
     threshold: float | None,
     texts: Callable[..., list[str]],
-    moments: RunningMoments,
+    moments: RunningMoments | None = None,
 ) -> ppo.Reward:
     """Judges roll-outs by reward models, which are adapters of the policy's network, named as in `heads`.
 
@@ -111,8 +119,9 @@ def by_models(
         settings: combination and normalisation.
         threshold: tau, where both models are there.
         texts: makes responses text, for the logged shares of right and unreadable ones.
-        moments: of all scores so far; is changed.
+        moments: of the scores so far.
     """
+    seen = moments or RunningMoments()
 
     def mean(numbers: list[float]) -> float | None:
         return sum(numbers) / len(numbers) if numbers else None
@@ -137,7 +146,7 @@ def by_models(
                 more[f"{name}_reward_{side}"] = mean([v for v, r in zip(values, right, strict=True) if r == wanted])
         # as released, dropout acts in the forward passes of the update
         policy.model.train(settings.dropout_in_logprobs)
-        final = moments.normalised(rewards) if settings.score_normalisation else rewards
+        final = seen.normalised(rewards) if settings.score_normalisation else rewards
         return Judgement(final, sum(right) / len(batch), answers.count(None) / len(batch), more)
 
     return judge
@@ -214,11 +223,17 @@ def train(
         heads.update(found)
         return policy
 
-    def make_reward(policy: Policy, sampler: Sampler) -> tuple[ppo.Reward, object]:
+    def make_reward(policy: Policy, sampler: Sampler) -> tuple[ppo.Reward, list[ppo.Carried]]:
         moments = RunningMoments()
-        return by_models(policy, heads, settings, threshold, sampler.texts, moments), moments
+        return by_models(policy, heads, settings, threshold, sampler.texts, moments), [moments]
 
     facts = ppo.train(
-        spec, data, out, None, tensorboard, make_policy=make_policy, make_reward=make_reward, checkpoint=checkpoint
+        spec,
+        data,
+        out,
+        tensorboard=tensorboard,
+        checkpoint=checkpoint,
+        make_policy=make_policy,
+        make_reward=make_reward,
     )
     return {**facts, "threshold": threshold}

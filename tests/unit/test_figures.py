@@ -27,7 +27,7 @@ def test_all_figures_are_written_as_vector_and_image(figures: dict[str, Figure],
         write_figure(figure, name, tmp_path)
         assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".pdf"] * 4 + [".png"] * 4
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".pdf"] * len(FIGURES) + [".png"] * len(FIGURES)
 
 
 def test_empty_inputs_say_so(tmp_path: Path) -> None:

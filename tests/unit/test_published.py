@@ -32,7 +32,8 @@ def folder(root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(folder: Path) -> pd.DataFrame:
-    return load_published(folder)
+    every = load_published(folder)
+    return every[every["paper"] == "ppo_for_nlu"]
 
 
 def test_every_table_has_all_its_cells(printed: pd.DataFrame) -> None:
@@ -107,3 +108,10 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(header.replace("note", "nota") + "\n")
     with pytest.raises(ValueError, match="no column note"):
         load_published(tmp_path)
+
+
+def test_paper_2_prints_two_differences_and_leaves_gaps(folder: Path) -> None:
+    every = load_published(folder)
+    found = every[every["paper"] == "rllr"].set_index("method")["value"]
+    assert found.dropna().to_dict() == {"rllr - sft": 1.54, "rllr - rlhf": 0.69}
+    assert len(found) == 4

@@ -202,3 +202,9 @@ def test_right_truncation_cuts_off_the_label_and_shortening_does_not(tmp_path):
     assert cut.length <= 96
     assert cut.chosen == cut.rejected  # what told them apart is gone
     assert cut.first == len(cut.chosen) - 1
+
+
+def test_no_held_out_pairs_are_no_fault(model, tmp_path):
+    """Of a small or settled model's replies no pair may come out."""
+    assert tokenised(spec_of(), [], tmp_path, None) == []
+    assert held_out(*model, [], SETTINGS) == []

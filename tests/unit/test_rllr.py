@@ -8,6 +8,7 @@ from test_ppo import PROMPTS, RESPONSES, SCORES, backbone_of
 from torch import nn
 
 from rl4nlu import rllr
+from rl4nlu.checkpoint import NOT_SAVED, Checkpoint
 from rl4nlu.config import ConfigError, Lora, Model, Rllr, load_config
 from rl4nlu.data import Row
 from rl4nlu.models import add_lora
@@ -357,3 +358,26 @@ def test_a_shared_value_head_is_still_there(chain):
     assert policy.critic is None
     assert isinstance(policy.head, ValueHead)
     assert forward(policy, PROMPTS, RESPONSES, SETTINGS).value is not None
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(chain, tmp_path):
+    """The running moments of the scores and the best weights so far are part of the saved state."""
+    folders, spec = chain
+    run = spec(prompts=ROWS * 4, evaluate_every=1, keep="best")
+    prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), "", tokens) for tokens in PROMPTS] * 4
+
+    def go(checkpoint, scores):
+        policy, heads = rllr.build_policy(run, folders)
+        moments, given = RunningMoments(), iter(scores)
+        reward = by_models(policy, heads, run.settings, 0.1, lambda responses: ["none"] * ROWS, moments)
+        optimise(
+            policy, prompts, lambda asked: RESPONSES, reward, run.settings, 1e-2, seed=0,
+            validate=lambda: next(given), checkpoint=checkpoint, carried=[moments],
+        )  # fmt: skip
+        return policy.parameters()
+
+    whole = go(NOT_SAVED, [1.0, 2.0, 1.0, 3.0, 1.0])
+    with pytest.raises(StopIteration):  # the third validation never comes
+        go(Checkpoint(tmp_path / "state", "d", every=0), [1.0, 2.0, 1.0])
+    resumed = go(Checkpoint(tmp_path / "state", "d", every=0), [3.0, 1.0])
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
