@@ -17,6 +17,7 @@ rule rationales_of_task:
         "<logs>/rationales/{task}.log",
     benchmark:
         "<benchmarks>/rationales/{task}.tsv"
+    priority: 1
     conda:
         ENVIRONMENT
     resources:

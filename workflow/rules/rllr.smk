@@ -3,6 +3,8 @@
 REQUIRED INPUTS: data/<task>/{train,validation}.jsonl and rationales.jsonl of the mixture's tasks
 OUTPUTS: results/<model>/{sft-rationale,rlhf,rllr,rllr-mixed}/<mixture>/<variant>/seed<k>/{run.json,history.jsonl,adapter/}
 and what they stand on: merged-backbone (model/), pairs (<kind>.<split>.jsonl, statistics.json), reward-label, reward-rationale
+
+Their priority is above the other rules', because the chain is the longest of the workflow.
 """
 
 
@@ -17,6 +19,7 @@ use rule train_sft as train_sft_rationale with:
         "<logs>/{model}/sft-rationale/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/sft-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     resources:
         **run_resources("sft-rationale"),
     params:
@@ -35,6 +38,7 @@ rule merge_backbone:
         "<logs>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     conda:
         ENVIRONMENT
     resources:
@@ -57,6 +61,7 @@ rule make_pairs:
         "<logs>/{model}/pairs/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/pairs/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     conda:
         ENVIRONMENT
     resources:
@@ -78,6 +83,7 @@ rule train_reward_label:
         "<logs>/{model}/reward-label/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/reward-label/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     conda:
         ENVIRONMENT
     resources:
@@ -98,6 +104,7 @@ use rule train_reward_label as train_reward_rationale with:
         "<logs>/{model}/reward-rationale/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/reward-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     resources:
         **run_resources("reward-rationale"),
     params:
@@ -114,6 +121,7 @@ use rule train_ppo as train_rlhf with:
         "<logs>/{model}/rlhf/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/rlhf/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     resources:
         **run_resources("rlhf"),
     params:
@@ -130,6 +138,7 @@ use rule train_rlhf as train_rllr with:
         "<logs>/{model}/rllr/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/rllr/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     resources:
         **run_resources("rllr"),
     params:
@@ -146,6 +155,7 @@ use rule train_rlhf as train_rllr_mixed with:
         "<logs>/{model}/rllr-mixed/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/rllr-mixed/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
     resources:
         **run_resources("rllr-mixed"),
     params:
