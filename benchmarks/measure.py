@@ -103,8 +103,16 @@ def memory(field: str) -> float:
     raise Absent(f"/proc/self/status has no {field}: memory is measured on Linux only")
 
 
-def main(description: str | None, compare: Callable[[argparse.Namespace], None], sides: dict[str, Side]) -> None:
-    """The command line of a benchmark script: `compare`, or one side of it in a process that `run` started."""
+def main(
+    description: str | None,
+    compare: Callable[[argparse.Namespace], None],
+    sides: dict[str, Side],
+    options: dict[str, dict[str, Any]] | None = None,
+) -> None:
+    """The command line of a benchmark script: `compare`, or one side of it in a process that `run` started.
+
+    `options` are the script's own, as `add_argument` takes them: name -> settings.
+    """
     if sys.argv[1:2] == ["--side"]:
         _, name, job, out = sys.argv[1:]
         clock = Clock()
@@ -120,6 +128,8 @@ def main(description: str | None, compare: Callable[[argparse.Namespace], None],
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the official files")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side, in turn")
     parser.add_argument("--quick", action="store_true", help="few rows, once; results are not kept")
+    for name, how in (options or {}).items():
+        parser.add_argument(name, **how)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.repeats = 1
