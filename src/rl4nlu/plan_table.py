@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
-from .config import REPOSITORY, TRAINED_METHODS, Config, Encoder, PolicyOptimisation, Sft
+from .config import REPOSITORY, SUPPORTING_METHODS, TRAINED_METHODS, Config, Encoder, PolicyOptimisation, Sft
 from .costs import Machine
 from .plan import CPU_MACHINE, Device, Estimate, evaluating, training
 from .runs import Grid, RunSpec
@@ -34,12 +34,13 @@ class Job:
 
 
 def jobs_of(grid: Grid, data: Path) -> list[Job]:
-    """Jobs of all runs: prompting methods have one, trained runs are trained and evaluated."""
+    """Jobs of all runs: prompting methods have one, trained runs are trained and, unless others only stand on them, evaluated."""
     jobs = []
     for spec in grid.runs.values():
         if spec.method in TRAINED_METHODS:
             jobs.append(Job("train", spec, training(spec, data)))
-            jobs.append(Job("evaluate", spec, evaluating(spec, data)))
+            if spec.method not in SUPPORTING_METHODS:
+                jobs.append(Job("evaluate", spec, evaluating(spec, data)))
         else:
             jobs.append(Job("prompt", spec, evaluating(spec, data)))
     return jobs

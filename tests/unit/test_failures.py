@@ -98,8 +98,8 @@ def whole(out: Path) -> bool:
 
 
 def parts(folder: Path) -> list[str]:
-    """Files that were begun and not ended (what a candidate writes is begun anew)."""
-    return [str(path) for path in folder.rglob(".*") if not path.name.startswith(".candidate")]
+    """Files that were begun and not ended (what a candidate writes is begun anew; the leases' lock is no part)."""
+    return [str(path) for path in folder.rglob(".*") if not path.name.startswith((".candidate", ".guard"))]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from snakemake.profiles import ProfileConfigFileParser
 
 from .conftest import slurm_that_says
 
-CONFIGS = ["config", "smoke", "single-gpu", "paper", "local-files"]
+CONFIGS = ["config", "smoke", "rllr-sweeps", "single-gpu", "paper", "local-files", "local-rllr"]
 PROFILES = {
     "default": ["--workflow-profile", "default"],
     "slurm": ["--workflow-profile", "slurm"],
@@ -17,8 +17,8 @@ PROFILES = {
 
 
 def more_for(config, request):
-    """Further arguments of a config; the official files' one is skipped without them."""
-    if config != "local-files":
+    """Further arguments of a config; those on the official files are skipped without them."""
+    if not config.startswith("local-"):
         return []
     return ["--config", f"data_root={request.getfixturevalue('official_data')}"]
 
