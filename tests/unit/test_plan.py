@@ -13,7 +13,17 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, DynamicCac
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from rl4nlu import plan, shapes
-from rl4nlu.config import REPOSITORY, Config, Encoder, Lora, Model, load_config, load_models, read_yaml
+from rl4nlu.config import (
+    REPOSITORY,
+    SUPPORTING_METHODS,
+    TRAINED_METHODS,
+    Config,
+    Lora,
+    Model,
+    load_config,
+    load_models,
+    read_yaml,
+)
 from rl4nlu.costs import Machine, Piece, asking_memory, encoding_memory, graph_bytes, tuning_memory
 from rl4nlu.models import lora_config
 from rl4nlu.plan import Plan, evaluating, training
@@ -314,13 +324,14 @@ def test_every_config_can_be_planned():
     for name in ("config", "smoke", "single-gpu", "paper"):
         config: Config = load_config(read_yaml(REPOSITORY / "config" / f"{name}.yaml"))
         for spec in open_grid(config).runs.values():
-            estimate = evaluating(spec, NOWHERE)
-            assert estimate is not None
-            assert estimate.memory.total >= 0
-            if spec.method in ("sft", "ppo", "grpo") or isinstance(spec.settings, Encoder):
+            if spec.method not in SUPPORTING_METHODS:
+                estimate = evaluating(spec, NOWHERE)
+                assert estimate is not None
+                assert estimate.memory.total >= 0
+            if spec.method in TRAINED_METHODS:
                 trained = training(spec, NOWHERE)
                 assert trained is not None
-                assert trained.seconds(plan.Device(), spec.model_spec.dtype) > 0
+                assert trained.seconds(plan.Device(), spec.model_spec.dtype) > 0 or spec.method == "merged-backbone"
 
 
 # The command
