@@ -26,6 +26,7 @@ rule prepare:
         "<logs>/data/{task}.log",
     benchmark:
         "<benchmarks>/data/{task}.tsv"
+    priority: 2  # rows take seconds, and everything waits for some
     conda:
         ENVIRONMENT
     resources:
