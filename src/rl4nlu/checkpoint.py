@@ -199,6 +199,12 @@ def trained_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: weight.detach() for name, weight in module.named_parameters() if weight.requires_grad}
 
 
+def put_back(parameters: Sequence[torch.nn.Parameter], weights: Sequence[torch.Tensor]) -> None:
+    """Copy weights into parameters, in their order."""
+    for parameter, weight in zip(parameters, weights, strict=True):
+        parameter.detach().copy_(weight)
+
+
 def restore_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
     """Copy `trained_weights` back into a module of the same make."""
     for name, weight in trained_weights(module).items():

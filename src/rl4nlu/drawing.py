@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = {
     "majority": "#BBBBBB", "random": "#BBBBBB", "zero-shot": "#56B4E9", "few-shot": "#0072B2", "sft": "#E69F00",
     "ppo": "#D55E00", "grpo": "#CC79A7", "encoder": "#009E73", "rlhf": "#0072B2", "rllr": "#D55E00", "rllr-mixed": "#CC79A7",
 }  # fmt: skip
+
+
+def finish(axes: Axes, title: str, lowest: bool) -> None:
+    """The end of a panel of learning curves: its title, its words where it shows nothing, an axis title in the lowest row."""
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color="#777777")
+    axes.set_title(title, loc="left")
+    if lowest:
+        axes.set_xlabel("prompts seen")
+    axes.margins(x=0.02)
 
 
 def empty(text: str) -> Figure:

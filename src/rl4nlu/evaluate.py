@@ -224,8 +224,7 @@ def open_journal(spec: RunSpec, data: Path, run_folder: Path | None, work: Path 
     """The answers that an earlier process left in `work` for the same run, rows, weights and code."""
     if work is None or spec.method in ("majority", "random"):
         return Journal(None)
-    names = {name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)}
-    records = sorted(path for name in names if (path := data / name / "record.json").is_file())
+    records = sorted(path for name in spec.scored_from if (path := data / name / "record.json").is_file())
     weights = sorted(run_folder.glob("*/*.safetensors")) if run_folder else []
     read = [[path.parent.name, path.name, file_digest(path)] for path in (*records, *weights)]
     key = digest_of([spec.evaluation_digest, read, local_weights(spec.model_spec.path), code_digest("evaluate")])

@@ -13,7 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from .collect import CATEGORIES, MAIN
-from .drawing import COLOURS, empty
+from .drawing import COLOURS, empty, finish
 from .figures_rllr import over_optimisation_figure, thresholds_figure
 from .reproduced import BASELINES, GRID, SHORT, Inputs, Row
 
@@ -150,12 +150,7 @@ def curves_figure(inputs: Inputs) -> Figure:
             mean = rows.groupby("examples")[column].mean() * factor
             (line,) = axes.plot(mean.index, mean, color=colour, lw=1.4, marker="o" if len(mean) < 5 else None, ms=3)
             handles.setdefault(title_of, line)
-        if not axes.lines:
-            axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color="#777777")
-        axes.set_title(title, loc="left")
-        if place >= 3:
-            axes.set_xlabel("prompts seen")
-        axes.margins(x=0.02)
+        finish(axes, title, place >= 3)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6, frameon=False)
     return figure
 

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from .collect import MAIN
-from .drawing import COLOURS, empty
+from .drawing import COLOURS, empty, finish
 from .reproduced import Inputs, Row
 from .tables_rllr import SUITE
 
@@ -51,12 +51,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
                 mark = "o" if len(mean) < 12 else None
                 (line,) = axes.plot(mean.index, mean, color=COLOURS[method], lw=1.4, ls=style, marker=mark, ms=3)
                 handles.setdefault(Row(method, "none").label, line)
-        if not axes.lines:
-            axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color="#777777")
-        axes.set_title(title, loc="left")
-        if place >= 2:
-            axes.set_xlabel("prompts seen")
-        axes.margins(x=0.02)
+        finish(axes, title, place >= 2)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, frameon=False)
     return figure
 

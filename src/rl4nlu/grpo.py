@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import ppo
-from .ppo import Experience, Objective, clipped
+from .ppo import Experience, Objective, clipped, token_rewards
 
 if TYPE_CHECKING:
     from .config import Grpo
@@ -34,9 +34,7 @@ def grouped(
     if settings.scale_advantages:
         advantage = advantage / (groups.std(1, keepdim=True) + 1e-4)
     advantage = advantage.view(-1, 1) * mask
-    last = mask.sum(1, dtype=torch.long) - 1
-    rewards = torch.zeros_like(mask).scatter_add(1, last[:, None], scores[:, None])
-    return rewards, advantage, torch.zeros_like(mask)
+    return token_rewards(scores, kl, mask, 0.0), advantage, torch.zeros_like(mask)
 
 
 def losses(new: Scored, old: Experience, rows: list[int], settings: Grpo) -> dict[str, Tensor]:

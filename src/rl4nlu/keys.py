@@ -105,8 +105,7 @@ def evaluated_digest(spec: RunSpec, data: Path) -> str:
     Raises:
         ConfigError: a task's rows were not prepared.
     """
-    names = sorted({name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)})
-    return digest_of({name: task_digests(data, name) for name in names})
+    return digest_of({name: task_digests(data, name) for name in spec.scored_from})
 
 
 def evaluation_key(spec: RunSpec, data: Path, trained: str) -> str:

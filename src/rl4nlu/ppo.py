@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from .answers import validation_score
 from .asking import Sampler, event_writer, planned
-from .checkpoint import NOT_SAVED, Checkpoint, random_state, restore_random
+from .checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from .config import PolicyOptimisation, Ppo, Rllr
 from .failures import TrainingError
 from .models import load_tokenizer
@@ -407,9 +407,7 @@ def optimise(
         first_step, coefficient, answered, total, history, seconds = (
             saved[name] for name in ("step", "coefficient", "answered", "total", "history", "seconds")
         )
-        with torch.no_grad():
-            for parameter, weight in zip(policy.parameters(), saved["weights"], strict=True):
-                parameter.copy_(weight)
+        put_back(policy.parameters(), saved["weights"])
         optimiser.load_state_dict(saved["optimiser"])
         restore_random(saved["random"], chance, *generators)
         for one, was in zip(carried, saved["carried"], strict=True):
@@ -532,9 +530,7 @@ class Kept:
 
     def put_back(self) -> None:
         """Make the best weights the policy's."""
-        with torch.no_grad():
-            for parameter, weight in zip(self.policy.parameters(), self.weights, strict=True):
-                parameter.copy_(weight)
+        put_back(self.policy.parameters(), self.weights)
 
 
 def train(

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .checkpoint import NOT_SAVED, Checkpoint, random_state, restore_random
+from .checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from .config import ConfigError, RewardModel
 from .data import load_rows
 from .lengths import draw, group
@@ -215,9 +215,7 @@ def fit(
         model.train()
     if (saved := checkpoint.load()) is not None:
         history = saved["history"]
-        with torch.no_grad():
-            for parameter, weight in zip(parameters, saved["weights"], strict=True):
-                parameter.copy_(weight)
+        put_back(parameters, saved["weights"])
         optimiser.load_state_dict(saved["optimiser"])
         restore_random(saved["random"])
 

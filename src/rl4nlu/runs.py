@@ -117,6 +117,11 @@ class RunSpec(Settings):
         return Address(self.model, self.method, self.mixture, self.variant, self.seed)
 
     @cached_property
+    def scored_from(self) -> list[str]:
+        """Names of the tasks whose rows scoring reads: the scored ones, and those that they follow."""
+        return sorted({name for task in self.eval_tasks for name in (task.name, task.trained_with or task.name)})
+
+    @cached_property
     def digest(self) -> str:
         """Names what training depends on: nothing that only evaluation reads."""
         values = self.model_dump(mode="json", exclude={"eval_tasks", "evaluation"})

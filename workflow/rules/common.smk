@@ -235,8 +235,7 @@ def source_files(wildcards):
 def prompting_rows(wildcards):
     """Test rows of every evaluated task; demonstrations and validation come from the task that it follows."""
     spec = spec_of(wildcards)
-    names = {name for task in spec.eval_tasks for name in (task.name, task.trained_with or task.name)}
-    files = {f"<data>/{name}/record.json" for name in names}
+    files = {f"<data>/{name}/record.json" for name in spec.scored_from}
     if spec.method == "few-shot" and spec.protocol.response == "rationale":  # demonstrations show them
         files |= {f"<data>/{task.trained_with or task.name}/rationales.jsonl" for task in spec.eval_tasks}
     return sorted(files)
@@ -286,14 +285,15 @@ def run_files(method, *names):
 
 
 def run_params(method, program):
-    """Parameters of a run's rule: its command line and the digests of settings and code that rerun it."""
+    """Parameters of a run's rule: its command line and the digests of settings and code that rerun it; `start` names the
+    adapter that it starts from, if its inputs have one."""
     folders = [f"--{name} {below(name)}" for name in ("data", "work")]
     return {
         "command": command(f"{program}.py", *folders),
         "out": subpath(output.record, parent=True),
         "run": lambda w: address_of(w, method).path,
         "digest": lambda w: spec_of(w, method).digest,
-        "start": "",
+        "start": lambda w, input: f"--start {input.start}" if input.get("start") else "",
         "code": code_digest(program),
     }
 

@@ -11,21 +11,12 @@ use rule train_ppo as train_grpo with:
         model=model_files,
         start=start_adapter("grpo"),
     output:
-        record="<results>/{model}/grpo/{mixture}/{variant}/seed{seed}/run.json",
-        history="<results>/{model}/grpo/{mixture}/{variant}/seed{seed}/history.jsonl",
-        adapter=directory("<results>/{model}/grpo/{mixture}/{variant}/seed{seed}/adapter"),
+        **run_files("grpo", "history.jsonl", "adapter"),
     log:
         "<logs>/{model}/grpo/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
         "<benchmarks>/{model}/grpo/{mixture}/{variant}/seed{seed}.train.tsv"
     resources:
-        gpu=planned("gpu", "training", "grpo"),
-        mem_mb=planned("mem_mb", "training", "grpo"),
-        runtime=planned("runtime", "training", "grpo"),
+        **run_resources("grpo"),
     params:
-        command=command("grpo.py", f"--data {below('data')}", f"--work {below('work')}"),
-        out=subpath(output.record, parent=True),
-        run=lambda w: address_of(w, "grpo").path,
-        digest=lambda w: spec_of(w, "grpo").digest,
-        start=lambda w, input: f"--start {input.start}" if input.start else "",
-        code=code_digest("grpo"),
+        **run_params("grpo", "grpo"),

@@ -12,9 +12,7 @@ rule train_ppo:
         model=model_files,
         start=start_adapter("ppo"),
     output:
-        record="<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/run.json",
-        history="<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/history.jsonl",
-        adapter=directory("<results>/{model}/ppo/{mixture}/{variant}/seed{seed}/adapter"),
+        **run_files("ppo", "history.jsonl", "adapter"),
     log:
         "<logs>/{model}/ppo/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -23,15 +21,8 @@ rule train_ppo:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=planned("gpu", "training", "ppo"),
-        mem_mb=planned("mem_mb", "training", "ppo"),
-        runtime=planned("runtime", "training", "ppo"),
+        **run_resources("ppo"),
     params:
-        command=command("ppo.py", f"--data {below('data')}", f"--work {below('work')}"),
-        out=subpath(output.record, parent=True),
-        run=lambda w: address_of(w, "ppo").path,
-        digest=lambda w: spec_of(w, "ppo").digest,
-        start=lambda w, input: f"--start {input.start}" if input.start else "",
-        code=code_digest("ppo"),
+        **run_params("ppo", "ppo"),
     shell:
         "{params.command} --run {params.run:q} {params.start} --out {params.out:q} > {log:q} 2>&1"

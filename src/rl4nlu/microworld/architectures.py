@@ -67,33 +67,20 @@ def _fresh(name: str, tokenizer: Any) -> Any:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
+    rotary = {  # what the two decoders with rotary positions share
+        "vocab_size": size,
+        "hidden_size": 96,
+        "intermediate_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+        **ids,
+    }
     if name == "micro-llama":
-        config = tf.LlamaConfig(
-            vocab_size=size,
-            hidden_size=96,
-            intermediate_size=256,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=4096,
-            tie_word_embeddings=True,
-            rms_norm_eps=1e-5,
-            **ids,
-        )
-        return tf.LlamaForCausalLM(config)
+        return tf.LlamaForCausalLM(tf.LlamaConfig(num_key_value_heads=4, rms_norm_eps=1e-5, **rotary))
     if name == "micro-qwen2":
-        config = tf.Qwen2Config(
-            vocab_size=size,
-            hidden_size=96,
-            intermediate_size=256,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=4096,
-            tie_word_embeddings=True,
-            **ids,
-        )
-        return tf.Qwen2ForCausalLM(config)
+        return tf.Qwen2ForCausalLM(tf.Qwen2Config(num_key_value_heads=2, **rotary))
     if name == "micro-mpt":
         config = tf.MptConfig(
             vocab_size=size, d_model=96, n_heads=4, n_layers=4, expansion_ratio=4, max_seq_len=4096, **ids
