@@ -9,10 +9,11 @@ import pytest
 from rl4nlu.config import ConfigError, Data
 from rl4nlu.data import read
 from rl4nlu.microworld import opinion_tasks as ot
+from rl4nlu.microworld.arguments import ARGUE, similarity_class
 from rl4nlu.microworld.fact_tasks import STSB_WEIGHTS
 from rl4nlu.microworld.tokenizer import WORD, build_tokenizer, world_words
 from rl4nlu.microworld.verify import parse_facts
-from rl4nlu.rationales.derived import ARGUE, derived, similarity_class
+from rl4nlu.rationales.derived import derived
 from rl4nlu.rationales.requests import kept, requests_of
 from rl4nlu.tasks import load_tasks
 

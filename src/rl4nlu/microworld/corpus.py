@@ -13,9 +13,10 @@ from typing import Any
 
 from . import skills as sk
 from . import templates as tp
+from .arguments import ARGUE, similarity_class
 from .curriculum import Curriculum
 from .fact_tasks import NLI, Knobs, Row
-from .generators import marked_rows
+from .generators import clean, marked_rows
 from .templates import Wording
 from .world import unmark
 
@@ -38,6 +39,21 @@ TASK_WEIGHTS = {
     "wic": 5,
     "wsc": 1,
 }
+# how often documents with reasons take each task: paper 2's tasks, of which only these documents show the last four
+REASONED_WEIGHTS = {
+    "sst2": 1.5,
+    "mrpc": 3,
+    "qqp": 3,
+    "mnli": 4,
+    "stsb-classes": 3,
+    "movie-reviews": 2.5,
+    "ag-news": 1.5,
+    "app-reviews": 2.5,
+}
+GENERATORS = {"stsb-classes": "stsb"}
+"""The generator of a task that has another one's rows."""
+REASONED = 0.7
+"""Share of the documents with reasons that show them; the others ask the same for the label alone."""
 
 
 @dataclass
@@ -48,6 +64,7 @@ class Case:
     klass: int = 0
     number: float | None = None
     claims: str = "b"  # the letters whose words the auxiliary loss judges
+    reason: str = ""  # why the class holds
 
     def q(self) -> str:
         """`cause` or `effect` for COPA, else empty."""
@@ -59,6 +76,12 @@ def cases(task: str, row: Row, rng: random.Random) -> Case:
     label: Any = row.get("label")
     if task in ("cola", "sst2"):
         return Case({"a": row["sentence"]}, label, claims="a")
+    if task in ("movie-reviews", "ag-news"):
+        return Case({"a": row["text"]}, label, claims="")
+    if task == "app-reviews":
+        return Case({"a": row["review"]}, label - 1, claims="")
+    if task == "stsb-classes":
+        return Case({"a": row["sentence1"], "b": row["sentence2"]}, int(similarity_class(row["derivation"]["changed"])))
     if task in ("mrpc", "rte", "wnli"):
         return Case({"a": row["sentence1"], "b": row["sentence2"]}, label)
     if task == "stsb":
@@ -99,6 +122,19 @@ def cases(task: str, row: Row, rng: random.Random) -> Case:
     raise KeyError(f"task {task!r} has no case")
 
 
+def reason_of(task: str, row: Row, rng: random.Random) -> str:
+    """The argument for a row's own label, as a sentence."""
+    row, generator = clean(row), GENERATORS.get(task, task)
+    derivation, label = row["derivation"], row["label"]
+    if generator == "mnli":
+        label = derivation["rule"]
+    elif generator == "stsb":
+        label = similarity_class(derivation["changed"])
+    fields = {key: value for key, value in row.items() if isinstance(value, str)}
+    text = ARGUE[generator](rng, derivation, fields, label, label, True)
+    return text[0].upper() + text[1:]
+
+
 def query_text(form: str, case: Case) -> str:
     """A query form filled; a claim that stands after what it speaks of is wrapped for the auxiliary loss."""
     first = min((form.find("{" + k + "}") for k in case.texts if k != "q" and k not in case.claims), default=-1)
@@ -119,24 +155,29 @@ def label_words(rng: random.Random, wording: Wording) -> tuple[tuple[str, ...], 
     return (other if rng.random() < 0.5 else other[::-1]), False
 
 
-def instruction(rng: random.Random, streams: dict[str, Iterator[Row]], longest: int = 5) -> str:
-    """An instruction document: task wording, label words, up to `longest` solved items and one more."""
-    task = rng.choices(list(TASK_WEIGHTS), list(TASK_WEIGHTS.values()))[0]
+def instruction(
+    rng: random.Random, streams: dict[str, Iterator[Row]], weights: dict[str, float], reasons: bool = False
+) -> str:
+    """An instruction document: task wording, label words, some solved items and one more; with `reasons`, each says why."""
+    task = rng.choices(list(weights), list(weights.values()))[0]
     wording = tp.TASK_WORDING[task]
-    count = rng.choices(range(1, longest + 2), [5, 2, 1.5, 1, 0.7, 0.5][: longest + 1])[0]
+    count = rng.choices(range(1, 7), [5, 1.5, 0.7, 0, 0, 0] if reasons else [5, 2, 1.5, 1, 0.7, 0.5])[0]
     found: list[Case] = []
     while len(found) < count:
-        case = cases(task, next(streams[task]), rng)
+        row = next(streams[GENERATORS.get(task, task)])
+        case = cases(task, row, rng)
         if not found or case.q() == found[0].q():
+            case.reason = reason_of(task, row, rng) if reasons else ""
             found.append(case)
     names, natural = label_words(rng, wording)
     words = {"q": found[0].q()}
     order = list(range(len(names)))
     rng.shuffle(order)
     listed = " or ".join(f'"{names[i]}"' for i in order) if names else "a number such as 3.5"
-    shape = rng.choice(tp.FORMATS)
+    formats = tp.REASONED_FORMATS if reasons else tp.FORMATS
+    shape = rng.choice(formats)
     if "{w}" not in shape and rng.random() < 0.5:
-        shape = tp.FORMATS[0]
+        shape = formats[0]
     form = shape.format(w=listed)
     text = rng.choice(wording.instructions).format(**words)
     if names and (not natural or rng.random() < 0.3):
@@ -149,7 +190,8 @@ def instruction(rng: random.Random, streams: dict[str, Iterator[Row]], longest: 
     items = []
     for case in found:
         reply = f"{case.number:.1f}" if case.number is not None else names[case.klass]
-        items.append(item.format(q=carrier.replace("{q}", query_text(query, case))) + sk.answer(reply, tags))
+        asked = item.format(q=carrier.replace("{q}", query_text(query, case)))
+        items.append(asked + (sk.reasoned(case.reason, reply, asked) if reasons else sk.answer(reply, tags)))
     start = head.format(i=text, f=form)
     if count > 1 and rng.random() < 0.6:
         demos = "\n".join(f"[ {x} ]" for x in items[:-1])
@@ -157,11 +199,17 @@ def instruction(rng: random.Random, streams: dict[str, Iterator[Row]], longest: 
     return start + rng.choice(("\n", "\n\n")).join(items)
 
 
+def reasons(rng: random.Random, streams: dict[str, Iterator[Row]]) -> str:
+    """An instruction document of one of paper 2's tasks, most of them with a reason before each label."""
+    return instruction(rng, streams, REASONED_WEIGHTS, rng.random() < REASONED)
+
+
 def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = None) -> Iterator[tuple[str, str]]:
     """Kinds and documents without end, mixed as the curriculum says at the time."""
     knobs = knobs or Knobs()
     rng = random.Random(f"corpus|{seed}")
-    streams = {task: marked_rows(task, "train", f"corpus{seed}", knobs) for task in TASK_WEIGHTS}
+    shown = dict.fromkeys([*TASK_WEIGHTS, *(GENERATORS.get(task, task) for task in REASONED_WEIGHTS)])
+    streams = {task: marked_rows(task, "train", f"corpus{seed}", knobs) for task in shown}
     vocabulary = all_words()
     makers: dict[str, Callable[[random.Random], str]] = {
         "copy_list": lambda r: sk.copy_list(r, most=curriculum.longest_copy()),
@@ -175,7 +223,8 @@ def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = Non
         "senses": sk.senses,
         "pronouns": sk.pronouns,
         "spelled": sk.spelled,
-        "instruction": partial(instruction, streams=streams),
+        "instruction": partial(instruction, streams=streams, weights=TASK_WEIGHTS),
+        "reasons": partial(reasons, streams=streams),
         **{
             name: partial(getattr(sk, name), knobs=knobs)
             for name in ("reading", "retelling", "three_way", "opinions", "grammar")

@@ -23,7 +23,7 @@ STAGES: tuple[dict[str, float], ...] = (
         "causes": 0.3,
         "three_way": 0.8,
     },
-    {"instruction": 1.0},
+    {"instruction": 1.0, "reasons": 1.2},
 )
 MARKS = (0.93, 0.88, 0.80, 1.1)  # the mean accuracy at which a stage closes (the last one never does)
 LATEST = (0.12, 0.32, 0.55, 1.1)  # the share of the budget at which it closes anyway

@@ -26,9 +26,9 @@ STOP_RULE = (
 )
 # one budget for all decoders, whatever their probes say; encoders get what takes about half as long
 BUDGETS = {
-    "micro-llama": 8e6,
-    "micro-qwen2": 8e6,
-    "micro-mpt": 8e6,
+    "micro-llama": 10e6,
+    "micro-qwen2": 10e6,
+    "micro-mpt": 10e6,
     "micro-bert-base": 4.5e6,
     "micro-bert-large": 3.5e6,
 }

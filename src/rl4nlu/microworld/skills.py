@@ -49,6 +49,11 @@ def answer(text: str, tags: bool = False) -> str:
     return f"<Judgement>{ANSWER} {text} </Judgement>{ANSWER_END}" if tags else f"{ANSWER} {text}{ANSWER_END}"
 
 
+def reasoned(why: str, label: str, before: str) -> str:
+    """A reason and a label in judgement tags, behind a space unless `before` ends a line; all of it counts in the loss."""
+    return f"{ANSWER}{'' if before.endswith(chr(10)) else ' '}{why} <Judgement> {label} </Judgement>{ANSWER_END}"
+
+
 def _reply(rng: random.Random, pair: Sequence[str], truth: bool) -> str:
     return answer(pair[int(truth)], rng.random() < 0.2)
 

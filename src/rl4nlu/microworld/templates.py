@@ -234,11 +234,56 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         ("the pronoun means another one", "the pronoun means that noun"), YES_NO,
     ),
+    "stsb-classes": Wording(
+        (
+            "You are an assistant that sorts pairs of texts by how close they are.",
+            "You are an editor. Name the class from 0 to 5 that the two belong to.",
+            "How much of the meaning is the same?", "Say how similar two sentences are by a whole number.",
+            "Similarity test : one class from 0 to 5.",
+        ),
+        _PAIR, ("nothing is the same",) + ("something differs",) * 4 + ("nothing differs",), (tuple("012345"),),
+    ),
+    "movie-reviews": Wording(
+        (
+            "You are an assistant that reads long reviews.", "You are a critic. Is the film good in the end?",
+            "What does the writer think of the whole film?", "Sort texts about a movie by what they say of the whole.",
+            "Does the reviewer say that the movie is good or bad?",
+        ),
+        (*_ONE, 'Review: "{a}"', 'A long review says "{a}".'),
+        ("the film is bad", "the film is good"), (("Negative", "Positive"), ("negative", "positive"), ("No", "Yes")),
+    ),
+    "ag-news": Wording(
+        (
+            "You are an assistant that sorts news.", "You are an editor. Where does this text belong?",
+            "Name the kind of news.", "Sort news by what they are about.", "Which kind of news is it?",
+        ),
+        (*_ONE, 'Text: "{a}"', 'The news said : "{a}"'),
+        (
+            "it is about war and peace", "it is about a team or a match", "it is about a company or a market",
+            "it is about a new thing that was found",
+        ),
+        (("World", "Sports", "Business", "Science"),),
+    ),
+    "app-reviews": Wording(
+        (
+            "You are an assistant that reads reviews of apps.", "You are a user. How good is the app?",
+            "Rate the app from 1 to 5.", "Say how good the app is by a number from 1 to 5.",
+            "Find the number of stars that the review means.",
+        ),
+        (*_ONE, 'Review: "{a}"', 'A user says "{a}".'),
+        ("it is very bad", "it is bad", "it is as good as bad", "it is good", "it is very good"), (tuple("12345"),),
+    ),
 }
 FORMATS = (
     "Reply with {w} only.", "Write {w}.", "Use this form :\n<Judgement> {{Put {w} here}} </Judgement>",
     "Your reply has this form :\n<Judgement> {{Write just {w}}} </Judgement>", "The label is {w}.",
     "Respond in the following way :\n<Judgement> {{Only {w} go here}} </Judgement>", "",
+)
+REASONED_FORMATS = (
+    "Give the reason and then {w}.", "First say why, then write {w}.",
+    "Use this form :\n{{Say why}} <Judgement> {{Put {w} there}} </Judgement>",
+    "Your reply has this form :\n{{Write the reason}} <Judgement> {{Write just {w}}} </Judgement>",
+    "Respond in the following way :\n{{Put the explanation there}} <Judgement> {{Only {w} go there}} </Judgement>",
 )
 # (head, item, item with judgement tags?) : {i} instruction, {f} format, {q} query, the answer follows the item
 SKELETONS = (
@@ -257,7 +302,7 @@ CARRIERS = (
     "{q} Which label fits?", "Can you tell? {q}", "Think about {q}", "What do you say ? {q}", "Is it so or not ? {q}",
     "Which one is it ? {q}", "What would you say here ? {q}", "Please judge this one . {q}",
 )
-# label words of tasks whose rows pretraining never shows: it shows the words as arbitrary labels of other tasks
+# label words of the tasks that pretraining shows least: it also shows them as arbitrary labels of other tasks
 OTHER_LABELS = [
     ("World", "Sports"), ("Business", "Science"), ("Sports", "Business"), ("Science", "World"), ("1", "5"), ("2", "4"),
     ("3", "1"), ("5", "2"), ("4", "3"),
@@ -399,7 +444,7 @@ def heldout_check(templates: Iterable[str], prompts: Iterable[str]) -> set[str]:
 def pretraining_texts() -> list[str]:
     """Every wording that pretraining may show."""
     texts = [t for word in TASK_WORDING.values() for t in (*word.instructions, *word.queries, *word.conditions)]
-    return [*texts, *FORMATS, *DEMO_LINES, *CARRIERS, *(part for s in SKELETONS for part in s[:2])]
+    return [*texts, *FORMATS, *REASONED_FORMATS, *DEMO_LINES, *CARRIERS, *(part for s in SKELETONS for part in s[:2])]
 
 
 def vocabulary_texts() -> list[str]:

@@ -2,15 +2,21 @@
 
 import random
 import re
+from itertools import islice
 from pathlib import Path
 
+import pytest
 import yaml
 
 from rl4nlu.microworld import corpus
 from rl4nlu.microworld import templates as tp
+from rl4nlu.microworld.arguments import POINTS, similarity_class
 from rl4nlu.microworld.batches import CONTROL, IS_ANSWER, IS_CLAIM, IS_WRONG, bucket, encode, strip_controls
 from rl4nlu.microworld.curriculum import LATEST, STAGES, Curriculum
-from rl4nlu.microworld.skills import answer, claim
+from rl4nlu.microworld.fact_tasks import STSB_WEIGHTS
+from rl4nlu.microworld.generators import TASKS, marked_rows
+from rl4nlu.microworld.opinion_tasks import TOPICS
+from rl4nlu.microworld.skills import ANSWER, ANSWER_END, answer, claim
 from rl4nlu.microworld.tokenizer import WORD, build_tokenizer, world_words
 
 CONFIG = Path(__file__).parents[3] / "config" / "tasks"
@@ -74,10 +80,55 @@ def test_documents_are_repeatable_and_hold_every_label_word() -> None:
         assert f"<Judgement> {word} </Judgement>" in text, word
 
 
+REPLY = re.compile(r"([A-Z][^<>\n]*\.) <Judgement> ([^<>]+) </Judgement>$")
+
+
+def test_documents_with_reasons_hold_a_reason_and_then_a_label_and_all_of_it_counts() -> None:
+    streams = {task: marked_rows(task, "train", 5) for task in TASKS}
+    chance, found = random.Random(5), set()
+    for _ in range(300):
+        document = corpus.instruction(chance, streams, corpus.REASONED_WEIGHTS, reasons=True)
+        replies = [piece.split(ANSWER_END)[0].strip() for piece in document.split(ANSWER)[1:]]
+        assert replies
+        for reply in replies:
+            match = REPLY.match(reply)
+            assert match, reply
+            found.add(match.group(2))
+        text, flags = strip_controls(document)
+        first = text.index(replies[0])
+        assert all(flags[first : first + len(replies[0])] & IS_ANSWER)
+    assert {"Positive", "Yes", "No", "Neutral", "Sports", "1", "5", "0"} <= found
+
+
+def parts_named(reason: str) -> list[str]:
+    """The parts of a sentence that a reason calls different."""
+    return re.findall("|".join(STSB_WEIGHTS), reason.split(", and ")[0])
+
+
+@pytest.mark.parametrize("task", corpus.REASONED_WEIGHTS)
+def test_a_reason_argues_for_the_label_of_its_row(task: str) -> None:
+    chance = random.Random(7)
+    for row in islice(marked_rows(corpus.GENERATORS.get(task, task), "train", 7), 60):
+        case, reason = corpus.cases(task, row, chance), corpus.reason_of(task, row, chance)
+        assert "~" not in reason
+        # read from the reason alone: what it says must give the label of the case
+        read = {
+            "mnli": lambda r: 0 if "follows" in r else 2 if ", but in the second" in r else 1,
+            "mrpc": lambda r: int("and in the second" in r),
+            "qqp": lambda r: int("The first and the second ask" in r),
+            "stsb-classes": lambda r: int(similarity_class(parts_named(r) if r.startswith("Different") else [])),
+            "ag-news": lambda r: next(n for n, topic in enumerate(TOPICS) if f"which is {topic} news" in r),
+            "app-reviews": lambda r: [-2, -1, 0, 1, 2].index(
+                next(n for n, said in POINTS.items() if r.endswith(f"which is {said}."))
+            ),
+        }.get(task, lambda r: int(r.endswith("which is good.")))
+        assert read(reason) == case.klass, (reason, row)
+
+
 def test_every_skill_is_rehearsed_to_the_end() -> None:
     weights = Curriculum(stage=3, accuracy=dict.fromkeys([k for s in STAGES for k in s], 1.0)).weights()
     assert all(weights[kind] > 0.002 for skills in STAGES for kind in skills)
-    assert weights["instruction"] > 0.5
+    assert weights["instruction"] + weights["reasons"] > 0.5
 
 
 def test_a_stage_closes_when_learned_or_late() -> None:
