@@ -15,7 +15,7 @@ SHOWN = ("rlhf", "rllr", "rllr-mixed")
 
 
 def over_optimisation_figure(inputs: Inputs) -> Figure:
-    """Reward and label accuracy of the policy's own samples over training, and the label reward apart for right and wrong labels."""
+    """Reward, label accuracy, label reward apart for right and wrong labels, and KL of the policy's own samples over training."""
     history = inputs.history
     history = history[
         (history["variant"] == MAIN)
@@ -32,7 +32,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
             (("label_reward_right", "-"), ("label_reward_wrong", ":")),
             1,
         ),
-        ("validation accuracy, %", (("validation", "-"),), 1),
+        ("KL to the reference, nats a response", (("kl", "-"),), 1),
     )
     figure = Figure(figsize=(6.9, 4.3), layout="constrained")
     handles: dict[str, Any] = {}

@@ -6,7 +6,7 @@ All task rows come from train splits with seeds of their own; instruction wordin
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -145,18 +145,24 @@ def query_text(form: str, case: Case) -> str:
     return form.format(**words)
 
 
-def label_words(rng: random.Random, wording: Wording) -> tuple[tuple[str, ...], bool]:
-    """Words for the classes and whether they are natural; else they are another task's or the natural ones turned round."""
+def label_words(
+    rng: random.Random, wording: Wording, borrowed: Sequence[tuple[str, ...]]
+) -> tuple[tuple[str, ...], bool]:
+    """Words for the classes and whether they are natural; else they are `borrowed` ones, perhaps turned round."""
     if not wording.labels:
         return (), True
     if rng.random() < 0.72 or len(wording.conditions) != 2:
         return wording.labels[0] if rng.random() < 0.75 else rng.choice(wording.labels), True
-    other = rng.choice([p for word in tp.TASK_WORDING.values() for p in word.labels if len(p) == 2] + tp.OTHER_LABELS)
+    other = rng.choice(borrowed)
     return (other if rng.random() < 0.5 else other[::-1]), False
 
 
 def instruction(
-    rng: random.Random, streams: dict[str, Iterator[Row]], weights: dict[str, float], reasons: bool = False
+    rng: random.Random,
+    streams: dict[str, Iterator[Row]],
+    borrowed: Sequence[tuple[str, ...]],
+    weights: dict[str, float] = TASK_WEIGHTS,
+    reasons: bool = False,
 ) -> str:
     """An instruction document: task wording, label words, some solved items and one more; with `reasons`, each says why."""
     task = rng.choices(list(weights), list(weights.values()))[0]
@@ -169,7 +175,7 @@ def instruction(
         if not found or case.q() == found[0].q():
             case.reason = reason_of(task, row, rng) if reasons else ""
             found.append(case)
-    names, natural = label_words(rng, wording)
+    names, natural = label_words(rng, wording, borrowed)
     words = {"q": found[0].q()}
     order = list(range(len(names)))
     rng.shuffle(order)
@@ -199,17 +205,20 @@ def instruction(
     return start + rng.choice(("\n", "\n\n")).join(items)
 
 
-def reasons(rng: random.Random, streams: dict[str, Iterator[Row]]) -> str:
+def reasons(rng: random.Random, streams: dict[str, Iterator[Row]], borrowed: Sequence[tuple[str, ...]]) -> str:
     """An instruction document of one of paper 2's tasks, most of them with a reason before each label."""
-    return instruction(rng, streams, REASONED_WEIGHTS, rng.random() < REASONED)
+    return instruction(rng, streams, borrowed, REASONED_WEIGHTS, rng.random() < REASONED)
 
 
 def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = None) -> Iterator[tuple[str, str]]:
     """Kinds and documents without end, mixed as the curriculum says at the time."""
     knobs = knobs or Knobs()
     rng = random.Random(f"corpus|{seed}")
-    shown = dict.fromkeys([*TASK_WEIGHTS, *(GENERATORS.get(task, task) for task in REASONED_WEIGHTS)])
-    streams = {task: marked_rows(task, "train", f"corpus{seed}", knobs) for task in shown}
+    shown = [*TASK_WEIGHTS, *(REASONED_WEIGHTS if curriculum.reasons else ())]
+    generators = dict.fromkeys(GENERATORS.get(task, task) for task in shown)
+    streams = {task: marked_rows(task, "train", f"corpus{seed}", knobs) for task in generators}
+    wordings = [wording for task, wording in tp.TASK_WORDING.items() if task in shown]
+    borrowed = [words for wording in wordings for words in wording.labels if len(words) == 2] + tp.OTHER_LABELS
     vocabulary = all_words()
     makers: dict[str, Callable[[random.Random], str]] = {
         "copy_list": lambda r: sk.copy_list(r, most=curriculum.longest_copy()),
@@ -223,8 +232,8 @@ def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = Non
         "senses": sk.senses,
         "pronouns": sk.pronouns,
         "spelled": sk.spelled,
-        "instruction": partial(instruction, streams=streams, weights=TASK_WEIGHTS),
-        "reasons": partial(reasons, streams=streams),
+        "instruction": partial(instruction, streams=streams, borrowed=borrowed),
+        "reasons": partial(reasons, streams=streams, borrowed=borrowed),
         **{
             name: partial(getattr(sk, name), knobs=knobs)
             for name in ("reading", "retelling", "three_way", "opinions", "grammar")

@@ -33,12 +33,17 @@ MEMORY = 0.97  # per measurement, how much of the running accuracy is kept
 
 @dataclass
 class Curriculum:
-    """The state of the curriculum: the open stage, running accuracies, and when stages opened."""
+    """The state of the curriculum: the open stage, running accuracies, when stages opened, and if instructions ask for reasons."""
 
     stage: int = 0
     progress: float = 0.0
     accuracy: dict[str, float] = field(default_factory=dict)
     opened: list[float] = field(default_factory=lambda: [0.0])
+    reasons: bool = False
+
+    def skills(self, stage: int) -> dict[str, float]:
+        """The kinds of documents that a stage brings, with their weights."""
+        return {kind: weight for kind, weight in STAGES[stage].items() if self.reasons or kind != "reasons"}
 
     def observe(self, kind: str, share: float) -> None:
         """Note the share of right answers on some training documents of one kind."""
@@ -46,7 +51,7 @@ class Curriculum:
 
     def competence(self) -> float:
         """The mean running accuracy of the open stage's skills, weighted as they are shown."""
-        skills = STAGES[self.stage]
+        skills = self.skills(self.stage)
         return sum(w * self.accuracy.get(k, 0.0) for k, w in skills.items()) / sum(skills.values())
 
     def advance(self, progress: float) -> None:
@@ -60,8 +65,8 @@ class Curriculum:
         """How often each kind of document is shown now."""
         out = {}
         share = NEW_SHARE[self.stage]
-        for at, skills in enumerate(STAGES[: self.stage + 1]):
-            need = {k: w * (1.15 - self.accuracy.get(k, 0.0)) for k, w in skills.items()}
+        for at in range(self.stage + 1):
+            need = {k: w * (1.15 - self.accuracy.get(k, 0.0)) for k, w in self.skills(at).items()}
             part = share if at == self.stage else (1 - share) / self.stage
             out.update({k: part * v / sum(need.values()) for k, v in need.items()})
         if self.stage:

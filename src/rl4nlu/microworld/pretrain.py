@@ -24,14 +24,17 @@ from ..checkpoint import stop_on_sigterm
 STOP_RULE = (
     "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
 )
-# one budget for all decoders, whatever their probes say; encoders get what takes about half as long
+# decoders have one budget for what all of them read, whatever their probes say, and micro-llama a quarter more for the
+# documents with reasons; encoders get what takes about half as long
 BUDGETS = {
     "micro-llama": 10e6,
-    "micro-qwen2": 10e6,
-    "micro-mpt": 10e6,
+    "micro-qwen2": 8e6,
+    "micro-mpt": 8e6,
     "micro-bert-base": 4.5e6,
     "micro-bert-large": 3.5e6,
 }
+REASONED = ("micro-llama",)
+"""Models that read documents with reasons: the one that carries the second paper."""
 STEP_TOKENS = 2048
 ENCODER_RATE, WARM_LISTS = 0.5, 0.12  # encoders: learning rates beside the decoders', and how long no word is masked
 OTHER_WEIGHT = (0.0, 0.0, 0.05, 0.15)  # per stage, the weight of words that are no answers: random words teach nothing
@@ -229,7 +232,7 @@ def pretrain(
     curve: list[list[float]] = []
     probes: list[dict[str, Any]] = []
     start, cpu = time.time(), time.process_time()
-    curriculum = Curriculum()
+    curriculum = Curriculum(reasons=name in REASONED)
     closers = torch.tensor(tokenizer.convert_tokens_to_ids(["</s>", "</Judgement>"]))
     if encoder:
         batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)

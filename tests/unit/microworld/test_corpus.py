@@ -87,7 +87,7 @@ def test_documents_with_reasons_hold_a_reason_and_then_a_label_and_all_of_it_cou
     streams = {task: marked_rows(task, "train", 5) for task in TASKS}
     chance, found = random.Random(5), set()
     for _ in range(300):
-        document = corpus.instruction(chance, streams, corpus.REASONED_WEIGHTS, reasons=True)
+        document = corpus.instruction(chance, streams, tp.OTHER_LABELS, corpus.REASONED_WEIGHTS, reasons=True)
         replies = [piece.split(ANSWER_END)[0].strip() for piece in document.split(ANSWER)[1:]]
         assert replies
         for reply in replies:
@@ -126,9 +126,10 @@ def test_a_reason_argues_for_the_label_of_its_row(task: str) -> None:
 
 
 def test_every_skill_is_rehearsed_to_the_end() -> None:
-    weights = Curriculum(stage=3, accuracy=dict.fromkeys([k for s in STAGES for k in s], 1.0)).weights()
+    weights = Curriculum(stage=3, accuracy=dict.fromkeys([k for s in STAGES for k in s], 1.0), reasons=True).weights()
     assert all(weights[kind] > 0.002 for skills in STAGES for kind in skills)
     assert weights["instruction"] + weights["reasons"] > 0.5
+    assert "reasons" not in Curriculum(stage=3).weights()
 
 
 def test_a_stage_closes_when_learned_or_late() -> None:
