@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from .checkpoint import NOT_SAVED, Checkpoint
-from .config import ConfigError, Pairs, Protocol, load_models, nearest
+from .config import ConfigError, Pairs, Protocol, RewardEncoder, load_models, nearest
 from .data import Row, load_rows
 from .generation import decode_completions, generate_tokens
 from .lengths import draw
@@ -29,7 +29,7 @@ from .models import encode_answer, encode_prompts, load_backbone, load_tokenizer
 from .parsing import CLOSE_TAG, parse, split_response
 from .prompting import fit_prompts
 from .prompts import answer_start, answer_text, build_prompt
-from .rationales import load_rationales
+from .rationales import load_rationales, overlap
 from .records import read_jsonl, write_json, write_jsonl
 from .scoring import answer_logprobs
 from .tasks import Task
@@ -170,7 +170,7 @@ def sampled(
 ) -> list[list[Reply]]:
     """`settings.replies` replies of the merged model to every question."""
     settings = spec.settings
-    assert isinstance(settings, Pairs)
+    assert isinstance(settings, Pairs | RewardEncoder)
     room = spec.evaluation.decoding.max_new_tokens
     prompts: list[list[int]] = []
     for task in spec.train_tasks:  # questions stand task by task
@@ -205,13 +205,6 @@ def sampled(
 
 
 # 3. Judgement -----------------------------------------------------------------------------------------------------------
-
-
-def overlap(rationale: str, reference: str) -> float:
-    """F1 of the words of two texts, counted with repeats."""
-    ours, theirs = Counter(rationale.lower().split()), Counter(reference.lower().split())
-    both = sum((ours & theirs).values())
-    return 2 * both / (sum(ours.values()) + sum(theirs.values())) if both else 0.0
 
 
 def judge(spec: RunSpec, asked: Sequence[Question], replies: list[list[Reply]]) -> list[list[Reply]]:

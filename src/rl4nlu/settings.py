@@ -367,6 +367,43 @@ class Rllr(Ppo):
         return self
 
 
+class RewardEncoder(Settings):
+    """A reward model of paper 1: an encoder with a scalar head, trained on ranked responses (its learning rate and epochs are unknown)."""
+
+    encoder: str = Field(
+        "micro-bert-base", description="encoder of config/models.yaml that is trained (paper 1: bert-base-cased)"
+    )
+    prompts: int = Field(
+        5000, ge=1, description="training rows whose responses are ranked, the first ones (paper 1: 5,000)"
+    )
+    validation_prompts: int = Field(200, ge=1, description="validation rows whose responses are ranked, the first ones")
+    replies: int = Field(
+        4, ge=1, description="responses sampled a row, beside the right and a wrong label alone (paper 1: 4)"
+    )
+    temperature: float = Field(1.0, gt=0, description="of sampling")
+    top_k: int = Field(0, ge=0, description="of sampling; 0: off")
+    pairs: int = Field(6400, ge=1, description="pairs seen, repeats counted")
+    batch_size: int = Field(16, ge=1, description="pairs an optimiser step")
+    learning_rates: list[float] = Field(
+        [5e-4], min_length=1, description="candidates, chosen by the share of validation pairs that are ranked right"
+    )
+    weight_decay: float = Field(0.01, ge=0)
+
+
+class PpoRm(Ppo):
+    """PPO of responses with a rationale, against the reward encoder or the label (ppo-rm, ppo-rationale); the keys of `ppo` and these."""
+
+    score_normalisation: bool = Field(
+        True, description="the encoder's scores less their running mean, over their running deviation"
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_chain(self) -> PpoRm:
+        if self.start != "base":
+            raise ValueError("start: must be base; these runs start from the merged SFT model with rationales")
+        return self
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "corrected": {},
     "released": {
@@ -441,6 +478,8 @@ class Overrides(Settings):
     pairs: dict[str, Any] = {}
     reward_model: dict[str, Any] = {}
     rllr: dict[str, Any] = {}
+    reward_encoder: dict[str, Any] = {}
+    ppo_rm: dict[str, Any] = {}
     encoder: dict[str, Any] = {}
     protocol: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
