@@ -412,7 +412,7 @@ def optimising(
 def ranking(
     spec: RunSpec, shape: Shape, settings: RewardEncoder, tasks: Sequence[Lengths], machine: Machine
 ) -> Estimate | None:
-    """A reward encoder: responses of the merged model, then fine-tuning on both sides of pairs (question and response)."""
+    """A reward encoder: responses of the merged model, then fine-tuning on these (behind their questions) and two references."""
     assert spec.encoder_spec is not None
     encoder = shape_of(spec.encoder_spec)
     if encoder is None:
@@ -420,16 +420,16 @@ def ranking(
     rows, new = settings.prompts + settings.validation_prompts, spec.evaluation.decoding.max_new_tokens
     replies, asked = validating(spec, shape, tasks, Lora(), machine, 0)
     work = replies.times(rows * settings.replies / max(1, sum(known.validation for known in tasks)))
-    sides, steps = 2 * settings.batch_size, ceil(settings.pairs / settings.batch_size)
+    texts = settings.replies + 2  # a row
+    sides, steps = texts * settings.batch_size, ceil(settings.rankings / settings.batch_size)
     long = max(known.long - known.shared for known in tasks) + new
     mean = sum(known.mean - known.shared for known in tasks) / len(tasks) + new
     fitted = encoding_memory(encoder, sides, min(long, spec.encoder_spec.max_length), machine)
     train = tuning_work(encoder, Piece(sides, ceil(mean), 0, 0), None).times(steps)
-    held_out = settings.validation_prompts * (settings.replies + 2) * (settings.replies + 1)  # both sides of every two
-    train += encoding_work(encoder, held_out, mean, spec.evaluation.batch_tokens)
+    train += encoding_work(encoder, settings.validation_prompts * texts, mean, spec.evaluation.batch_tokens)
     # the merged model is let go before the encoder is trained
     peak = max(asked, fitted, key=lambda m: m.total)
-    disk = 4 * parameters(encoder) + 250 * rows * (settings.replies + 2)
+    disk = 4 * parameters(encoder) + 250 * rows * texts
     return Estimate(machine.gpu, peak, work + train.times(len(settings.learning_rates)), disk, "encoder")
 
 

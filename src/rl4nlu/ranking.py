@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
-from .pairs import Pair
 from .parsing import OPEN_TAG, parse, split_response
 from .prompts import CORRECTED, answer_text
 from .sources import Row
@@ -26,7 +26,7 @@ UNREADABLE, WRONG, RIGHT = 0, 1, 3
 """The least rank of each kind."""
 
 DROPPED = ("equal", "tie")
-"""Why two responses to one row make no pair: the same text, or the same rank."""
+"""What makes no pair: a response that repeats another one's text, and two responses of one rank."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,23 @@ class Response:
     text: str
     rank: int
     sampled: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two responses to a row, by their places among them.
+
+    Attributes:
+        better: the place of the one that ranks higher.
+        worse: that of the other.
+        kind: `rationale` where both labels are right, or both wrong: only one side then has a rationale; else `label`.
+        own: whether the policy gave both.
+    """
+
+    better: int
+    worse: int
+    kind: Literal["label", "rationale"]
+    own: bool
 
 
 def rank(task: Task, text: str, gold: str) -> int:
@@ -54,28 +71,25 @@ def references(task: Task, row: Row, seed: int) -> list[str]:
     return [OPEN_TAG + answer_text(task, label, CORRECTED, "test") for label in (gold, wrong)]
 
 
-def responses_of(task: Task, row: Row, replies: Sequence[str], seed: int) -> list[Response]:
-    """A row's sampled replies and its two references, ranked."""
-    texts = [(text, True) for text in replies] + [(text, False) for text in references(task, row, seed)]
-    return [Response(text, rank(task, text, str(row.label)), sampled) for text, sampled in texts]
+def responses_of(task: Task, row: Row, replies: Sequence[str], seed: int, dropped: Counter[str]) -> list[Response]:
+    """A row's sampled replies and its two references, ranked, each text once; repeats are counted in `dropped`."""
+    texts = [(text.strip(), True) for text in replies] + [(text, False) for text in references(task, row, seed)]
+    found: dict[str, Response] = {}
+    for text, sampled in texts:
+        dropped["equal"] += text in found
+        found.setdefault(text, Response(text, rank(task, text, str(row.label)), sampled))
+    return list(found.values())
 
 
-def ranked_pairs(task: Task, row: Row, responses: Sequence[Response], dropped: Counter[str]) -> list[Pair]:
-    """Every two responses of a row of which one ranks higher; the others are counted in `dropped` by their reason.
-
-    A pair's kind is `rationale` where both sides are right, or both wrong: it then tells a rationale from none. Its prompt
-    is the row's question, which is what an encoder reads of it; its origin is `policy` where both sides are sampled.
-    """
-    question = task.query.format_map(row.fields)
-    pairs = []
-    for one, other in combinations(responses, 2):
-        if one.text == other.text or one.rank == other.rank:
-            dropped["equal" if one.text == other.text else "tie"] += 1
+def comparisons(responses: Sequence[Response], dropped: Counter[str]) -> list[Comparison]:
+    """Every two responses to a row of which one ranks higher; ties are counted in `dropped`."""
+    found = []
+    for one, other in combinations(range(len(responses)), 2):
+        worse, better = sorted((one, other), key=lambda place: responses[place].rank)
+        low, high = responses[worse], responses[better]
+        if low.rank == high.rank:
+            dropped["tie"] += 1
             continue
-        worse, better = sorted((one, other), key=lambda response: response.rank)
-        alike = WRONG <= worse.rank < better.rank < RIGHT or worse.rank >= RIGHT
-        origin = "policy" if one.sampled and other.sampled else "supplied"
-        pairs.append(
-            Pair(task.name, row.id, question, better.text, worse.text, "rationale" if alike else "label", origin)
-        )
-    return pairs
+        alike = WRONG <= low.rank < high.rank < RIGHT or low.rank >= RIGHT
+        found.append(Comparison(better, worse, "rationale" if alike else "label", low.sampled and high.sampled))
+    return found

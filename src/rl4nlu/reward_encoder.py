@@ -2,14 +2,16 @@
 
 Responses are sampled from the merged SFT model with rationales, the model that PPO starts from, for the micro models can
 write a rationale only after SFT (the paper's chat model could without). The encoder reads the row's question and the
-response as a pair of texts; its one output is the reward. Steps: 1. responses, ranked, 2. pairs as the encoder reads them,
-3. the loss, 4. training, as that of any encoder (`encoder.fit`), and how well held-out pairs are told apart.
+response as a pair of texts; its one output is the reward. All pairs of a row are learnt from at once, so that each of its
+responses is read once (Ouyang et al. 2022, section 3.5, whose reason is overfitting). Steps: 1. responses, ranked, 2. as
+the encoder reads them, 3. the loss, 4. training, as that of any encoder (`encoder.fit`), and how well held-out pairs are told
+apart.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +28,9 @@ from .history import best_of
 from .lengths import draw, group
 from .merging import merged_model
 from .models import device, load_backbone, load_tokenizer
-from .pairs import SPLITS, Pair, Question, sampled
+from .pairs import SPLITS, Question, sampled
 from .prompts import build_prompt
-from .ranking import DROPPED, RANKS, Response, ranked_pairs, responses_of
+from .ranking import DROPPED, RANKS, Comparison, Response, comparisons, responses_of
 from .records import write_jsonl
 from .reward_model import last_loss, told_apart
 
@@ -43,14 +45,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A row's question and its responses."""
+    """A row's question, its responses, and how they compare."""
 
     question: Question
     responses: list[Response]
+    pairs: list[Comparison]
 
 
 def ranked_responses(
-    spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase, data: Path, split: str, seed: int
+    spec: RunSpec,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Path,
+    split: str,
+    seed: int,
+    dropped: Counter[str],
 ) -> list[Ranked]:
     """The responses to the first rows of a split, task by task, in equal shares of every task.
 
@@ -69,42 +78,48 @@ def ranked_responses(
             raise ConfigError(f"{data / task.name / split}.jsonl: task {task.name} has no {split} rows")
         for row in rows[: -(-wanted // len(spec.train_tasks))]:
             asked.append(Question(task, row, build_prompt(task, row.fields, (), spec.protocol), {}, "", []))
-    replies = sampled(spec, model, tokenizer, asked, seed)
-    return [
-        Ranked(q, responses_of(q.task, q.row, [reply.text for reply in some], spec.seed))
-        for q, some in zip(asked, replies, strict=True)
-    ]
+    found = []
+    for q, replies in zip(asked, sampled(spec, model, tokenizer, asked, seed), strict=True):
+        responses = responses_of(q.task, q.row, [reply.text for reply in replies], spec.seed, dropped)
+        found.append(Ranked(q, responses, comparisons(responses, dropped)))
+    return found
 
 
-# 2. Pairs as the encoder reads them -------------------------------------------------------------------------------------
+# 2. As the encoder reads them -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Sides:
-    """A pair as the encoder reads it."""
+class Ranking:
+    """A row's responses as the encoder reads them, and how they compare."""
 
-    pair: Pair
-    chosen: Item
-    rejected: Item
+    task: str
+    items: list[Item]
+    pairs: list[Comparison]
 
     @property
     def length(self) -> int:
-        """Tokens of the longer side."""
-        return max(self.chosen.length, self.rejected.length)
+        """Tokens of the longest response."""
+        return max(item.length for item in self.items)
 
 
 def read_as(tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, str]]) -> tuple[list[Item], int]:
     """Questions and responses as the encoder reads them, and how many had to be cut to `tokenizer.model_max_length`."""
-    encodings, cut = encode(tokenizer, [(question, response.strip()) for question, response in texts], tokenizer.model_max_length)  # fmt: skip
+    stripped: list[tuple[str, str | None]] = [(question, response.strip()) for question, response in texts]
+    encodings, cut = encode(tokenizer, stripped, tokenizer.model_max_length)
     return [Item([encoding]) for encoding in encodings], cut
 
 
-def sides_of(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair]) -> tuple[list[Sides], int]:
-    """The pairs whose sides differ as the encoder reads them, and how many were cut to the same."""
-    chosen, _ = read_as(tokenizer, [(pair.prompt, pair.chosen) for pair in pairs])
-    rejected, _ = read_as(tokenizer, [(pair.prompt, pair.rejected) for pair in pairs])
-    found = [Sides(*three) for three in zip(pairs, chosen, rejected, strict=True) if three[1] != three[2]]
-    return found, len(pairs) - len(found)
+def rankings_of(tokenizer: PreTrainedTokenizerBase, ranked: Sequence[Ranked], dropped: Counter[str]) -> list[Ranking]:
+    """The rows that have a pair whose sides differ as the encoder reads them; the others' pairs count as `cut alike`."""
+    found = []
+    for one in ranked:
+        question = one.question.task.query.format_map(one.question.row.fields)
+        items, _ = read_as(tokenizer, [(question, response.text) for response in one.responses])
+        pairs = [pair for pair in one.pairs if items[pair.better] != items[pair.worse]]
+        dropped["cut alike"] += len(one.pairs) - len(pairs)
+        if pairs:
+            found.append(Ranking(one.question.task.name, items, pairs))
+    return found
 
 
 def scores(model: PreTrainedModel, read: list[Item], pad: int, batch_tokens: int) -> list[float]:
@@ -129,41 +144,56 @@ def load_reward_encoder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
 
 
 class PairTrainer(EncoderTrainer):
-    """Its loss is the mean of `-log sigmoid(chosen - rejected)` over pairs; a batch holds the chosen sides, then the rejected."""
+    """Its loss is the weighted sum of `-log sigmoid(better - worse)` over the pairs of a batch (see `side_by_side`)."""
 
     def compute_loss(  # num_items_in_batch is transformers' own and not used
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The loss of a batch, and the model's outputs if they are asked for."""
+        better, worse, weight = (inputs.pop(name) for name in ("better", "worse", "weight"))
         found = model(**inputs)
-        chosen, rejected = found.logits[:, 0].chunk(2)
-        loss = last_loss(chosen, rejected).mean()
+        rewards = found.logits[:, 0]
+        loss = (weight * last_loss(rewards[better], rewards[worse])).sum()
         return (loss, found) if return_outputs else loss
 
 
-def side_by_side(chosen: Sequence[Sides], pad: int) -> dict[str, torch.Tensor]:
-    """Tensors of some pairs, for `PairTrainer`."""
-    return collate([side.chosen for side in chosen] + [side.rejected for side in chosen], pad)
+def side_by_side(chosen: Sequence[Ranking], pad: int) -> dict[str, torch.Tensor]:
+    """Tensors of some rows' responses; `better` and `worse` are the places of pairs, which weigh so that rows weigh alike."""
+    better, worse, weight = [], [], []
+    start = 0
+    for one in chosen:
+        better += [start + pair.better for pair in one.pairs]
+        worse += [start + pair.worse for pair in one.pairs]
+        weight += [1 / (len(one.pairs) * len(chosen))] * len(one.pairs)
+        start += len(one.items)
+    places = {"better": torch.tensor(better), "worse": torch.tensor(worse), "weight": torch.tensor(weight)}
+    return collate([item for one in chosen for item in one.items], pad) | places
 
 
 # 4. The whole run -------------------------------------------------------------------------------------------------------
 
 
-def margins(model: PreTrainedModel, sides: Sequence[Sides], pad: int, batch_tokens: int) -> list[float]:
-    """Chosen less rejected score of every pair."""
-    both = scores(model.eval(), [s.chosen for s in sides] + [s.rejected for s in sides], pad, batch_tokens)
-    return [a - b for a, b in zip(both[: len(sides)], both[len(sides) :], strict=True)]
+def margins(
+    model: PreTrainedModel, rankings: Sequence[Ranking], pad: int, batch_tokens: int
+) -> list[tuple[Comparison, float]]:
+    """Every pair, and its better side's score less the worse one's."""
+    found = iter(scores(model.eval(), [item for one in rankings for item in one.items], pad, batch_tokens))
+    pairs = []
+    for one in rankings:
+        rewards = [next(found) for _ in one.items]
+        pairs += [(pair, rewards[pair.better] - rewards[pair.worse]) for pair in one.pairs]
+    return pairs
 
 
-def kinds_told_apart(sides: Sequence[Sides], found: Sequence[float]) -> dict[str, dict[str, float | int | None]]:
+def kinds_told_apart(found: Sequence[tuple[Comparison, float]]) -> dict[str, dict[str, float | int | None]]:
     """`told_apart` of all pairs, of each kind, and of label-sensitive ones of which the policy gave both sides (`policy`)."""
-    chosen = {
-        "all": [True for _ in sides],
-        "label": [s.pair.kind == "label" for s in sides],
-        "rationale": [s.pair.kind == "rationale" for s in sides],
-        "policy": [s.pair.kind == "label" and s.pair.origin == "policy" for s in sides],
+    chosen: dict[str, Callable[[Comparison], bool]] = {
+        "all": lambda pair: True,
+        "label": lambda pair: pair.kind == "label",
+        "rationale": lambda pair: pair.kind == "rationale",
+        "policy": lambda pair: pair.kind == "label" and pair.own,
     }
-    return {name: told_apart([m for m, one in zip(found, which, strict=True) if one]) for name, which in chosen.items()}
+    return {name: told_apart([margin for pair, margin in found if fits(pair)]) for name, fits in chosen.items()}
 
 
 def train(
@@ -197,13 +227,12 @@ def train(
     pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
 
     ranked_facts: dict[str, Any] = {}
-    sides: dict[str, list[Sides]] = {}
+    rankings: dict[str, list[Ranking]] = {}
     for split in SPLITS:
-        ranked = ranked_responses(spec, policy, words, data, split, spec.seed + (split == "validation"))
         dropped = Counter(dict.fromkeys(DROPPED, 0))
-        pairs = [p for one in ranked for p in ranked_pairs(one.question.task, one.question.row, one.responses, dropped)]
-        sides[split], dropped["cut alike"] = sides_of(tokenizer, pairs)
-        if not sides[split]:
+        ranked = ranked_responses(spec, policy, words, data, split, spec.seed + (split == "validation"), dropped)
+        rankings[split] = rankings_of(tokenizer, ranked, dropped)
+        if not rankings[split]:
             raise ConfigError(
                 f"run {spec.address.path}: no {split} pair came out of {len(ranked)} rows: {dict(dropped)}"
             )
@@ -211,7 +240,7 @@ def train(
         ranked_facts[split] = {
             "rows": len(ranked),
             "ranks": {name: told[name] for name in RANKS},
-            "pairs": len(sides[split]),
+            "pairs": sum(len(one.pairs) for one in rankings[split]),
             "dropped": dict(dropped),
         }
         write_jsonl(
@@ -224,16 +253,16 @@ def train(
         )
     del policy
 
-    learnt, held = sides["train"], sides["validation"]
-    pools = [[n for n, s in enumerate(learnt) if s.pair.task == task.name] for task in spec.train_tasks]
+    learnt, held = rankings["train"], rankings["validation"]
+    pools = [[n for n, one in enumerate(learnt) if one.task == task.name] for task in spec.train_tasks]
     together = [n for pool in pools for n in pool]
-    seen = [together[i] for i in draw([len(pool) for pool in pools if pool], settings.pairs, spec.seed)]
+    seen = [together[i] for i in draw([len(pool) for pool in pools if pool], settings.rankings, spec.seed)]
     batches = group([learnt[n].length for n in seen], settings.batch_size, spec.seed)
     ordered = [learnt[seen[i]] for batch in batches for i in batch]
     budget = spec.evaluation.batch_tokens
 
     def validate(model: PreTrainedModel) -> float:
-        return 100 * float(told_apart(margins(model, held, pad, budget))["accuracy"] or 0.0)
+        return 100 * float(kinds_told_apart(margins(model, held, pad, budget))["all"]["accuracy"] or 0.0)
 
     best = best_of(
         settings.learning_rates,
@@ -257,7 +286,8 @@ def train(
         "ranked": ranked_facts,
         "optimiser_steps": len(batches),
         "prompts_seen": len(ordered),
-        "tokens_trained": sum(side.chosen.length + side.rejected.length for side in ordered),
-        "held_out": kinds_told_apart(held, margins(model, held, pad, budget)),
+        "tokens_trained": sum(item.length for one in ordered for item in one.items),
+        "pairs_seen": sum(len(one.pairs) for one in ordered),
+        "held_out": kinds_told_apart(margins(model, held, pad, budget)),
         **best,
     }

@@ -382,8 +382,8 @@ class RewardEncoder(Settings):
     )
     temperature: float = Field(1.0, gt=0, description="of sampling")
     top_k: int = Field(0, ge=0, description="of sampling; 0: off")
-    pairs: int = Field(6400, ge=1, description="pairs seen, repeats counted")
-    batch_size: int = Field(16, ge=1, description="pairs an optimiser step")
+    rankings: int = Field(3200, ge=1, description="rows seen, with all pairs of their responses; repeats counted")
+    batch_size: int = Field(8, ge=1, description="rows an optimiser step")
     learning_rates: list[float] = Field(
         [5e-4], min_length=1, description="candidates, chosen by the share of validation pairs that are ranked right"
     )

@@ -196,7 +196,7 @@ def test_the_planner_counts_the_encoder(monkeypatch: pytest.MonkeyPatch):
     def flops(**settings) -> float:
         return plan.training(spec_of("reward-encoder", reward_encoder=settings), nowhere).work.flops
 
-    assert flops(pairs=12800) > flops()
+    assert flops(rankings=12800) > flops()
     assert flops(replies=8) > flops()
     assert flops(encoder="micro-bert-large") > flops()
     unknown = spec_of("ppo-rm").model_copy(update={"encoder_spec": Model(kind="encoder", path="nobody/none")})

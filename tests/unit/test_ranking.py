@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from rl4nlu.ranking import DROPPED, RANKS, Response, rank, ranked_pairs, references, responses_of
+from rl4nlu.ranking import DROPPED, RANKS, Response, comparisons, rank, references, responses_of
 from rl4nlu.sources import Row
 from rl4nlu.tasks import load_tasks
 
@@ -50,27 +50,23 @@ def test_the_references_are_the_right_and_a_wrong_label_alone():
 
 
 def test_pairs_ties_and_equal_texts_by_hand():
-    replies = [said("Positive", "warm"), said("Positive", "kind"), said("Negative", "cold"), said("Positive", "warm")]
+    replies = [said("Positive", "warm"), said("Positive", "kind"), said("Negative", "cold"), said("Positive", " warm")]
     dropped = Counter(dict.fromkeys(DROPPED, 0))
-    responses = responses_of(SST2, ROW, replies, 0)
-    assert [RANKS[r.rank] for r in responses[4:]] == ["right alone", "wrong alone"]
-    assert [r.sampled for r in responses] == [True] * 4 + [False] * 2
-    pairs = ranked_pairs(SST2, ROW, responses, dropped)
-    # of 15: one equal (warm, warm), two ties (kind with either warm)
-    assert dropped == {"equal": 1, "tie": 2}
-    assert len(pairs) == 12
-    good, bad = said("Positive", "warm"), said("Negative", "cold")
-    kinds = {(p.chosen, p.rejected): (p.kind, p.origin) for p in pairs}
-    assert kinds[good, bad] == ("label", "policy")
-    assert kinds[good, said("Positive")] == ("rationale", "supplied")
-    assert kinds[bad, said("Negative")] == ("rationale", "supplied")
-    assert kinds[said("Positive"), bad] == ("label", "supplied")
-    assert kinds[said("Positive"), said("Negative")] == ("label", "supplied")
-    assert {p.prompt for p in pairs} == {'Is this review positive or negative ? "a warm film"'}
+    responses = responses_of(SST2, ROW, replies, 0, dropped)
+    expected = ["right with rationale"] * 2 + ["wrong with rationale", "right alone", "wrong alone"]
+    assert [RANKS[r.rank] for r in responses] == expected
+    assert [r.sampled for r in responses] == [True] * 3 + [False] * 2
+    found = {(p.better, p.worse): (p.kind, p.own) for p in comparisons(responses, dropped)}
+    assert dropped == {"equal": 1, "tie": 1}  # warm twice; warm and kind
+    assert found == {
+        (0, 2): ("label", True), (1, 2): ("label", True),
+        (0, 3): ("rationale", False), (1, 3): ("rationale", False), (2, 4): ("rationale", False),
+        (0, 4): ("label", False), (1, 4): ("label", False), (3, 2): ("label", False), (3, 4): ("label", False),
+    }  # fmt: skip
 
 
 def test_an_unreadable_response_loses_whichever_stands_first():
-    for order in (0, 1):
-        two = [Response("what", rank(SST2, "what", "1"), True), Response(said("Negative"), 1, False)]
-        (pair,) = ranked_pairs(SST2, ROW, two[::-1] if order else two, Counter())
-        assert (pair.chosen, pair.rejected, pair.kind) == (said("Negative"), "what", "label")
+    two = [Response("what", rank(SST2, "what", "1"), True), Response(said("Negative"), 1, False)]
+    for order, better in ((two, 1), (two[::-1], 0)):
+        (pair,) = comparisons(order, Counter())
+        assert (pair.better, pair.worse, pair.kind, pair.own) == (better, 1 - better, "label", False)

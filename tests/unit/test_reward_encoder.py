@@ -14,25 +14,27 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 from rl4nlu import encoder, reward_encoder
 from rl4nlu.config import REPOSITORY, ConfigError, Model, load_config
 from rl4nlu.models import load_tokenizer
-from rl4nlu.pairs import Pair, Reply
-from rl4nlu.ranking import rank
+from rl4nlu.pairs import Question, Reply
+from rl4nlu.ranking import Comparison, Response, rank
 from rl4nlu.records import read_jsonl, write_jsonl
 from rl4nlu.reward_encoder import (
     PairTrainer,
-    Sides,
+    Ranked,
     kinds_told_apart,
     load_reward_encoder,
     margins,
+    rankings_of,
     read_as,
     scores,
     side_by_side,
-    sides_of,
 )
 from rl4nlu.runs import Address, resolve
+from rl4nlu.sources import Row
 from rl4nlu.tasks import load_tasks
 
 TASKS = load_tasks()
 MICRO = REPOSITORY / "resources" / "micro"
+SENTENCE = "the film is good"
 QUESTION = 'Is this review positive or negative ? "the film is good"'
 
 
@@ -99,7 +101,7 @@ def chain(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             "encoder": "tiny-bert",
             "prompts": 20,
             "validation_prompts": 8,
-            "pairs": 320,
+            "rankings": 160,
             "learning_rates": [1e-2],
         }
         config = load_config({"reward_encoder": {**values, **settings}})
@@ -115,60 +117,83 @@ def minus_log_sigmoid(x: float) -> float:
     return math.log1p(math.exp(-x))
 
 
+def places(*pairs: tuple[int, int]) -> list[Comparison]:
+    return [Comparison(better, worse, "label", False) for better, worse in pairs]
+
+
+def ranked(*texts: str, pairs: list[Comparison], sentence: str = SENTENCE) -> Ranked:
+    question = Question(TASKS["sst2"], Row("r", {"sentence": sentence}, "1"), "", {}, "", [])
+    return Ranked(question, [Response(text, 0, True) for text in texts], pairs)
+
+
+@pytest.fixture
+def read(bert: Path):
+    """The tiny encoder under a new head, its tokenizer, and a function that says what plain transformers calls give."""
+    entry = Model(kind="encoder", path=str(bert), max_length=128)
+    tokenizer = load_tokenizer(entry)
+    tokenizer.padding_side, tokenizer.model_max_length = "right", 128
+    model = encoder.with_head(entry, 0, num_labels=1).eval()
+    return model, tokenizer, lambda text: model(**tokenizer(QUESTION, text, return_tensors="pt")).logits.item()
+
+
 def test_the_loss_by_hand():
-    logits = torch.tensor([[1.0], [-2.0], [0.5], [1.0]])  # chosen 1 and -2, rejected 0.5 and 1
-    loss = PairTrainer.compute_loss(None, lambda **_: SimpleNamespace(logits=logits), {})
-    assert loss.item() == pytest.approx((minus_log_sigmoid(0.5) + minus_log_sigmoid(-3.0)) / 2)
+    """Two rows of two pairs and of one: every row weighs a half."""
+    logits = torch.tensor([[1.0], [-2.0], [0.5], [3.0], [1.0]])
+    batch = {
+        "better": torch.tensor([0, 2, 4]),
+        "worse": torch.tensor([1, 0, 3]),
+        "weight": torch.tensor([0.25, 0.25, 0.5]),
+    }
+    loss = PairTrainer.compute_loss(None, lambda **_: SimpleNamespace(logits=logits), batch)
+    by_hand = (minus_log_sigmoid(3.0) + minus_log_sigmoid(-0.5)) / 4 + minus_log_sigmoid(-2.0) / 2
+    assert loss.item() == pytest.approx(by_hand)
 
 
-def test_a_batch_holds_the_chosen_sides_and_then_the_rejected(bert: Path):
+def test_a_batch_reads_every_response_once_and_pairs_it_with_the_others(read):
     """Its loss is that of the pairs by themselves, read by plain transformers calls."""
-    tokenizer = load_tokenizer(Model(kind="encoder", path=str(bert)))
-    model = encoder.with_head(Model(kind="encoder", path=str(bert)), 0, num_labels=1).eval()
-    pairs = [Pair("sst2", "r", QUESTION, GOOD, WORST, "label"), Pair("sst2", "r", QUESTION, PLAIN, BAD, "label")]
-    tokenizer.padding_side = "right"
-    sides, _ = sides_of(tokenizer, pairs)
-    loss = PairTrainer.compute_loss(None, model, dict(side_by_side(sides, int(tokenizer.pad_token_id))))
-
-    def alone(text: str) -> float:
-        return model(**tokenizer(QUESTION, text, return_tensors="pt")).logits.item()
-
-    expected = [minus_log_sigmoid(alone(p.chosen) - alone(p.rejected)) for p in pairs]
-    assert loss.item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+    model, tokenizer, alone = read
+    one = ranked(GOOD, PLAIN, WORST, pairs=places((0, 1), (0, 2), (1, 2)))
+    other = ranked(BAD, WORST, pairs=places((0, 1)))
+    rankings = rankings_of(tokenizer, [one, other], Counter())
+    batch = side_by_side(rankings, int(tokenizer.pad_token_id))
+    assert len(batch["input_ids"]) == 5
+    loss = PairTrainer.compute_loss(None, model, batch)
+    g, p, b, w = (alone(text) for text in (GOOD, PLAIN, BAD, WORST))
+    first = (minus_log_sigmoid(g - p) + minus_log_sigmoid(g - w) + minus_log_sigmoid(p - w)) / 3
+    assert loss.item() == pytest.approx((first + minus_log_sigmoid(b - w)) / 2, rel=1e-5)
 
 
-def test_margins_are_chosen_less_rejected(bert: Path):
-    tokenizer = load_tokenizer(Model(kind="encoder", path=str(bert)))
-    model = encoder.with_head(Model(kind="encoder", path=str(bert)), 0, num_labels=1).eval()
-    pad = int(tokenizer.pad_token_id)
-    sides, _ = sides_of(tokenizer, [Pair("sst2", "r", QUESTION, GOOD, WORST, "label")])
-    read, _ = read_as(tokenizer, [(QUESTION, GOOD), (QUESTION, WORST)])
-    one, other = scores(model, read, pad, 8192)
-    assert margins(model, sides, pad, 8192) == pytest.approx([one - other], abs=1e-6)
-    assert one != other
+def test_margins_are_better_less_worse(read):
+    model, tokenizer, alone = read
+    rankings = rankings_of(tokenizer, [ranked(WORST, GOOD, pairs=places((1, 0))), ranked(PLAIN, BAD, pairs=places((0, 1)))], Counter())  # fmt: skip
+    found = [margin for _, margin in margins(model, rankings, int(tokenizer.pad_token_id), 64)]
+    expected = [alone(GOOD) - alone(WORST), alone(PLAIN) - alone(BAD)]
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert abs(expected[0]) > 1e-3
 
 
 # What is dropped, and counted --------------------------------------------------------------------------------------
 
 
-def test_sides_that_are_cut_to_the_same_are_dropped_and_counted(bert: Path):
-    tokenizer = load_tokenizer(Model(kind="encoder", path=str(bert)))
+def test_responses_that_are_cut_to_the_same_make_no_pair_and_are_counted(read):
+    _, tokenizer, _ = read
     long = " ".join(["good"] * 90)
-    pairs = [
-        Pair("sst2", "r", "the film", f"{long} {PLAIN}", f"{long} {WORST}", "label"),
-        Pair("sst2", "r", "the film", PLAIN, WORST, "label"),
-    ]
+    rows = [ranked(f"{long} {PLAIN}", f"{long} {WORST}", PLAIN, pairs=places((0, 1), (0, 2)))]
     tokenizer.model_max_length = 40
-    sides, same = sides_of(tokenizer, pairs)
-    assert ([s.pair for s in sides], same) == (pairs[1:], 1)
+    dropped = Counter()
+    (found,) = rankings_of(tokenizer, rows, dropped)
+    assert (found.pairs, dropped) == (places((0, 2)), {"cut alike": 1})
+    only = [ranked(f"{long} {PLAIN}", f"{long} {WORST}", pairs=places((0, 1)))]
+    assert rankings_of(tokenizer, only, dropped) == []  # a row without a pair teaches nothing
+    assert dropped == {"cut alike": 2}
     tokenizer.model_max_length = 128
-    assert sides_of(tokenizer, pairs)[1] == 0
+    assert [one.pairs for one in rankings_of(tokenizer, rows, Counter())] == [places((0, 1), (0, 2))]
 
 
 def test_kinds_of_pairs_by_hand():
-    kinds = [("label", "policy"), ("label", "supplied"), ("rationale", "supplied")]
-    sides = [Sides(Pair("sst2", "r", "", "a", "b", kind, origin), None, None) for kind, origin in kinds]
-    found = kinds_told_apart(sides, [1.0, -1.0, 2.0])
+    kinds = [("label", True), ("label", False), ("rationale", False)]
+    pairs = [Comparison(0, 1, kind, own) for kind, own in kinds]
+    found = kinds_told_apart(list(zip(pairs, [1.0, -1.0, 2.0], strict=True)))
     assert {name: (one["n"], one["accuracy"]) for name, one in found.items()} == {
         "all": (3, 2 / 3), "label": (2, 0.5), "rationale": (1, 1.0), "policy": (1, 1.0),
     }  # fmt: skip
@@ -179,7 +204,7 @@ def test_kinds_of_pairs_by_hand():
 
 def test_a_run_learns_the_ranking_and_says_what_it_learnt_from(chain, tmp_path: Path):
     spec, data, stands_on = chain
-    facts = reward_encoder.train(spec(pairs=1600), data, tmp_path / "out", stands_on)
+    facts = reward_encoder.train(spec(rankings=800), data, tmp_path / "out", stands_on)
     assert facts["ranked"]["train"]["rows"] == 20
     assert facts["ranked"]["train"]["ranks"] == {
         "unreadable": 20, "wrong alone": 0, "wrong with rationale": 20, "right alone": 0, "right with rationale": 20,
@@ -191,7 +216,7 @@ def test_a_run_learns_the_ranking_and_says_what_it_learnt_from(chain, tmp_path: 
     assert facts["held_out"]["rationale"]["accuracy"] == 1
     assert facts["held_out"]["all"]["accuracy"] > 0.75
     assert facts["held_out"]["policy"]["n"] == 8 * 3  # right over wrong, either over none
-    assert (facts["prompts_seen"], facts["optimiser_steps"]) == (1600, 100)
+    assert (facts["prompts_seen"], facts["optimiser_steps"], facts["pairs_seen"]) == (800, 100, 8000)
     stored = read_jsonl(tmp_path / "out" / "responses.train.jsonl")
     assert Counter(line["rank"] for line in stored) == dict.fromkeys(range(5), 20)
     assert all(line["rank"] == rank(TASKS["sst2"], line["text"], str(int(line["row"][5:]) % 2)) for line in stored)
@@ -240,9 +265,10 @@ def test_replies_come_from_the_merged_model(chain, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(reward_encoder, "sampled", pairs.sampled)
     run = spec(prompts=2, replies=2)
     model, tokenizer = pairs.load_backbone(run.model_spec), load_tokenizer(run.model_spec)
-    ranked = reward_encoder.ranked_responses(run, model, tokenizer, data, "train", 0)
-    assert [one.question.row.id for one in ranked] == ["train0", "train1"]  # the first rows
-    assert all([r.sampled for r in one.responses] == [True, True, False, False] for one in ranked)
+    found = reward_encoder.ranked_responses(run, model, tokenizer, data, "train", 0, Counter())
+    assert [one.question.row.id for one in found] == ["train0", "train1"]  # the first rows
+    assert all([r.sampled for r in one.responses][-2:] == [False, False] for one in found)
+    assert all(1 <= sum(r.sampled for r in one.responses) <= 2 for one in found)
 
 
 # What does not fit -------------------------------------------------------------------------------------------------
