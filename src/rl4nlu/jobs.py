@@ -254,6 +254,8 @@ def training_piece(
         given: dict[str, Any] = {"start_adapter": stands_on["start"] / "adapter"} if "start" in stands_on else {}
         if spec.stands_on:
             given["stands_on"] = stands_on
+        if spec.method == "pairs":
+            given["cache"] = place.work / "verdicts"  # beside the answers that rationales were made of
         checkpoint = Checkpoint(folder.with_name(f"{key}.state"), key, place.save_every)
         facts = trainer(spec, place.data, partial, **given, **(more or {}), checkpoint=checkpoint)
         made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}

@@ -287,12 +287,13 @@ class Pairs(Settings):
     replies: int = Field(4, ge=2, description="replies sampled a row")
     temperature: float = Field(1.0, gt=0, description="of sampling")
     top_k: int = Field(0, ge=0, description="of sampling; 0: off")
-    judge: Literal["overlap", "likelihood"] = Field(
+    judge: Literal["overlap", "likelihood", "endpoint"] = Field(
         "overlap",
-        description="ranks replies by the F1 of their rationale's words with the supplied rationale of the gold label, or by "
-        "its mean log-probability a token under judge_model",
+        description="ranks replies by the F1 of their rationale's words with the supplied rationale of the gold label, by its "
+        "mean log-probability a token under judge_model, or by the grades that the server judge_endpoint gives them",
     )
     judge_model: str | None = Field(None, description="model of config/models.yaml that judges (judge: likelihood)")
+    judge_endpoint: Endpoint | None = Field(None, description="server that judges (judge: endpoint)")
     negatives: list[Literal["supplied", "policy", "swapped", "ungrounded"]] = Field(
         ["supplied"],
         min_length=1,
@@ -305,6 +306,8 @@ class Pairs(Settings):
     def _judge_is_named(self) -> Pairs:
         if (self.judge == "likelihood") != (self.judge_model is not None):
             raise ValueError("judge likelihood needs judge_model, a name of config/models.yaml; other judges take none")
+        if (self.judge == "endpoint") != (self.judge_endpoint is not None):
+            raise ValueError("judge endpoint needs judge_endpoint, with base_url and model; other judges take none")
         return self
 
 
