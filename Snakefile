@@ -45,6 +45,7 @@ include: "workflow/rules/sft.smk"
 include: "workflow/rules/ppo.smk"
 include: "workflow/rules/grpo.smk"
 include: "workflow/rules/rllr.smk"
+include: "workflow/rules/ppo_rm.smk"
 include: "workflow/rules/encoder.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
@@ -63,6 +64,7 @@ localrules:
     ppo,
     grpo,
     rllr,
+    ppo_rm,
     encoder,
     evaluate,
     tables,
@@ -128,9 +130,15 @@ rule grpo:
 
 
 rule rllr:
-    """The second paper's chain, up to RLHF, RLLR and RLLR-mixed: every run, trained."""
+    """Methods that give a rationale first, the second paper's chain: every run, trained."""
     input:
         records_of(*RATIONALE_METHODS),
+
+
+rule ppo_rm:
+    """PPO against the first paper's reward model, and its counterpart with the label's reward: every run, trained."""
+    input:
+        records_of("ppo-rationale", "ppo-rm"),
 
 
 rule encoder:

@@ -21,6 +21,7 @@ with (root / "results" / "metrics.csv").open(encoding="utf-8") as handle:
 methods = {row["method"] for row in rows}
 tasks = {row["task"] for row in rows}
 paper1 = {"majority", "random", "zero-shot", "few-shot", "sft", "ppo", "grpo", "encoder"}
+paper1 |= {"ppo-rationale", "ppo-rm"}
 paper2 = {"sft-rationale", "rlhf", "rllr", "rllr-mixed"}
 expect(paper1 | paper2 <= methods, f"methods: {methods}")
 expect(len(tasks) == 29, f"expected scores of 29 tasks, found {len(tasks)}")
@@ -43,7 +44,7 @@ for record in (root / "results").glob("*/*/*/*/seed*/run.json"):
     expect(facts["digest"] and facts["environment"]["versions"]["torch"], f"{record}: incomplete")
 
 generated = root / "paper" / "generated"
-for name in ("glue", "superglue", "other-models", "cost", "validation", "budgets", "rllr", "reward-models"):
+for name in ("glue", "superglue", "other-models", "cost", "validation", "budgets", "rllr", "reward-models", "ppo-rm"):
     for kind in ("tex", "csv", "md"):
         path = generated / "tables" / f"{name}.{kind}"
         expect(path.is_file() and path.stat().st_size > 100, f"{path}: absent or empty")

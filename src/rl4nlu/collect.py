@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from .parsing import Response, split_response
+from .rationales import load_rationales, overlap
 from .records import read_json, read_jsonl
 from .tasks import Task
 
@@ -38,7 +39,7 @@ DATA = ("scale", "task", "suite", "title", "source", "train", "validation", "tes
 HISTORY = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "step", "examples", "loss", "reward", "kl",
     "entropy", "clip_fraction", "invalid_rate", "validation", "accuracy", "label_reward_right", "label_reward_wrong",
-    "rationale_reward_right", "rationale_reward_wrong",
+    "rationale_reward_right", "rationale_reward_wrong", "encoder_reward_right", "encoder_reward_wrong",
 )  # fmt: skip
 """Columns of history.csv: one row a recorded step, at most `HISTORY_ROWS` a run and every step with a validation score."""
 
@@ -49,6 +50,9 @@ INVALID = ("scale", "model", "method", "mixture", "mixture_kind", "variant", "ta
 
 CATEGORIES = ("no closing tag", "empty", "several labels", "no label", "no number", "no opening tag")
 """What is wrong with an answer that the parser could not read."""
+
+OVERLAP = "rationale-overlap"
+"""A number of metrics.csv beside the tasks' metrics: see `rationale_overlap`."""
 
 MAIN = "main"
 """The variant that tables and tests are about; others are compared in a table of their own."""
@@ -126,10 +130,34 @@ def find_scored(results: Path, tasks: dict[str, Task]) -> list[Scored]:
     return found
 
 
+def rationale_overlap(item: Scored, data: Path) -> float | None:
+    """Mean over rows of the F1 of the words of the answer's rationale and of the supplied one for the gold label, in percent.
+
+    None where answers hold no rationale, or none was supplied for the reported rows.
+    """
+    name = item.record["task"]
+    if item.record.get("response") != "rationale" or not (data / name / "rationales.jsonl").is_file():
+        return None
+    supplied = load_rationales(data, name, item.record["split"])
+    found = [
+        overlap(split_response(row["text"], "rationale")[0], supplied[row["id"]][str(row["gold"])])
+        for row in read_jsonl(item.folder / "predictions.jsonl")
+        if str(row["gold"]) in supplied.get(row["id"], {})
+    ]
+    return 100 * sum(found) / len(found) if found else None
+
+
 def metrics_table(
-    scored: Iterable[Scored], tasks: dict[str, Task], scale: str, digests: dict[str, str] | None
+    scored: Iterable[Scored],
+    tasks: dict[str, Task],
+    scale: str,
+    digests: dict[str, str] | None,
+    data: Path | None = None,
 ) -> pd.DataFrame:
-    """One row a number. With `digests` (run -> digest that the config gives), a row made by other settings is stale."""
+    """One row a number. With `digests` (run -> digest that the config gives), a row made by other settings is stale.
+
+    With `data`, the folder of prepared rows, rationales are compared with the supplied ones.
+    """
     rows = []
     for item in scored:
         record = item.record
@@ -147,6 +175,8 @@ def metrics_table(
         for metric, bounds in record["metrics"].items():
             number = {name: bounds.get(name) for name in ("value", "low", "high")}
             rows.append({**shared, "metric": metric, **number})
+        if data is not None and (value := rationale_overlap(item, data)) is not None:
+            rows.append({**shared, "metric": OVERLAP, "value": value})
     return pd.DataFrame(rows, columns=list(METRICS))
 
 
@@ -233,7 +263,7 @@ def reward_tables(results: Path, scale: str, runs: Collection[str] | None = None
     rewards, replies = [], []
     for path in sorted(results.glob("*/*/*/*/seed*/run.json")):
         model, method, mixture, variant, seed = path.parts[-6:-1]
-        if method not in ("pairs", "reward-label", "reward-rationale") or (
+        if method not in ("pairs", "reward-label", "reward-rationale", "reward-encoder") or (
             runs is not None and "/".join(path.parts[-6:-1]) not in runs
         ):
             continue

@@ -24,6 +24,7 @@ COMPARISONS = (
 PAIRS = (
     ("ppo", "sft"), ("sft", "zero-shot"), ("ppo", "zero-shot"), ("few-shot", "zero-shot"), ("ppo", "grpo"), ("ppo", "encoder"),
     ("rllr", "sft"), ("rllr", "sft-rationale"), ("rllr", "rlhf"), ("rllr-mixed", "rllr"), ("rlhf", "sft-rationale"),
+    ("ppo-rm", "ppo-rationale"), ("ppo-rationale", "sft-rationale"), ("ppo-rm", "sft-rationale"),
 )  # fmt: skip
 """Methods that are tested against each other, the first against the second."""
 

@@ -31,9 +31,11 @@ from .settings import (  # noqa: F401 # sections that are imported from here
     Pairs,
     PolicyOptimisation,
     Ppo,
+    PpoRm,
     Prompting,
     Protocol,
     Rationales,
+    RewardEncoder,
     RewardModel,
     Rllr,
     Settings,
@@ -41,15 +43,15 @@ from .settings import (  # noqa: F401 # sections that are imported from here
 )
 
 PROMPTING_METHODS = ("majority", "random", "zero-shot", "few-shot")
-SUPPORTING_METHODS = ("merged-backbone", "pairs", "reward-label", "reward-rationale")
-"""What `rlhf`, `rllr` and `rllr-mixed` stand on; these runs answer no task and are not scored."""
-RATIONALE_METHODS = ("sft-rationale", *SUPPORTING_METHODS, "rlhf", "rllr", "rllr-mixed")
+SUPPORTING_METHODS = ("merged-backbone", "pairs", "reward-label", "reward-rationale", "reward-encoder")
+"""What `rlhf`, `rllr`, `rllr-mixed` and `ppo-rm` stand on; these runs answer no task and are not scored."""
+RATIONALE_METHODS = ("sft-rationale", *SUPPORTING_METHODS, "rlhf", "rllr", "rllr-mixed", "ppo-rationale", "ppo-rm")
 """Methods whose responses are a rationale and then a label, whatever `protocol.response` says."""
 TRAINED_METHODS = ("sft", "ppo", "grpo", *RATIONALE_METHODS, "encoder")
 METHODS = PROMPTING_METHODS + TRAINED_METHODS
 Method = Literal[
     "majority", "random", "zero-shot", "few-shot", "sft", "ppo", "grpo", "sft-rationale", "merged-backbone", "pairs",
-    "reward-label", "reward-rationale", "rlhf", "rllr", "rllr-mixed", "encoder",
+    "reward-label", "reward-rationale", "reward-encoder", "rlhf", "rllr", "rllr-mixed", "ppo-rationale", "ppo-rm", "encoder",
 ]  # fmt: skip
 
 T = TypeVar("T", bound=BaseModel)
@@ -116,6 +118,8 @@ class Config(Settings):
     pairs: Pairs = Pairs()
     reward_model: RewardModel = Field(RewardModel(), description="of reward-label and reward-rationale")
     rllr: Rllr = Field(Rllr(), description="of rlhf, rllr and rllr-mixed")
+    reward_encoder: RewardEncoder = Field(RewardEncoder(), description="of reward-encoder")
+    ppo_rm: PpoRm = Field(PpoRm(), description="of ppo-rationale (label reward) and ppo-rm (reward encoder)")
     encoder: Encoder = Encoder()
     protocol: Protocol = Protocol()
     evaluation: Evaluation = Evaluation()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from .checkpoint import NOT_SAVED, Checkpoint
-from .config import ConfigError, Encoder
+from .config import ConfigError, Encoder, Model, RewardEncoder
 from .data import Row, load_rows
 from .generation import NONE, Keep
 from .history import LINES, Recorder, Resume, best_of
@@ -128,38 +128,49 @@ def collate(chosen: list[Item], pad: int) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def load_encoder(spec: RunSpec, task: Task) -> PreTrainedModel:
-    """The pretrained encoder under a new head for `task`, whose initial weights depend on the run's seed alone.
+def with_head(model: Model, seed: int, auto: Any = AutoModelForSequenceClassification, **head: Any) -> PreTrainedModel:
+    """A pretrained encoder under a new head, whose initial weights depend on `seed` alone.
+
+    Args:
+        model: the encoder.
+        seed: of the head.
+        auto: transformers' class for the kind of head.
+        head: what that class is told of the head.
 
     Raises:
         ConfigError: the weights cannot be loaded.
     """
-    common = {"revision": spec.model_spec.revision, "dtype": getattr(torch, spec.model_spec.dtype)}
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # that the head is new need not be told
-    torch.manual_seed(spec.seed)
+    torch.manual_seed(seed)
     try:
-        path = locate(spec.model_spec.path)
-        if task.head == "multiple-choice":
-            return AutoModelForMultipleChoice.from_pretrained(path, **common)
-        if task.head == "regression":
-            return AutoModelForSequenceClassification.from_pretrained(
-                path, num_labels=1, problem_type="regression", **common
-            )
-        names = list(task.labels)
-        return AutoModelForSequenceClassification.from_pretrained(
-            path,
-            num_labels=len(names),
-            id2label=dict(enumerate(names)),
-            label2id={n: i for i, n in enumerate(names)},
-            **common,
+        where = locate(model.path)
+        found: PreTrainedModel = auto.from_pretrained(
+            where, revision=model.revision, dtype=getattr(torch, model.dtype), **head
         )
+        return found
     except (OSError, ValueError, ImportError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise load_failure(spec.model_spec, "weights", error) from error
+        raise load_failure(model, "weights", error) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
+
+
+def load_encoder(spec: RunSpec, task: Task) -> PreTrainedModel:
+    """The pretrained encoder under a new head for `task`; see `with_head`."""
+    if task.head == "multiple-choice":
+        return with_head(spec.model_spec, spec.seed, AutoModelForMultipleChoice)
+    if task.head == "regression":
+        return with_head(spec.model_spec, spec.seed, num_labels=1, problem_type="regression")
+    names = list(task.labels)
+    return with_head(
+        spec.model_spec,
+        spec.seed,
+        num_labels=len(names),
+        id2label=dict(enumerate(names)),
+        label2id={n: i for i, n in enumerate(names)},
+    )
 
 
 class EncoderTrainer(Trainer):
@@ -172,22 +183,35 @@ class EncoderTrainer(Trainer):
 
 def fit(
     spec: RunSpec,
-    task: Task,
-    ordered: list[Item],
+    model: PreTrainedModel,
+    ordered: list[Any],
     learning_rate: float,
-    pad: int,
-    validate: Any,
+    collator: Callable[[list[Any]], dict[str, torch.Tensor]],
+    validate: Callable[[PreTrainedModel], float],
     folder: Path,
     checkpoint: Checkpoint = NOT_SAVED,
+    trainer_of: type[EncoderTrainer] = EncoderTrainer,
 ) -> Recorder:
-    """Fine-tune one encoder at one learning rate, go on from its checkpoint, write it to `folder`; `validate` scores a model."""
+    """Fine-tune one encoder at one learning rate, go on from its checkpoint, write it to `folder`.
+
+    Args:
+        spec: batch size, weight decay, seed.
+        model: is changed.
+        ordered: what it learns from, in order.
+        learning_rate: at the top of its schedule.
+        collator: makes a batch's tensors.
+        validate: scores the model at the end.
+        folder: to write.
+        checkpoint: state of the run, from which it is resumed.
+        trainer_of: knows the loss.
+    """
     settings = spec.settings
-    assert isinstance(settings, Encoder)
-    model = load_encoder(spec, task)
+    assert isinstance(settings, Encoder | RewardEncoder)
+    section = spec.method.replace("-", "_")
     steps = math.ceil(len(ordered) / settings.batch_size)
-    recorder = Recorder("encoder", len(ordered), settings.batch_size, lambda: validate(model))
+    recorder = Recorder(section, len(ordered), settings.batch_size, lambda: validate(model))
     resume = Resume(checkpoint, recorder)
-    trainer = EncoderTrainer(
+    trainer = trainer_of(
         model=model,
         args=TrainingArguments(
             output_dir=str(folder),
@@ -209,7 +233,7 @@ def fit(
             report_to="none",
             disable_tqdm=True,
         ),
-        data_collator=lambda chosen: collate(chosen, pad),
+        data_collator=collator,
         train_dataset=resume.rest(ordered, settings.batch_size),  # type: ignore[arg-type]
         callbacks=[recorder],
     )
@@ -348,7 +372,14 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
     best = best_of(
         settings.learning_rates,
         lambda rate, folder: fit(
-            spec, task, ordered, rate, pad, validate, folder, checkpoint.part(folder.name.lstrip("."))
+            spec,
+            load_encoder(spec, task),
+            ordered,
+            rate,
+            lambda chosen: collate(chosen, pad),
+            validate,
+            folder,
+            checkpoint.part(folder.name.lstrip(".")),
         ),
         out,
         "model",

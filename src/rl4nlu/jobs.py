@@ -39,6 +39,8 @@ KEPT = {
     "pairs": (*(f"{kind}.{split}.jsonl" for kind in ("label", "rationale") for split in ("train", "validation")), "statistics.json"),
     "reward_model": ("history.jsonl", "adapter"),
     "rllr": ("history.jsonl", "adapter"),
+    "reward_encoder": ("responses.train.jsonl", "responses.validation.jsonl", "history.jsonl", "model"),
+    "ppo_rm": ("history.jsonl", "adapter"),
 }  # fmt: skip
 """What a training stage leaves in its run's folder, beside run.json."""
 
@@ -100,6 +102,7 @@ def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
         "evaluation_digest": spec.evaluation_digest,
         "spec": spec.model_dump(mode="json"),
         "model_commit": cached_commit(spec.model_spec),
+        **({"encoder_commit": cached_commit(spec.encoder_spec)} if spec.encoder_spec else {}),
         "facts": facts,
         "environment": environment(REPOSITORY),
     }
@@ -251,6 +254,8 @@ def training_piece(
         given: dict[str, Any] = {"start_adapter": stands_on["start"] / "adapter"} if "start" in stands_on else {}
         if spec.stands_on:
             given["stands_on"] = stands_on
+        if spec.method == "pairs":
+            given["cache"] = place.work / "verdicts"  # beside the answers that rationales were made of
         checkpoint = Checkpoint(folder.with_name(f"{key}.state"), key, place.save_every)
         facts = trainer(spec, place.data, partial, **given, **(more or {}), checkpoint=checkpoint)
         made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}

@@ -16,6 +16,7 @@ from .runs import Address, Grid, RunSpec
 STAGE = {
     "sft-rationale": "sft", "merged-backbone": "merging", "reward-label": "reward_model", "reward-rationale": "reward_model",
     "rlhf": "rllr", "rllr": "rllr", "rllr-mixed": "rllr",
+    "reward-encoder": "reward_encoder", "ppo-rationale": "ppo_rm", "ppo-rm": "ppo_rm",
 }  # fmt: skip
 """Program and module that train a method, where they don't bear its name."""
 
@@ -90,12 +91,12 @@ def keys_of(stands_on: dict[str, Path]) -> dict[str, str]:
 
 
 def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
-    """Names a trained run: its settings, its rows, its foundation model's weights, what it stands on, and the code.
+    """Names a trained run: its settings, its rows, its foundation models' weights, what it stands on, and the code.
 
     Raises:
         ConfigError: its rows are not prepared.
     """
-    weights = local_weights(spec.model_spec.path)
+    weights = [local_weights(model.path) for model in (spec.model_spec, spec.encoder_spec) if model]
     return digest_of([spec.digest, data_digest(spec, data), weights, keys_of(stands_on), code_digest(stage_of(spec))])
 
 

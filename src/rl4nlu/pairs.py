@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from .checkpoint import NOT_SAVED, Checkpoint
-from .config import ConfigError, Pairs, Protocol, load_models, nearest
+from .config import ConfigError, Pairs, Protocol, RewardEncoder, load_models, nearest
 from .data import Row, load_rows
 from .generation import decode_completions, generate_tokens
 from .lengths import draw
@@ -29,7 +29,8 @@ from .models import encode_answer, encode_prompts, load_backbone, load_tokenizer
 from .parsing import CLOSE_TAG, parse, split_response
 from .prompting import fit_prompts
 from .prompts import answer_start, answer_text, build_prompt
-from .rationales import load_rationales
+from .rationales import load_rationales, overlap
+from .rationales.judging import verdicts
 from .records import read_jsonl, write_json, write_jsonl
 from .scoring import answer_logprobs
 from .tasks import Task
@@ -170,7 +171,7 @@ def sampled(
 ) -> list[list[Reply]]:
     """`settings.replies` replies of the merged model to every question."""
     settings = spec.settings
-    assert isinstance(settings, Pairs)
+    assert isinstance(settings, Pairs | RewardEncoder)
     room = spec.evaluation.decoding.max_new_tokens
     prompts: list[list[int]] = []
     for task in spec.train_tasks:  # questions stand task by task
@@ -207,15 +208,17 @@ def sampled(
 # 3. Judgement -----------------------------------------------------------------------------------------------------------
 
 
-def overlap(rationale: str, reference: str) -> float:
-    """F1 of the words of two texts, counted with repeats."""
-    ours, theirs = Counter(rationale.lower().split()), Counter(reference.lower().split())
-    both = sum((ours & theirs).values())
-    return 2 * both / (sum(ours.values()) + sum(theirs.values())) if both else 0.0
+def judge(
+    spec: RunSpec,
+    asked: Sequence[Question],
+    replies: list[list[Reply]],
+    cache: Path | None = None,
+    counts: Counter[str] | None = None,
+) -> list[list[Reply]]:
+    """The replies with the judge's scores; unreadable ones, those without a rationale and those without a verdict are left out.
 
-
-def judge(spec: RunSpec, asked: Sequence[Question], replies: list[list[Reply]]) -> list[list[Reply]]:
-    """The replies with the judge's scores; unreadable ones and those without a rationale are left out."""
+    `cache` is the folder of a server's verdicts, and `counts` says how they came (see `judging.verdicts`).
+    """
     settings = spec.settings
     assert isinstance(settings, Pairs)
     kept = [[reply for reply in row if reply.label is not None and reply.rationale] for row in replies]
@@ -224,6 +227,12 @@ def judge(spec: RunSpec, asked: Sequence[Question], replies: list[list[Reply]]) 
             [overlap(reply.rationale, q.reasons[str(q.row.label)]) for reply in row]
             for q, row in zip(asked, kept, strict=True)
         ]
+    elif settings.judge_endpoint is not None:
+        questions = [q.task.query.format_map(q.row.fields) for q in asked]
+        texts = [[reply.text for reply in row] for row in kept]
+        found = verdicts(settings.judge_endpoint, questions, texts, cache, Counter() if counts is None else counts)
+        kept = [row if grades else [] for row, grades in zip(kept, found, strict=True)]
+        judged = [grades or [] for grades in found]
     else:
         judged = likelihoods(spec, str(settings.judge_model), asked, kept)
     return [
@@ -347,7 +356,12 @@ def statistics(
 
 
 def train(
-    spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], checkpoint: Checkpoint = NOT_SAVED
+    spec: RunSpec,
+    data: Path,
+    out: Path,
+    stands_on: dict[str, Path],
+    checkpoint: Checkpoint = NOT_SAVED,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
     """Write `<kind>.<split>.jsonl` for both kinds and splits, and `statistics.json`; returns facts of the record.
 
@@ -359,6 +373,7 @@ def train(
         out: folder to write.
         stands_on: `backbone`: folder of the merged model.
         checkpoint: not used; this stage is short, and starts over where it was stopped.
+        cache: folder of a server's verdicts (pairs.judge: endpoint), which a restart asks for once.
 
     Raises:
         ConfigError: rationales are missing or faulty, or no pair came out.
@@ -376,7 +391,8 @@ def train(
         names = [task.name for task in spec.train_tasks]
         asked = sorted(some_of(everything, spec.train_tasks, n, spec.seed), key=lambda q: names.index(q.task.name))
         replies = sampled(spec, model, tokenizer, asked, spec.seed + (split == "validation"))
-        judged = judge(spec, asked, replies)
+        counts: Counter[str] = Counter()
+        judged = judge(spec, asked, replies, cache, counts)
         wanted = settings.negatives if split == "train" else ("supplied", "policy")
         label = label_pairs(wanted, everything, asked, judged, spec.protocol, chance)
         found = {"label": label, "rationale": of_one_label(asked, judged)}
@@ -387,7 +403,8 @@ def train(
                     f"{len(asked)} x {settings.replies} replies; ask for more (pairs.prompts, pairs.replies)"
                 )
             write_jsonl(out / f"{kind}.{split}.jsonl", (asdict(pair) for pair in pairs))
-        counts = {kind: dict(Counter(pair.origin for pair in pairs)) for kind, pairs in found.items()}
-        facts[split] = {**statistics(asked, replies, judged), "pairs": counts}
+        origins = {kind: dict(Counter(pair.origin for pair in pairs)) for kind, pairs in found.items()}
+        facts[split] = {**statistics(asked, replies, judged), "pairs": origins}
+        facts[split] |= {"verdicts": dict(counts)} if counts else {}
     write_json(out / "statistics.json", facts)
     return {**facts, "seconds": round(time.perf_counter() - started, 3)}

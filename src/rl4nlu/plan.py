@@ -24,6 +24,7 @@ from .config import (
     PolicyOptimisation,
     Prompting,
     Protocol,
+    RewardEncoder,
     RewardModel,
     Sft,
 )
@@ -37,6 +38,7 @@ from .costs import (
     asking_memory,
     asking_work,
     encoding_memory,
+    encoding_work,
     reading_work,
     tuning_memory,
     tuning_work,
@@ -257,8 +259,6 @@ def evaluating(spec: RunSpec, data: Path, machine: Machine | None = None) -> Est
     machine = machine or Machine(gpu=needs_gpu(spec.model_spec))
     tasks = _lengths(spec, spec.eval_tasks, data)
     if spec.method == "encoder":
-        from .costs import encoding_work
-
         work = Work()
         for task, known in zip(spec.eval_tasks, tasks, strict=True):
             choices = max(1, len(task.choices))
@@ -306,6 +306,8 @@ def training(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estim
         work, memory = validating(spec, shape, tasks, Lora(), machine, 0)
         replies = (settings.prompts + settings.validation_prompts) * settings.replies
         return Estimate(machine.gpu, memory, work.times(replies / max(1, sum(t.validation for t in tasks))), 0, "ask")
+    if isinstance(settings, RewardEncoder):
+        return ranking(spec, shape, settings, tasks, machine)
     assert isinstance(settings, Encoder)
     return encoding(spec, shape, settings, tasks, machine)
 
@@ -356,7 +358,7 @@ def tuning(spec: RunSpec, shape: Shape, settings: Sft, tasks: Sequence[Lengths],
 
 def optimising(
     spec: RunSpec, shape: Shape, settings: PolicyOptimisation, tasks: Sequence[Lengths], machine: Machine
-) -> Estimate:
+) -> Estimate | None:
     """PPO and its kin: answers are sampled, scored under the reference, and learnt from for some epochs.
 
     GRPO samples several answers a prompt. The graph of a whole roll-out lives at once where the first update reuses it
@@ -397,13 +399,42 @@ def optimising(
         one += tuning_work(shape, part, lora).times(passes * settings.epochs)
         work += one.times(steps / len(tasks))
     peak = max(memory, rollout, asked, key=lambda m: m.total)
+    if spec.encoder_spec is not None:  # ppo-rm: it scores every answer, and stays in memory
+        encoder = shape_of(spec.encoder_spec)
+        if encoder is None:
+            return None
+        peak = replace(peak, weights=peak.weights + 4 * parameters(encoder))
+        for known in tasks:
+            work += encoding_work(encoder, answers, known.mean - known.shared + new, budget).times(steps / len(tasks))
     return Estimate(machine.gpu, peak, work.times(rates), _adapter_bytes(shape, lora), "ppo")
+
+
+def ranking(
+    spec: RunSpec, shape: Shape, settings: RewardEncoder, tasks: Sequence[Lengths], machine: Machine
+) -> Estimate | None:
+    """A reward encoder: responses of the merged model, then fine-tuning on these (behind their questions) and two references."""
+    assert spec.encoder_spec is not None
+    encoder = shape_of(spec.encoder_spec)
+    if encoder is None:
+        return None
+    rows, new = settings.prompts + settings.validation_prompts, spec.evaluation.decoding.max_new_tokens
+    replies, asked = validating(spec, shape, tasks, Lora(), machine, 0)
+    work = replies.times(rows * settings.replies / max(1, sum(known.validation for known in tasks)))
+    texts = settings.replies + 2  # a row
+    sides, steps = texts * settings.batch_size, ceil(settings.rankings / settings.batch_size)
+    long = max(known.long - known.shared for known in tasks) + new
+    mean = sum(known.mean - known.shared for known in tasks) / len(tasks) + new
+    fitted = encoding_memory(encoder, sides, min(long, spec.encoder_spec.max_length), machine)
+    train = tuning_work(encoder, Piece(sides, ceil(mean), 0, 0), None).times(steps)
+    train += encoding_work(encoder, settings.validation_prompts * texts, mean, spec.evaluation.batch_tokens)
+    # the merged model is let go before the encoder is trained
+    peak = max(asked, fitted, key=lambda m: m.total)
+    disk = 4 * parameters(encoder) + 250 * rows * texts
+    return Estimate(machine.gpu, peak, work + train.times(len(settings.learning_rates)), disk, "encoder")
 
 
 def encoding(spec: RunSpec, shape: Shape, settings: Encoder, tasks: Sequence[Lengths], machine: Machine) -> Estimate:
     """Fine-tuning of a whole encoder."""
-    from .costs import encoding_work
-
     (task,), (known,) = spec.train_tasks, tasks
     choices = max(1, len(task.choices))
     rows, steps = settings.batch_size * choices, ceil(settings.prompts / settings.batch_size)

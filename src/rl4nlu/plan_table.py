@@ -184,6 +184,7 @@ def table(jobs: list[Job], device: Device) -> list[list[str]]:
 def downloads(jobs: list[Job]) -> float:
     """Bytes of the weights that come from the hub, a model once."""
     models = {job.spec.model_spec for job in jobs if job.spec.method not in ("majority", "random")}
+    models |= {job.spec.encoder_spec for job in jobs if job.spec.encoder_spec is not None}
     hub = [model for model in models if not (REPOSITORY / model.path).is_dir()]
     return sum(parameters(shape) * BYTES[model.dtype] for model in hub if (shape := shape_of(model)) is not None)
 

@@ -29,7 +29,9 @@ SHORT = {
 """Metrics as a second header line names them; ρ is Spearman's rank correlation."""
 
 BASELINES = ("majority", "random")
-SEEDED = ("random", "few-shot", "sft", "ppo", "grpo", "encoder", "sft-rationale", "rlhf", "rllr", "rllr-mixed")
+SEEDED = (
+    "random", "few-shot", "sft", "ppo", "grpo", "encoder", "sft-rationale", "rlhf", "rllr", "rllr-mixed", "ppo-rationale", "ppo-rm",
+)  # fmt: skip
 """Methods whose numbers depend on the seed: their cells are marked below `FULL_SEEDS` seeds."""
 
 FULL_SEEDS = 3
@@ -48,8 +50,8 @@ TITLES = {
 }  # fmt: skip
 METHODS = {
     "majority": "Majority", "random": "Random", "zero-shot": "Zero-shot", "few-shot": "Few-shot", "sft": "SFT", "ppo": "PPO",
-    "grpo": "GRPO", "encoder": "Encoder", "ppo-rm": "PPO-RM", "sft-rationale": "SFT with rationale", "rlhf": "RLHF", "rllr": "RLLR",
-    "rllr-mixed": "RLLR-mixed",
+    "grpo": "GRPO", "encoder": "Encoder", "sft-rationale": "SFT with rationale", "ppo-rationale": "PPO with rationale",
+    "ppo-rm": "PPO-RM", "rlhf": "RLHF", "rllr": "RLLR", "rllr-mixed": "RLLR-mixed",
 }  # fmt: skip
 KINDS = {"none": "", "st": "-ST", "mt": "-MT", "transfer": ", transfer"}
 

@@ -103,6 +103,19 @@ def choose_threshold(settings: Rllr, label_model: Path) -> float:
     return quantile(scores, settings.threshold_quantile)
 
 
+def mean(numbers: Sequence[float]) -> float | None:
+    """None of no numbers."""
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def by_correctness(name: str, rewards: Sequence[float], right: Sequence[bool]) -> dict[str, float | None]:
+    """A model's mean reward apart for right and wrong labels, as it is logged."""
+    return {
+        f"{name}_reward_{side}": mean([v for v, r in zip(rewards, right, strict=True) if r == wanted])
+        for side, wanted in (("right", True), ("wrong", False))
+    }
+
+
 def by_models(
     policy: Policy,
     heads: dict[str, ValueHead],
@@ -123,9 +136,6 @@ def by_models(
     """
     seen = moments or RunningMoments()
 
-    def mean(numbers: list[float]) -> float | None:
-        return sum(numbers) / len(numbers) if numbers else None
-
     def judge(batch: Sequence[Prompt], responses: list[list[int]]) -> Judgement:
         prompts, groups = [prompt.tokens for prompt in batch], [prompt.task.name for prompt in batch]
         scores = {}
@@ -142,8 +152,7 @@ def by_models(
         right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
         more = {"reward": mean(rewards)}
         for name, values in scores.items():
-            for side, wanted in (("right", True), ("wrong", False)):
-                more[f"{name}_reward_{side}"] = mean([v for v, r in zip(values, right, strict=True) if r == wanted])
+            more |= by_correctness(name, values, right)
         # as released, dropout acts in the forward passes of the update
         policy.model.train(settings.dropout_in_logprobs)
         final = seen.normalised(rewards) if settings.score_normalisation else rewards

@@ -26,8 +26,10 @@ from .config import (
     Pairs,
     PolicyOptimisation,
     Ppo,
+    PpoRm,
     Prompting,
     Protocol,
+    RewardEncoder,
     RewardModel,
     Rllr,
     Settings,
@@ -46,6 +48,7 @@ SECTION = {
     "sft-rationale": "sft_rationale", "merged-backbone": "sft_rationale",
     "reward-label": "reward_model", "reward-rationale": "reward_model",
     "rlhf": "rllr", "rllr": "rllr", "rllr-mixed": "rllr",
+    "reward-encoder": "reward_encoder", "ppo-rationale": "ppo_rm", "ppo-rm": "ppo_rm",
 }  # fmt: skip
 """Config section that holds a method's settings, where it is not the method's own name."""
 
@@ -58,8 +61,14 @@ STANDS_ON: dict[str, dict[str, str]] = {
     "reward-label": {"backbone": "merged-backbone", "pairs": "pairs"},
     "reward-rationale": {"backbone": "merged-backbone", "pairs": "pairs"},
     **{m: {"backbone": "merged-backbone", **{r: f"reward-{r}" for r in rewards}} for m, rewards in REWARDS.items()},
+    "reward-encoder": {"backbone": "merged-backbone"},
+    "ppo-rationale": {"backbone": "merged-backbone"},
+    "ppo-rm": {"backbone": "merged-backbone", "encoder": "reward-encoder"},
 }
-"""What a run needs of other runs of the same model, mixture and seed, by its role there (paper 2's lineage)."""
+"""What a run needs of other runs of the same model, mixture and seed, by its role there (paper 2's lineage, and PPO-RM)."""
+
+ENCODED = ("reward-encoder", "ppo-rm")
+"""Methods that also run an encoder, which config names (`reward_encoder.encoder`)."""
 
 MAIN = Overrides()
 
@@ -104,12 +113,13 @@ class RunSpec(Settings):
     train_tasks: tuple[Task, ...]
     eval_tasks: tuple[Task, ...]
     protocol: Protocol
-    settings: Prompting | Sft | Rllr | Ppo | Grpo | Pairs | RewardModel | Encoder
+    settings: Prompting | Sft | Rllr | PpoRm | Ppo | Grpo | Pairs | RewardModel | RewardEncoder | Encoder
     evaluation: Evaluation
     data: Data
     threads: int
     start: str | None = None
     stands_on: dict[str, str] = {}  # noqa: RUF012 # pydantic copies it
+    encoder_spec: Model | None = None
 
     @property
     def address(self) -> Address:
@@ -317,6 +327,12 @@ def resolve(
         )
         if isinstance(settings, PolicyOptimisation):
             settings = settings.model_copy(update={"max_new_tokens": max(room, settings.max_new_tokens)})
+    encoder = None
+    if address.method in ENCODED:
+        named = section("reward_encoder")
+        assert isinstance(named, RewardEncoder)
+        _known(named.encoder, {n: m for n, m in models.items() if m.kind == "encoder"}, "reward_encoder.encoder")
+        encoder = models[named.encoder]
     train = training_tasks(address.mixture, tasks)
     evaluated = evaluated if evaluated is not None else followed_by([t.name for t in train], tasks)
     return RunSpec(
@@ -335,4 +351,5 @@ def resolve(
         threads=config.threads,
         start=start,
         stands_on=stands_on,
+        encoder_spec=encoder,
     )

@@ -287,12 +287,13 @@ class Pairs(Settings):
     replies: int = Field(4, ge=2, description="replies sampled a row")
     temperature: float = Field(1.0, gt=0, description="of sampling")
     top_k: int = Field(0, ge=0, description="of sampling; 0: off")
-    judge: Literal["overlap", "likelihood"] = Field(
+    judge: Literal["overlap", "likelihood", "endpoint"] = Field(
         "overlap",
-        description="ranks replies by the F1 of their rationale's words with the supplied rationale of the gold label, or by "
-        "its mean log-probability a token under judge_model",
+        description="ranks replies by the F1 of their rationale's words with the supplied rationale of the gold label, by its "
+        "mean log-probability a token under judge_model, or by the grades that the server judge_endpoint gives them",
     )
     judge_model: str | None = Field(None, description="model of config/models.yaml that judges (judge: likelihood)")
+    judge_endpoint: Endpoint | None = Field(None, description="server that judges (judge: endpoint)")
     negatives: list[Literal["supplied", "policy", "swapped", "ungrounded"]] = Field(
         ["supplied"],
         min_length=1,
@@ -305,6 +306,8 @@ class Pairs(Settings):
     def _judge_is_named(self) -> Pairs:
         if (self.judge == "likelihood") != (self.judge_model is not None):
             raise ValueError("judge likelihood needs judge_model, a name of config/models.yaml; other judges take none")
+        if (self.judge == "endpoint") != (self.judge_endpoint is not None):
+            raise ValueError("judge endpoint needs judge_endpoint, with base_url and model; other judges take none")
         return self
 
 
@@ -364,6 +367,43 @@ class Rllr(Ppo):
             raise ValueError(
                 "value_gradients: released needs value_adapter: true, for the fault lies in switching adapters"
             )
+        return self
+
+
+class RewardEncoder(Settings):
+    """A reward model of paper 1: an encoder with a scalar head, trained on ranked responses (its learning rate and epochs are unknown)."""
+
+    encoder: str = Field(
+        "micro-bert-base", description="encoder of config/models.yaml that is trained (paper 1: bert-base-cased)"
+    )
+    prompts: int = Field(
+        5000, ge=1, description="training rows whose responses are ranked, the first ones (paper 1: 5,000)"
+    )
+    validation_prompts: int = Field(200, ge=1, description="validation rows whose responses are ranked, the first ones")
+    replies: int = Field(
+        4, ge=1, description="responses sampled a row, beside the right and a wrong label alone (paper 1: 4)"
+    )
+    temperature: float = Field(1.0, gt=0, description="of sampling")
+    top_k: int = Field(0, ge=0, description="of sampling; 0: off")
+    rankings: int = Field(3200, ge=1, description="rows seen, with all pairs of their responses; repeats counted")
+    batch_size: int = Field(8, ge=1, description="rows an optimiser step")
+    learning_rates: list[float] = Field(
+        [5e-4], min_length=1, description="candidates, chosen by the share of validation pairs that are ranked right"
+    )
+    weight_decay: float = Field(0.01, ge=0)
+
+
+class PpoRm(Ppo):
+    """PPO of responses with a rationale, against the reward encoder or the label (ppo-rm, ppo-rationale); the keys of `ppo` and these."""
+
+    score_normalisation: bool = Field(
+        True, description="the encoder's scores less their running mean, over their running deviation"
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_chain(self) -> PpoRm:
+        if self.start != "base":
+            raise ValueError("start: must be base; these runs start from the merged SFT model with rationales")
         return self
 
 
@@ -441,6 +481,8 @@ class Overrides(Settings):
     pairs: dict[str, Any] = {}
     reward_model: dict[str, Any] = {}
     rllr: dict[str, Any] = {}
+    reward_encoder: dict[str, Any] = {}
+    ppo_rm: dict[str, Any] = {}
     encoder: dict[str, Any] = {}
     protocol: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}

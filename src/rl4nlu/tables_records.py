@@ -8,12 +8,13 @@ from .collect import MAIN
 from .published import recomputed_averages
 from .reproduced import KINDS, MARKS, METHODS, PAPER, Inputs, Row, number, own_cell, parts
 from .tables import RULE, comparisons_sheet, cost_sheet, other_models_sheet, suite_sheet, task_columns, validation_sheet
+from .tables_ppo_rm import ppo_rm_sheet
 from .tables_rllr import differences_sheet, reward_models_sheet, rllr_sheet
 from .typeset import Cell, Line, Sheet, tex
 
 TABLES = (
     "glue", "superglue", "other-models", "cost", "validation", "comparisons", "budgets", "invalid", "variants", "other-tasks",
-    "rllr", "rllr-differences", "reward-models", "data", "averages", "published-transfer", "published-other",
+    "rllr", "rllr-differences", "reward-models", "ppo-rm", "data", "averages", "published-transfer", "published-other",
 )  # fmt: skip
 """Names of all tables, in the paper's order; each is written as .tex, .csv and .md."""
 
@@ -34,6 +35,7 @@ def build(inputs: Inputs) -> list[Sheet]:
         rllr_sheet(inputs),
         differences_sheet(inputs),
         reward_models_sheet(inputs),
+        ppo_rm_sheet(inputs),
         data_sheet(inputs),
         averages_sheet(inputs),
         transfer_sheet(inputs),
@@ -255,16 +257,15 @@ def transfer_sheet(inputs: Inputs) -> Sheet:
 
 OTHER_PRINT = (
     ("5", "Amazon reviews, accuracy", "amazon-reviews", "accuracy"), ("6", "WikiText-2, perplexity", "wikitext-2", "perplexity"),
-    ("7", "SST-2, accuracy", "sst2", "accuracy"), ("7", "SST-2, analysis graded 1–5", "sst2", "analysis-score"),
     ("11", "SQuAD, exact match", "squad", "em"), ("11", "SQuAD, F1", "squad", "f1"),
 )  # fmt: skip
 
 
 def other_print_sheet(inputs: Inputs) -> Sheet:
-    """Tables 5, 6, 7 and 11, as printed."""
-    who = ("zero-shot", "sft", "ppo", "ppo-rm")
-    columns = [("Not tuned", ""), ("SFT", ""), ("PPO", ""), ("PPO-RM", "")]
-    title = "LLaMA2-7B-chat as printed in the paper's Tables 5, 6, 7 and 11; not reproduced here."
+    """Tables 5, 6 and 11, as printed."""
+    who = ("zero-shot", "sft", "ppo")
+    columns = [("Not tuned", ""), ("SFT", ""), ("PPO", "")]
+    title = "LLaMA2-7B-chat as printed in the paper's Tables 5, 6 and 11; not reproduced here."
     sheet = Sheet("published-other", title, ("Table", "Quantity"), columns)
     for table, label, task, metric in OTHER_PRINT:
         rows = inputs.printed(table)

@@ -28,7 +28,9 @@ DIFFERENCES = (
 )
 """Methods that are compared, the first with the second; each is a column."""
 
-REWARD_MODELS = {"reward-label": "Label model (RLLR)", "reward-rationale": "Rationale model (RLHF)"}
+REWARD_MODELS = {
+    "reward-label": "Label model (RLLR)", "reward-rationale": "Rationale model (RLHF)", "reward-encoder": "Encoder (PPO-RM)",
+}  # fmt: skip
 PAIR_KINDS = {"label": "Label-sensitive", "rationale": "Rationale-sensitive", "policy": "Own errors"}
 
 
@@ -127,7 +129,8 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
     sheet.notes = [
         inputs.provenance(),
         "Margin: chosen minus rejected score; calibration error: of the confidence that the margin implies, over ten bins. Own "
-        "errors: a right against a wrong reply that the merged model itself gave to one prompt.",
+        "errors: a right against a wrong reply that the merged model itself gave to one prompt. Of the encoder's pairs the "
+        "rationale-sensitive ones are a response with a rationale against one without.",
     ]
     if len(shares):
         sheet.notes.append(

@@ -29,6 +29,8 @@ SKILL = {
     "rlhf": 0.82,
     "rllr": 0.84,
     "rllr-mixed": 0.83,
+    "ppo-rationale": 0.9,
+    "ppo-rm": 0.7,
     "encoder": 0.86,
 }
 

@@ -181,7 +181,7 @@ def test_printed_numbers_alone(printed_only: dict[str, Sheet]) -> None:
     assert len(printed_only["glue"].filled) == 8 + 2
     assert row(printed_only["published-other"], "11", "SQuAD, F1")["PPO"].text == "81.82"
     assert row(printed_only["published-transfer"], "Emotion")["GPT-4o"].below == "[77.0, 78.2]"
-    assert row(printed_only["published-other"], "7", "SST-2, analysis graded 1–5")["Not tuned"].text == ""
+    assert row(printed_only["published-other"], "11", "SQuAD, F1")["Not tuned"].text == "32.27"
     assert printed_only["budgets"].filled == []
     assert "No such rows in this build." in to_tex(printed_only["budgets"])
     assert to_tex(printed_only["variants"]).startswith("% variants: nothing to show")

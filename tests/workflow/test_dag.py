@@ -5,7 +5,20 @@ import re
 import pytest
 
 CONFIGS = ["config", "smoke", "single-gpu", "paper"]
-TARGETS = ["data", "pretrain", "baselines", "sft", "ppo", "encoder", "evaluate", "tables", "figures", "paper"]
+TARGETS = [
+    "data",
+    "pretrain",
+    "baselines",
+    "sft",
+    "ppo",
+    "rllr",
+    "ppo_rm",
+    "encoder",
+    "evaluate",
+    "tables",
+    "figures",
+    "paper",
+]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -22,6 +35,20 @@ def test_the_official_files_config_builds_its_dag_and_names_what_is_absent(check
     assert re.search(r"^train_ppo +16$", planned, re.MULTILINE)
     assert "data/ax/" not in planned
     assert "data/axb/" in planned
+
+
+def test_ppo_against_a_learnt_reward_is_planned_with_all_that_it_stands_on(checkout):
+    planned = checkout.snakemake("-n", "ppo_rm", "--configfile", "config/smoke.yaml")
+    for rule in (
+        "train_sft_rationale",
+        "merge_backbone",
+        "train_reward_encoder",
+        "train_ppo_rationale",
+        "train_ppo_rm",
+    ):
+        assert re.search(rf"^{rule} +1$", planned, re.MULTILINE), f"{rule} is not planned once"
+    assert "train_reward_label" not in planned
+    assert "resources/micro/micro-bert-base/model.safetensors" in planned  # another encoder trains it again
 
 
 def test_every_target_can_be_asked_for_by_name(checkout):

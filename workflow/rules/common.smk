@@ -33,6 +33,7 @@ ENVIRONMENT = REPOSITORY / "envs" / "rl4nlu.yaml"
 # The merged config, command line included, as the one file that every program reads.
 PAIR_FILES = [f"{kind}.{split}.jsonl" for kind in ("label", "rationale") for split in ("train", "validation")]
 PAIR_FILES += ["statistics.json"]
+RANKED_FILES = [f"responses.{split}.jsonl" for split in ("train", "validation")]
 PUBLISHED = Path(os.path.relpath(REPOSITORY / "resources" / "published" / "ppo_for_nlu.csv"))
 
 COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid", "rewards", "replies"]
@@ -47,7 +48,7 @@ TABLES = [
     "invalid",
     "variants",
 ]
-TABLES += ["rllr", "rllr-differences", "reward-models"]
+TABLES += ["rllr", "rllr-differences", "reward-models", "ppo-rm"]
 TABLES += ["other-tasks", "averages", "published-transfer", "published-other", "data"]
 FIGURES = ["scores", "curves", "gains", "invalid", "over-optimisation", "thresholds"]
 PAPER_SOURCES = [os.path.relpath(REPOSITORY / "paper" / name) for name in ("main.tex", "refs.bib")]
@@ -169,19 +170,28 @@ def loads_model(wildcards):
     return getattr(wildcards, "method", None) not in ("majority", "random")
 
 
-def model_files(wildcards):
-    """Weights of a model that lies in a folder, or the record of a hub model's; none where no model is asked."""
-    if not loads_model(wildcards):
-        return []
-    folder = REPOSITORY / MODELS[wildcards.model].path
+def weights_of(model):
+    """Weights of a model that lies in a folder, or the record of a hub model's."""
+    folder = REPOSITORY / MODELS[model].path
     if not folder.is_dir():
-        return f"<models>/{wildcards.model}.json"
+        return f"<models>/{model}.json"
     return [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")]
+
+
+def model_files(wildcards):
+    """Weights of the rule's model; none where no model is asked."""
+    return weights_of(wildcards.model) if loads_model(wildcards) else []
+
+
+def encoder_files(wildcards):
+    """Weights of the encoder that becomes a reward model."""
+    return weights_of(spec_of(wildcards, "reward-encoder").settings.encoder)
 
 
 def fetched_models():
     """Records of the hub models that the grid's runs load."""
     used = {address.model for address in RUNS if loads_model(address)}
+    used |= {spec.settings.encoder for spec in RUNS.values() if spec.method == "reward-encoder"}
     return [f"<models>/{name}.json" for name in sorted(used) if not (REPOSITORY / MODELS[name].path).is_dir()]
 
 

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         scored = [item for item in scored if item.address in digests]
     rewards, replies = collect.reward_tables(arguments.results, scale, digests)
     tables = {
-        "metrics": collect.metrics_table(scored, tasks, scale, digests),
+        "metrics": collect.metrics_table(scored, tasks, scale, digests, arguments.data),
         "runs": collect.runs_table(scored, tasks, scale),
         "comparisons": comparisons_table(scored, tasks, scale, arguments.draws, arguments.seed),
         "data": collect.data_table(arguments.data, tasks, scale),

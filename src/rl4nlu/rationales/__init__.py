@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..config import ConfigError
 from ..records import read_jsonl
 from ..sources import Row
 
-__all__ = ["argued", "load_rationales"]
+__all__ = ["argued", "load_rationales", "overlap"]
 
 
 def load_rationales(data: Path, task_name: str, split: str, grounded: bool = True) -> dict[str, dict[str, str]]:
@@ -54,3 +55,10 @@ def argued(data: Path, task_name: str, split: str, rows: Sequence[Row]) -> list[
             f"{data / task_name}/rationales.jsonl: none of {len(rows)} {split} rows has a rationale for its label"
         )
     return found
+
+
+def overlap(rationale: str, reference: str) -> float:
+    """F1 of the words of two texts, counted with repeats."""
+    ours, theirs = Counter(rationale.lower().split()), Counter(reference.lower().split())
+    both = sum((ours & theirs).values())
+    return 2 * both / (sum(ours.values()) + sum(theirs.values())) if both else 0.0

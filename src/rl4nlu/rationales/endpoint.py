@@ -1,4 +1,4 @@
-"""Rationales from any server that speaks OpenAI's chat-completions protocol, with the standard library alone.
+"""Answers of any server that speaks OpenAI's chat-completions protocol, with the standard library alone.
 
 An answer is asked for again after a time-out, a lost connection, 408, 409, 425, 429, a 5xx or a malformed body, after the
 seconds that Retry-After names, else 1, 2, 4 ... (never more than `longest_wait`). Any other status ends the work at once.
@@ -22,6 +22,9 @@ from typing import Any
 
 from ..config import ConfigError, Endpoint
 
+SECTION = "rationales.endpoint"
+"""Of the config, where the server writes rationales."""
+
 TRY_AGAIN = (408, 409, 425, 429)
 """Statuses below 500 that pass."""
 
@@ -41,7 +44,7 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         """None, which urllib turns into an HTTPError of the status."""
 
 
-def key_of(settings: Endpoint) -> str | None:
+def key_of(settings: Endpoint, section: str = SECTION) -> str | None:
     """The key, from the environment variable that config names.
 
     Raises:
@@ -52,13 +55,11 @@ def key_of(settings: Endpoint) -> str | None:
     key = os.environ.get(settings.key_variable, "").strip()
     if not key:
         raise ConfigError(
-            f"rationales.endpoint: the environment variable {settings.key_variable} is not set; put the key there, or set "
-            "rationales.endpoint.key_variable to null where the server wants none"
+            f"{section}: the environment variable {settings.key_variable} is not set; put the key there, or set "
+            f"{section}.key_variable to null where the server wants none"
         )
     if not key.isascii() or not key.isprintable():
-        raise ConfigError(
-            f"rationales.endpoint: the key in {settings.key_variable} has characters that no header can hold"
-        )
+        raise ConfigError(f"{section}: the key in {settings.key_variable} has characters that no header can hold")
     return key
 
 
@@ -94,10 +95,11 @@ def content_of(body: bytes) -> str:
 
 
 class Client:
-    """Asks one server; `stop` ends all waiting."""
+    """Asks one server; `stop` ends all waiting; `section` of the config describes it."""
 
-    def __init__(self, settings: Endpoint, longest: int) -> None:
-        self.settings, self.longest, self.key, self.stop = settings, longest, key_of(settings), Event()
+    def __init__(self, settings: Endpoint, longest: int, section: str = SECTION) -> None:
+        self.settings, self.longest, self.section = settings, longest, section
+        self.key, self.stop = key_of(settings, section), Event()
         self.opener = urllib.request.build_opener(NoRedirect)
 
     def hidden(self, text: str) -> str:
@@ -136,7 +138,7 @@ class Client:
             if error.code in TRY_AGAIN or error.code >= 500:
                 raise Passing(f"status {error.code}: {said}", wait_of(error.headers.get("Retry-After"))) from None
             raise ConfigError(
-                f"rationales.endpoint: {self.settings.base_url} refuses requests for model {self.settings.model!r} "
+                f"{self.section}: {self.settings.base_url} refuses requests for model {self.settings.model!r} "
                 f"with status {error.code}: {said}"
             ) from None
         except TimeoutError:
@@ -171,22 +173,24 @@ class Client:
                 self.stop.wait(min(wait, self.settings.longest_wait))
         self.stop.set()
         raise ConfigError(
-            f"rationales.endpoint: {self.settings.base_url} gave no usable answer in {self.settings.attempts} tries; "
+            f"{self.section}: {self.settings.base_url} gave no usable answer in {self.settings.attempts} tries; "
             f"the last: {last}"
         )
 
 
-def endpoint(settings: Endpoint, prompts: Sequence[str], longest: int) -> Iterator[tuple[int, str]]:
+def endpoint(
+    settings: Endpoint, prompts: Sequence[str], longest: int, section: str = SECTION
+) -> Iterator[tuple[int, str]]:
     """Answers of the server to the prompts as they come, at most `concurrency` requests under way at a time.
 
-    An answer has at most `longest` tokens.
+    An answer has at most `longest` tokens; errors name the `section` of the config.
 
     When one fails for good, those under way are still waited for and yielded, and then its error is raised.
 
     Raises:
         ConfigError: no key, a refusal, or no usable answer after all tries.
     """
-    client, failed = Client(settings, longest), None
+    client, failed = Client(settings, longest, section), None
     with ThreadPoolExecutor(settings.concurrency) as pool:
         numbers: dict[Future[str], int] = {pool.submit(client.ask, prompt): n for n, prompt in enumerate(prompts)}
         try:

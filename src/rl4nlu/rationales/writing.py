@@ -55,6 +55,22 @@ class Cache:
             file.write(json.dumps({"prompt": prompt, "answer": answer}) + "\n")
 
 
+def ask_once(
+    cache: Cache,
+    keys: Sequence[str],
+    prompts: Sequence[str],
+    ask: Callable[[Sequence[str]], Iterator[tuple[int, str]]],
+    counts: Counter[str],
+) -> None:
+    """Put the answers to `prompts`, named by their keys, into the cache; what it holds is not asked for again."""
+    waiting = list({key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in cache.answers}.items())
+    counts["from cache"] += sum(key in cache.answers for key in keys)
+    if waiting:
+        for number, answer in ask([prompt for _, prompt in waiting]):
+            cache.add(waiting[number][0], answer)
+            counts["asked"] += 1
+
+
 def model_of(settings: Rationales) -> dict[str, Any] | None:
     """What a chat model or an endpoint is asked with: what names its answers; None for the other sources."""
     part = {"chat": settings.chat, "endpoint": settings.endpoint}.get(settings.source)
@@ -69,13 +85,7 @@ def cached_answers(
     cache = Cache(folder / digest_of([settings.source, model]) / f"{task.name}.jsonl")
     prompts = [prompt_of(task, request, settings.max_words) for request in requests]
     keys = [digest_of([model, prompt]) for prompt in prompts]
-    waiting = list({key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in cache.answers}.items())
-    counts["from cache"] = sum(key in cache.answers for key in keys)
-    if waiting:
-        asked = [prompt for _, prompt in waiting]
-        for number, answer in answers_to(settings, asked):
-            cache.add(waiting[number][0], answer)
-            counts["asked"] += 1
+    ask_once(cache, keys, prompts, lambda waiting: answers_to(settings, waiting), counts)
     yield from ((number, cache.answers[key]) for number, key in enumerate(keys) if key in cache.answers)
 
 

@@ -1,0 +1,64 @@
+"""The first paper's reward-model variant: a reward encoder, PPO against it, and PPO of the same start with the label's reward.
+
+REQUIRED INPUTS: data/<task>/{train,validation}.jsonl of the mixture's tasks; the merged backbone (rllr.smk)
+OUTPUTS: results/<model>/{ppo-rationale,ppo-rm}/<mixture>/<variant>/seed<k>/{run.json,history.jsonl,adapter/}
+and what ppo-rm stands on: reward-encoder (responses.<split>.jsonl, history.jsonl, model/)
+"""
+
+
+rule train_reward_encoder:
+    """Rank responses of the merged model, and train an encoder with a scalar head on them."""
+    input:
+        rows=training_rows("reward-encoder"),
+        model=encoder_files,
+        stands_on=stands_on("reward-encoder"),
+    output:
+        **run_files("reward-encoder", *RANKED_FILES, "history.jsonl", "model"),
+    log:
+        "<logs>/{model}/reward-encoder/{mixture}/{variant}/seed{seed}.train.log",
+    benchmark:
+        "<benchmarks>/{model}/reward-encoder/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
+    conda:
+        ENVIRONMENT
+    threads: SETTINGS.threads
+    resources:
+        **run_resources("reward-encoder"),
+    params:
+        **run_params("reward-encoder", "reward_encoder"),
+    shell:
+        "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"
+
+
+use rule train_ppo as train_ppo_rationale with:
+    input:
+        rows=training_rows("ppo-rationale"),
+        stands_on=stands_on("ppo-rationale"),
+    output:
+        **run_files("ppo-rationale", "history.jsonl", "adapter"),
+    log:
+        "<logs>/{model}/ppo-rationale/{mixture}/{variant}/seed{seed}.train.log",
+    benchmark:
+        "<benchmarks>/{model}/ppo-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
+    resources:
+        **run_resources("ppo-rationale"),
+    params:
+        **run_params("ppo-rationale", "ppo_rm"),
+
+
+use rule train_ppo as train_ppo_rm with:
+    input:
+        rows=training_rows("ppo-rm"),
+        stands_on=stands_on("ppo-rm"),
+    output:
+        **run_files("ppo-rm", "history.jsonl", "adapter"),
+    log:
+        "<logs>/{model}/ppo-rm/{mixture}/{variant}/seed{seed}.train.log",
+    benchmark:
+        "<benchmarks>/{model}/ppo-rm/{mixture}/{variant}/seed{seed}.train.tsv"
+    priority: 1
+    resources:
+        **run_resources("ppo-rm"),
+    params:
+        **run_params("ppo-rm", "ppo_rm"),
