@@ -191,7 +191,7 @@ GOAL = 1.5
 
 def compare(arguments: argparse.Namespace) -> None:
     """Equality, then samples a CPU-second and peak memory of both sides."""
-    count = 8 if arguments.quick else 40
+    count = 8 if arguments.quick else 20
     python: dict[str, Any] = dict.fromkeys(("ours", "theirs"), sys.executable)
     differences, lines, record = {}, [], {}
     for name in ("rand_small", "rand_32k"):
