@@ -22,7 +22,7 @@ FEW = 12
 """Rows a task of what is compared in brief; the prefix that prompts share saves less there."""
 
 COMPARED = (
-    ("rand_32k", False, None), ("rand_small", False, None), ("rand_260k", False, None), ("rand_32k", True, FEW),
+    ("rand_32k", False, None), ("rand_small", False, None), ("rand_260k", False, FEW), ("rand_32k", True, FEW),
 )  # fmt: skip
 """Model, whether the answers are the label words alone (as many of lm-eval's tasks have it), and rows a task."""
 
