@@ -504,6 +504,7 @@ def plot(path: Path, panels: list[Panel]) -> None:
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     style = {
         "font.size": 8,
@@ -513,7 +514,7 @@ def plot(path: Path, panels: list[Panel]) -> None:
         "grid.color": "#E5E5E5",
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(2.9 * len(panels), 2.5), layout="constrained")
+        figure = Figure(figsize=(2.9 * len(panels), 2.7), layout="constrained")
         for place, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), place + 1)
             for (label, ys), colour, marker in zip(
@@ -523,8 +524,12 @@ def plot(path: Path, panels: list[Panel]) -> None:
             axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
             if panel.log:
                 axes.set(xscale="log", yscale="log")
+                axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+                axes.yaxis.set_minor_formatter(NullFormatter())
             else:
                 axes.set_ylim(bottom=0)
-            axes.legend(frameon=False)
+            axes.set_xticks(panel.xs, [f"{x:,.3g}" if x < 100 else f"{x:,.0f}" for x in panel.xs])
+            axes.set_xticks([], minor=True)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
         figure.savefig(path, dpi=160, metadata={"Software": None})
     print(f"written: {path}")
