@@ -29,6 +29,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -53,6 +54,12 @@ WORK = ROOT / "work" / "benchmarks"
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "lm-eval", "datasets", "accelerate", "numpy")
 """Packages whose versions are recorded."""
+
+BEGAN, LOAD = time.monotonic(), os.getloadavg()[0]
+"""When this program started, and the machine's load then."""
+
+RAN: dict[str, dict[str, str]] = {}
+"""Versions of what ran, one entry a Python that `run` started: "ours", or the name of the peer's environment."""
 
 
 class Absent(Exception):
@@ -165,6 +172,8 @@ def run(script: str, side: str, python: str | Path, job: Any, threads: int = 1) 
         found = json.loads(answer.read_text())
     if "absent" in found:
         raise Absent(found["absent"])
+    name = "ours" if Path(python) == Path(sys.executable) else Path(python).parents[1].name
+    RAN[name] = found["versions"]
     return Run(**found)
 
 
@@ -421,9 +430,10 @@ def machine() -> dict[str, Any]:
     return {
         "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
         "cores": os.cpu_count(),
+        "cores_used": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.platform(),
-        "load": os.getloadavg()[0],
+        "load": [LOAD, os.getloadavg()[0]],
     }
 
 
@@ -440,20 +450,40 @@ def table(lines: list[dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *body])
 
 
+def provenance() -> dict[str, Any]:
+    """How results were made: the command, date, minutes, machine with its load, and the versions that every side ran."""
+    return {
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "minutes": round((time.monotonic() - BEGAN) / 60, 1),
+        "machine": machine(),
+        "versions": RAN or {"ours": versions()},
+    }
+
+
+def foot(how: dict[str, Any]) -> str:
+    """`provenance` in a few lines, for the end of a text."""
+    where, (before, after) = how["machine"], how["machine"]["load"]
+    lines = [
+        f"`{how['command']}` · {how['date']}, {how['minutes']} minutes",
+        f"{where['processor']}, {where['cores']} cores, pinned to {where['cores_used']}, {where['memory_gb']} GiB, "
+        f"{where['system']} · one torch thread · load {before:.1f} before, {after:.1f} after",
+        *(f"{side}: " + ", ".join(" ".join(pair) for pair in found.items()) for side, found in how["versions"].items()),
+    ]
+    return "\n\n".join(lines)
+
+
 def save(name: str, record: dict[str, Any], text: str, quick: bool = False) -> Path:
-    """Write `results/<name>.json` (the record, with machine, versions of our side and date) and `results/<name>.md`, and print the text.
+    """Write `results/<name>.json` (the record) and `results/<name>.md`, both with their provenance, and print the text.
 
     A quick run's results go to the folder that git ignores. Returns the folder.
     """
     folder = WORK / "quick" if quick else RESULTS
     folder.mkdir(parents=True, exist_ok=True)
-    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    where = machine()
-    full = {"name": name, "date": date, "machine": where, "versions": versions(), **record}
-    (folder / f"{name}.json").write_text(json.dumps(full, indent=1) + "\n")
-    foot = f"{date} · {where['processor']}, {where['cores']} cores · one torch thread · load {where['load']:.1f}"
-    (folder / f"{name}.md").write_text(f"{text}\n\n{foot}\n")
-    print(f"\n{text}\n\n{foot}\nwritten: {folder}/{name}.json, {name}.md")
+    how = provenance()
+    (folder / f"{name}.json").write_text(json.dumps({"name": name, **how, **record}, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(f"{text}\n\n{foot(how)}\n")
+    print(f"\n{text}\n\n{foot(how)}\n\nwritten: {folder}/{name}.json, {name}.md", flush=True)
     return folder
 
 
@@ -474,6 +504,7 @@ def plot(path: Path, panels: list[Panel]) -> None:
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     style = {
         "font.size": 8,
@@ -483,7 +514,7 @@ def plot(path: Path, panels: list[Panel]) -> None:
         "grid.color": "#E5E5E5",
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(2.9 * len(panels), 2.5), layout="constrained")
+        figure = Figure(figsize=(2.9 * len(panels), 2.7), layout="constrained")
         for place, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), place + 1)
             for (label, ys), colour, marker in zip(
@@ -493,8 +524,12 @@ def plot(path: Path, panels: list[Panel]) -> None:
             axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
             if panel.log:
                 axes.set(xscale="log", yscale="log")
+                axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+                axes.yaxis.set_minor_formatter(NullFormatter())
             else:
                 axes.set_ylim(bottom=0)
-            axes.legend(frameon=False)
+            axes.set_xticks(panel.xs, [f"{x:,.3g}" if x < 100 else f"{x:,.0f}" for x in panel.xs])
+            axes.set_xticks([], minor=True)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4, frameon=False)
         figure.savefig(path, dpi=160, metadata={"Software": None})
     print(f"written: {path}")

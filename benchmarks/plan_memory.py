@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from measure import foot, provenance
 
 from rl4nlu import plan
 from rl4nlu.config import Config, Model, load_config
@@ -220,9 +221,6 @@ def main() -> None:
         return
     import torch
 
-    facts = (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
-    )
     cuda = torch.cuda.is_available()
     if not cuda:
         print("no CUDA device: the allocator's peak is not measured")
@@ -262,15 +260,15 @@ def main() -> None:
                     found = known.get(key) or measure(case, folder, device == "cuda")
                     rows.append(compare(case, found, folder, device == "cuda"))
                     print(table(rows[-1:]).splitlines()[-1], flush=True)
-                    save(rows, arguments.out, facts)
-    print(table(rows), summary(rows), facts, sep="\n\n")
+                    save(rows, arguments.out)
+    print(table(rows), summary(rows), foot(provenance()), sep="\n\n")
 
 
-def save(rows: list[dict[str, Any]], out: Path | None, facts: str) -> None:
+def save(rows: list[dict[str, Any]], out: Path | None) -> None:
     """Write what is there by now, as JSON and Markdown."""
     if out:
-        write_json(out.with_suffix(".json"), {"machine": facts, "rows": rows})
-        write_text(out.with_suffix(".md"), f"{table(rows)}\n\n{summary(rows)}\n\n{facts}\n")
+        write_json(out.with_suffix(".json"), {**provenance(), "rows": rows})
+        write_text(out.with_suffix(".md"), f"{table(rows)}\n\n{summary(rows)}\n\n{foot(provenance())}\n")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ def _path_of(module: str) -> Path | None:
     return None
 
 
-@cache
 def _tree(module: str) -> ast.Module:
     """A module of this package, parsed, without its docstrings."""
     path = _path_of(module)
@@ -60,6 +59,14 @@ def _imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
 
 
 @cache
+def _parsed(module: str) -> tuple[str, set[str]]:
+    """A module's logic, as text, and what it imports; each file is read once however many stages reach it."""
+    tree = _tree(module)
+    is_package = _path_of(f"{module}.__init__".removeprefix(".")) is not None
+    return ast.dump(tree), _imports(tree, module, is_package)
+
+
+@cache
 def modules_of(stage: str) -> tuple[str, ...]:
     """The stage's module and every module of this package that it reaches by imports, in order of name.
 
@@ -74,7 +81,7 @@ def modules_of(stage: str) -> tuple[str, ...]:
         if module in reached:
             continue
         reached.add(module)
-        waiting += _imports(_tree(module), module, _path_of(f"{module}.__init__".removeprefix(".")) is not None)
+        waiting += _parsed(module)[1]
     return tuple(sorted(reached))
 
 
@@ -83,5 +90,5 @@ def code_digest(*stages: str) -> str:
     """Sixteen hexadecimal digits that change when the logic of any of the stages' modules changes."""
     digest = hashlib.sha256()
     for module in sorted({m for stage in stages for m in modules_of(stage)}):
-        digest.update(f"{module}\0{ast.dump(_tree(module))}\0".encode())
+        digest.update(f"{module}\0{_parsed(module)[0]}\0".encode())
     return digest.hexdigest()[:16]

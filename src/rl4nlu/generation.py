@@ -6,7 +6,8 @@ What makes it fast, and where plain `generate` or lm-eval lose time (measured in
 2. a prefix that all prompts share (instructions, demonstrations) is computed once and its keys and values
    are reused, where that saves enough;
 3. logits exist only where they are read: after the prompt;
-4. rows that have ended leave the batch.
+4. rows that have ended leave the batch;
+5. a prompt that is answered several times (GRPO) is read once.
 
 Rows do not see each other: a row's random numbers are drawn before batching, so that neither batch size nor
 padding changes what is sampled (up to rounding).
@@ -48,8 +49,9 @@ class Batch:
     mask: torch.Tensor
 
     def select(self, rows: list[int]) -> None:
-        """Keep (or repeat) rows of the cache and the mask, by number."""
+        """Keep (or repeat) rows, by number."""
         index = torch.tensor(rows, device=self.mask.device)
+        self.logits = self.logits[index]
         self.cache.batch_select_indices(index)
         self.mask = self.mask[index]
 
@@ -262,7 +264,10 @@ def generate_tokens(
         rows = numbers
         for row in rows:
             completions[row] = []
-        batch = read_prompts(decoder, [prompts[r] for r in rows], prefix, pad)
+        different = list(dict.fromkeys(tuple(prompts[r]) for r in rows))
+        batch = read_prompts(decoder, [list(prompt) for prompt in different], prefix, pad)
+        if len(different) < len(rows):
+            batch.select([different.index(tuple(prompts[r])) for r in rows])
         for step in range(max_new_tokens):
             tokens = choose(batch.logits, None if uniforms is None else uniforms[rows, step], temperature, top_k)
             for row, token in zip(rows, tokens.tolist(), strict=True):

@@ -266,18 +266,17 @@ def plan(
 ) -> list[list[int]]:
     """`rows` in pieces of similar length for one forward pass each: at most `micro_batch_size` rows, `micro_batch_tokens` tokens.
 
-    Rows of one group (task) share their instructions; groups are kept apart where that spares more than it costs.
+    Rows of one group share many tokens (a task's instructions, or a whole prompt); groups are kept apart where that spares
+    more than it costs.
     How rows are cut never changes the result beyond rounding: losses are normalised over the whole minibatch.
     """
     ordered = sorted(rows, key=lambda row: (lengths[row], row))
     apart = [
         [row for row in ordered if groups[row] == group] for group in dict.fromkeys(groups[row] for row in ordered)
     ]
-    # with its instructions shared, about half of a piece's tokens are left
-    if (
-        len(apart) > 1
-        and sum(len(p) * lengths[p[-1]] / 2 + PIECE_COST for p in apart) > len(rows) * lengths[ordered[-1]]
-    ):
+    # with what a group shares read once, about half of its tokens are left; a row alone shares nothing
+    costs = [len(p) * lengths[p[-1]] / (2 if len(p) > 1 else 1) + PIECE_COST for p in apart]
+    if len(apart) > 1 and sum(costs) > len(rows) * lengths[ordered[-1]]:
         apart = [ordered]
     return [piece for group in apart for piece in cut(group, lengths, settings)]
 

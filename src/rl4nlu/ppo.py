@@ -159,7 +159,7 @@ def experienced(
         policy: that gave the responses.
         prompts: token ids, one list a row.
         responses: token ids.
-        groups: task of every row.
+        groups: of every row: rows of one group share many tokens, such as a task's instructions.
         scores: reward of every row.
         coefficient: of the KL penalty.
         settings: see `config.Ppo`.
@@ -449,7 +449,9 @@ def optimise(
         judged = reward(batch, responses)
 
         # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
-        groups = [prompt.task.name for prompt in batch]
+        # rows that share most of their tokens: the answers to one prompt, or else the prompts of one task
+        alone = settings.answers == 1
+        groups = [prompt.task.name if alone else str(n // settings.answers) for n, prompt in enumerate(batch)]
         experience, first = experienced(
             policy, asked, responses, groups, judged.scores, coefficient, settings, objective.advantages
         )

@@ -6,7 +6,7 @@ import pytest
 
 from rl4nlu import code
 
-CACHES = (code._tree, code.modules_of, code.code_digest)
+CACHES = (code._parsed, code.modules_of, code.code_digest)
 
 
 @pytest.fixture

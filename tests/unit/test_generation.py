@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import KINDS, RuleDecoder, byte_tokenizer, tiny_decoder
 
+from rl4nlu import generation
 from rl4nlu.generation import (
     choose,
     decode_completions,
@@ -95,6 +96,19 @@ def test_prefix_cache_changes_nothing(model, shared):
     assert generate_tokens(model, prompts, prefix_share=ALWAYS, **run) == generate_tokens(
         model, prompts, prefix_share=NEVER, **run
     )
+
+
+@pytest.mark.parametrize("share", [NEVER, ALWAYS])
+def test_a_prompt_that_is_asked_several_times_is_read_once(model, share, monkeypatch):
+    one, other = prompts_of([9, 14], shared=3)
+    asked, read = [one, other, one, one, other], []
+    how = {"tokenizer": TOKENIZER, "max_new_tokens": 8, "sample": True, "prefix_share": share}
+    alone = generate_tokens(model, asked, generator=torch.Generator().manual_seed(5), batch_tokens=1, **how)
+    reading = generation.read_prompts
+    monkeypatch.setattr(generation, "read_prompts", lambda m, p, *rest: read.append(p) or reading(m, p, *rest))
+    assert generate_tokens(model, asked, generator=torch.Generator().manual_seed(5), **how) == alone
+    assert read == [[other, one]]
+    assert len({tuple(c) for c in alone}) > 2
 
 
 def test_stop_string_over_several_tokens_and_as_one():

@@ -8,6 +8,7 @@ import torch
 from test_ppo import ARCHITECTURES, PROMPTS, RESPONSES, backbone_of, place  # noqa: F401 (a fixture)
 
 from rl4nlu import grpo, ppo
+from rl4nlu import policy as policies
 from rl4nlu.config import Config, ConfigError, Grpo, Lora, Model, check
 from rl4nlu.models import add_lora, load_adapter, load_backbone
 from rl4nlu.policy import Policy
@@ -106,13 +107,38 @@ def test_a_run_answers_every_prompt_of_a_group_and_saves_an_adapter(place, tmp_p
     load_adapter(load_backbone(spec_of(place).model_spec), tmp_path / "adapter")
 
 
+def test_answers_to_one_prompt_are_read_behind_it_once(monkeypatch) -> None:
+    settings = Grpo(prompts=3, batch_size=3, group_size=4, minibatch_size=12, kl_coefficient=0.1)
+    policy = policy_of("llama")
+    prompts = [[1] + [n] * (300 + n) for n in (7, 8, 9)]
+    task = load_tasks()["sst2"]
+    asked = [Prompt(task, None, "", tokens) for tokens in prompts for _ in range(4)]  # type: ignore[arg-type]
+    pieces, states = [], policies.states
+    monkeypatch.setattr(
+        policies, "states", lambda model, rows, *rest: pieces.append(rows) or states(model, rows, *rest)
+    )
+    ppo.optimise(
+        policy,
+        asked,
+        lambda rows: [[5, 6]] * len(rows),
+        lambda _, found: Judgement([1.0, -1.0] * 6, 0, 0),
+        settings,
+        1e-3,
+        seed=0,
+        objective=grpo.GRPO,
+    )
+    assert pieces
+    assert all(len(rows) == 4 and rows == rows[:1] * 4 for rows in pieces)
+
+
 def test_reward_is_learned() -> None:
     backbone = backbone_of("llama")
     policy = Policy(add_lora(backbone, Lora(rank=4, targets="all-linear"), 0).eval(), None)
     with torch.no_grad():
         backbone.lm_head.weight.mul_(4)
         wanted = int(policy.model(input_ids=torch.tensor([[1, 5, 6]])).logits[0, -1].topk(3).indices[2])
-    prompts = [Prompt(load_tasks()["sst2"], None, "", [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
+    task = load_tasks()["sst2"]
+    prompts = [Prompt(task, None, "", [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
     chance = torch.Generator().manual_seed(0)
 
     def sample(asked: list[list[int]]) -> list[list[int]]:

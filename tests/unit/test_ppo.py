@@ -223,6 +223,7 @@ def test_plan_keeps_tasks_apart_where_that_pays():
     groups = ["a", "b"] * 32
     assert len(plan(range(64), [200, 210] * 32, groups, settings)) == 2
     assert len(plan(range(4), [10, 12] * 2, groups, settings)) == 1
+    assert len(plan(range(4), [600] * 4, [*"abcd"], settings)) == 1  # nothing to share
 
 
 # ---------------------------------------------------------------- one update, done the naive way
