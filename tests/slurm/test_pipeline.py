@@ -46,6 +46,11 @@ def test_a_run_survives_what_a_cluster_does_to_it(slurm, on_slurm, local_metrics
         on_slurm.freeze(runs[method])
         return jobs[0]
 
+    def warned(job: str) -> None:
+        """Leave the job less than two minutes, and more than one."""
+        passed = slurm.ask("squeue", "-h", "-j", job, "-o", "%M").strip()
+        slurm.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={int(passed.split(':')[-2]) + 2}")
+
     def out_of_time(job: str) -> None:
         slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
 
@@ -57,25 +62,29 @@ def test_a_run_survives_what_a_cluster_does_to_it(slurm, on_slurm, local_metrics
     def state(job: str) -> str | None:
         return {one["JobId"]: one["JobState"] for one in slurm.finished()}.get(job)
 
-    # the encoder is not told of its time limit before, as everything else is by the profile
-    unwarned = ("--set-resources", "train_encoder:slurm_extra=--comment=unwarned")
-    blows = {"sft": [lambda job: slurm.ask("scancel", job)], "ppo": [out_of_time], "encoder": [requeued, out_of_time]}
-    on_slurm.start("tables", "--workflow-profile", "slurm", *QUICK, *unwarned)
+    # the encoder, the first to start, is not told of its time limit before, as everything else is by the profile
+    profile = on_slurm.folder / "profiles" / "slurm" / "profile.yaml"
+    told = "  train_encoder: {slurm_extra: \"'--signal=TERM@120'\"}\n"
+    assert told in profile.read_text()
+    profile.write_text(profile.read_text().replace(told, ""))
+    first = ("--prioritize", f"results/{runs['encoder']}/run.json")
+    blows = {"sft": [lambda job: slurm.ask("scancel", job)], "ppo": [warned], "encoder": [requeued, out_of_time]}
+    on_slurm.start("tables", "--workflow-profile", "slurm", *QUICK, *first)
     while any(blows.values()):
         method, job = slurm.wait_for(
-            lambda: next(((m, job) for m in runs if blows[m] and (job := frozen(m))), None), 300, f"a job of {blows}"
+            lambda: next(((m, job) for m in runs if blows[m] and (job := frozen(m))), None), 900, f"a job of {blows}"
         )
         hit[method].append(job)
         blows[method].pop(0)(job)
     for method, end in (("sft", "CANCELLED"), ("ppo", "FAILED"), ("encoder", "TIMEOUT")):
-        slurm.wait_for(lambda m=method, e=end: state(hit[m][-1]) == e, 180, f"the job of {method} to be {end}")
+        slurm.wait_for(lambda m=method, e=end: state(hit[m][-1]) == e, 300, f"the job of {method} to be {end}")
     # the requeued job kept its number
     assert hit["encoder"][0] == hit["encoder"][1]
     # the cancelled job was submitted again, with half as much time again
     asked = [minutes for comment, minutes in slurm.time_limits() if "rule_train_sft_" in comment]
     assert asked[1] == round(asked[0] * 1.5)
 
-    again = slurm.wait_for(lambda: frozen("encoder"), 300, "the job that was out of time to run again")
+    again = slurm.wait_for(lambda: frozen("encoder"), 900, "the job that was out of time to run again")
     assert again not in hit["encoder"]
     on_slurm.kill()
     # the login node is back: jobs that the dead workflow left would write into the new one's files

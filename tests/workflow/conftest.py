@@ -16,8 +16,12 @@ class Checkout:
 
     def snakemake(self, *arguments: str, fails: bool = False, before: Path | None = None) -> str:
         """Output of a snakemake command in the copy; `before`: see `environment`."""
+        return self.python("-m", "snakemake", *arguments, fails=fails, before=before)
+
+    def python(self, *arguments: str, fails: bool = False, before: Path | None = None) -> str:
+        """Output of a Python program in the copy."""
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=self.environment(before),
             capture_output=True,

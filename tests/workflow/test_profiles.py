@@ -32,10 +32,13 @@ def test_no_config_and_no_profile_is_left_out(root):
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_config_is_planned_with_every_profile(checkout, request, config, profile):
-    planned = checkout.snakemake(
-        "-n", "-q", "rules", *PROFILES[profile], "--configfile", f"config/{config}.yaml", *more_for(config, request)
-    )
+    arguments = ("--configfile", f"config/{config}.yaml", *more_for(config, request))
+    planned = checkout.snakemake("-n", "-q", "rules", *PROFILES[profile], *arguments)
     assert re.search(r"^train_\w+ +\d+$", planned, re.MULTILINE)
+    # the planner counts the same jobs; `all` is none, and without TeX there is no paper to make
+    total = int(re.search(r"^total +(\d+)$", planned, re.MULTILINE)[1]) - 1 + ("compile_paper" not in planned)
+    told = checkout.python("-m", "rl4nlu", "plan", *arguments)
+    assert re.search(r"^config [\w-]+: (\d+) jobs", told)[1] == str(total)
 
 
 def profile(root, name):
