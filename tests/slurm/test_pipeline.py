@@ -62,14 +62,13 @@ def test_a_run_survives_what_a_cluster_does_to_it(slurm, on_slurm, local_metrics
     def state(job: str) -> str | None:
         return {one["JobId"]: one["JobState"] for one in slurm.finished()}.get(job)
 
-    # the encoder, the first to start, is not told of its time limit before, as everything else is by the profile
+    # the encoder is not told of its time limit before, as everything else is by the profile
     profile = on_slurm.folder / "profiles" / "slurm" / "profile.yaml"
     told = "  train_encoder: {slurm_extra: \"'--signal=TERM@120'\"}\n"
     assert told in profile.read_text()
     profile.write_text(profile.read_text().replace(told, ""))
-    first = ("--prioritize", f"results/{runs['encoder']}/run.json")
     blows = {"sft": [lambda job: slurm.ask("scancel", job)], "ppo": [warned], "encoder": [requeued, out_of_time]}
-    on_slurm.start("tables", "--workflow-profile", "slurm", *QUICK, *first)
+    on_slurm.start("tables", "--workflow-profile", "slurm", *QUICK)
     while any(blows.values()):
         method, job = slurm.wait_for(
             lambda: next(((m, job) for m in runs if blows[m] and (job := frozen(m))), None), 900, f"a job of {blows}"

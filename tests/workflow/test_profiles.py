@@ -127,3 +127,15 @@ def test_status_settings_that_wait_for_ever_stop_the_workflow(checkout, tmp_path
     assert said in output
     assert "Traceback" not in output
     assert not (checkout.folder / "runs" / "smoke" / "data").exists()
+
+
+def test_resources_on_the_command_line_that_drop_the_profiles_are_told(checkout, tmp_path, monkeypatch):
+    settings = (
+        "MinJobAge = 60 sec",
+        "AccountingStorageType = accounting_storage/none",
+    )  # which stops the workflow, too
+    monkeypatch.setenv("PATH", slurm_that_says(tmp_path / "bin", *settings))
+    command = ("sft", "--workflow-profile", "slurm", "--configfile", "config/smoke.yaml")
+    output = checkout.snakemake(*command, "--set-resources", "train_sft:runtime=60", fails=True)
+    assert "WARNING: jobs of prepare, train_sft are not told before their time limit" in output
+    assert "are not told" not in checkout.snakemake(*command, fails=True)
