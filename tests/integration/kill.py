@@ -126,9 +126,11 @@ class Place:
 
     def saved(self) -> bool:
         """Whether a state, or an answered row, lies in work/."""
-        return any(
-            True for pattern in ("*/*.state/**/*.pt", "evaluate/*.jsonl") for _ in (self.folder / "work").glob(pattern)
-        )
+        work = self.folder / "work"
+        try:
+            return any(True for pattern in ("*/*.state/**/*.pt", "evaluate/*.jsonl") for _ in work.glob(pattern))
+        except FileNotFoundError:  # a folder was dropped while it was read
+            return False
 
     def results(self) -> dict[str, Any]:
         """All that the run left, without clocks, by file."""

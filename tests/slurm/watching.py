@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from rl4nlu.leases import read_holder
@@ -43,7 +44,9 @@ class Watch(threading.Thread):
 
     def look_at(self, method: str, log: Path) -> None:
         """Keep what the log holds now; one that does not go on from what was kept last is another process's."""
-        said, text = self.said[method], log.read_text(errors="replace") if log.is_file() else ""
+        said, text = self.said[method], ""
+        with suppress(FileNotFoundError):  # it is deleted before every start
+            text = log.read_text(errors="replace")
         if "process " not in text:
             return
         if said and text.startswith(said[-1]):
@@ -54,12 +57,11 @@ class Watch(threading.Thread):
 
     def on_its_way(self, method: str) -> bool:
         """Whether the run's latest program has saved a state, and was not stopped."""
-        states = [path.stat().st_mtime for path in self.folder.glob(f"work/{method}/*.state/*/*.pt")]
-        return (
-            bool(self.said[method])
-            and "stopped" not in self.said[method][-1]
-            and max(states, default=0.0) > self.since[method]
-        )
+        newest = 0.0
+        with suppress(FileNotFoundError):  # the last but one is dropped while they are looked at
+            newest = max((p.stat().st_mtime for p in self.folder.glob(f"work/{method}/*.state/*/*.pt")), default=0.0)
+        said = self.said[method]
+        return bool(said) and "stopped" not in said[-1] and newest > self.since[method]
 
     def processes(self, method: str) -> list[int]:
         """Process ids of the run's programs, in their order, as their logs begin."""

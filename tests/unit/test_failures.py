@@ -65,7 +65,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def prepared(folder: Path) -> Path:
-    """Prepared rows and a config of a run of five steps, in `folder`."""
+    """Prepared rows and a config of a run of 100 steps, whose loss is looked at after every second one, in `folder`."""
     for split, n in (("train", 40), ("validation", 8)):
         rows = (
             {"id": f"{split}{i}", "fields": {"sentence": f"the film was {'good' if i % 2 else 'bad'} ."}, "label": str(i % 2),
@@ -73,7 +73,7 @@ def prepared(folder: Path) -> Path:
         )  # fmt: skip
         write_jsonl(folder / "data" / "sst2" / f"{split}.jsonl", rows)
     (folder / "data" / "sst2" / "record.json").write_text(json.dumps({"digests": {"train": "1", "validation": "2"}}))
-    config = {"name": "tiny", "save_every_seconds": 0, "sft": {"prompts": 40, "batch_size": 8}}
+    config = {"name": "tiny", "save_every_seconds": 0, "sft": {"prompts": 800, "batch_size": 8}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
 
@@ -217,12 +217,13 @@ functional.cross_entropy = poisoned
 
 
 def test_a_poisoned_batch_is_told_never_saved_and_a_rerun_completes(place: Path, undisturbed: list[Any]) -> None:
-    """The third batch's loss is no number: with it, all weights after it."""
+    """The third batch's loss is no number, and with it all weights after it; they could be saved before it is noticed."""
     (place / "poison").mkdir()
     (place / "poison" / "sitecustomize.py").write_text(POISON)
     status, output = train(place, place / "work", place / "out", before=place / "poison")
     assert status == 2, output
-    assert "the training loss is nan" in told(output)
+    assert "step 4: the training loss is nan" in told(output)
+    assert "step 3: weights are no longer finite; this state is not saved" in output
     assert "lower sft.learning_rates" in told(output)
     assert not whole(place / "out")
     status, output = train(place, place / "work", place / "out")
