@@ -1,6 +1,7 @@
 """`python -m rl4nlu docs`: the generated files; `plan`: what a config's runs cost; `status`: what stands of them."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return int(arguments.run(arguments))
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -82,12 +82,19 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Write a state (plain values and tensors; `step` is its number of finished steps) and drop the last but one.
 
+        One whose `weights` are not all finite is not written, with a line in the log: a later process would go on from it.
+
         Raises:
             OSError: it cannot be written; the states before it are left as they were.
         """
         import torch
 
         if self.folder is None:
+            return
+        weights = state.get("weights", [])
+        tensors = weights.values() if isinstance(weights, dict) else weights
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+            print(f"step {state['step']}: weights are no longer finite; this state is not saved", flush=True)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         before = self._files()

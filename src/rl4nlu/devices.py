@@ -7,7 +7,9 @@ Nothing here imports torch: `CUDA_VISIBLE_DEVICES` must be set before torch look
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -77,3 +79,10 @@ def describe_device() -> str:
     """The device of a job's log, told without torch: "cpu", or the names of the GPUs that it sees."""
     devices = visible_devices()
     return f"GPU {', '.join(devices)}" if devices else "cpu"
+
+
+def free_memory() -> None:
+    """Give back the memory of models that nobody uses any more: trainers hold theirs in reference cycles."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from .checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
 from .config import ConfigError
+from .devices import free_memory
 from .progress import Progress
 from .records import write_jsonl
 
@@ -202,6 +203,12 @@ def best_of(
     Raises:
         Diverged: all candidates did.
     """
+
+    def measured(learning_rate: float, folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Facts and history of one candidate, whose recorder, and with it the backbone, is not kept for the next one's time."""
+        recorder = attempt(learning_rate, folder)
+        return recorder.facts(), recorder.history
+
     best: dict[str, Any] | None = None
     history: list[dict[str, Any]] = []
     tried: list[dict[str, Any]] = []
@@ -209,15 +216,17 @@ def best_of(
     for number, learning_rate in enumerate(learning_rates):
         folder = out / f".candidate{number}"
         try:
-            recorder = attempt(learning_rate, folder)
+            facts, lines = measured(learning_rate, folder)
         except Diverged as error:
-            failure = error
+            failure = error.with_traceback(None)  # its frames hold the backbone
             tried.append({"learning_rate": learning_rate, "validation": None, "loss": None})
             shutil.rmtree(folder, ignore_errors=True)
             continue
-        tried.append({"learning_rate": learning_rate, **recorder.facts()})
+        finally:
+            free_memory()
+        tried.append({"learning_rate": learning_rate, **facts})
         if best is None or tried[-1]["validation"] > best["validation"]:
-            best, history = tried[-1], recorder.history
+            best, history = tried[-1], lines
             shutil.rmtree(out / name, ignore_errors=True)
             folder.rename(out / name)
         else:

@@ -66,10 +66,10 @@ def load_run(config_file: Path, run: str) -> tuple[Config, Grid, RunSpec]:
     return config, grid, grid.runs.get(address) or resolve(config, grid.models, grid.tasks, address)
 
 
-def header(spec: RunSpec) -> None:
-    """First lines of a job's log: host, scheduler's job id, device, command."""
+def header(what: str) -> None:
+    """First lines of a job's log: what is done, host, scheduler's job id, device, command."""
     print(
-        f"rl4nlu {spec.method} {spec.address.path}",
+        f"rl4nlu {what}",
         f"host {socket.gethostname()} · process {os.getpid()} · slurm job {os.environ.get('SLURM_JOB_ID') or '-'}"
         f" · device {describe_device()}",
         f"command: {shlex.join([Path(sys.executable).name, *sys.argv])}",
@@ -212,7 +212,7 @@ def training_program(
     config, grid, spec = load_run(arguments.config, arguments.run)
     if stage_of(spec) != stage:
         raise ConfigError(f"run {arguments.run!r} is trained by {stage_of(spec)}.py, not by {stage}.py")
-    header(spec)
+    header(f"{spec.method} {spec.address.path}")
     place = Place.of(arguments, config, spec, arguments.out)
     given = {"start": arguments.start.parent} if arguments.start else {}
     given |= {role: place.standing(spec, path) for role, path in spec.stands_on.items()}
@@ -319,7 +319,7 @@ def evaluation_program(argv: list[str] | None = None) -> None:
     if arguments.trained is None:
         raise ConfigError("--trained: name the folder of the trained run")
     config, grid, spec = load_run(arguments.config, arguments.run)
-    header(spec)
+    header(f"{spec.method} {spec.address.path}")
     place = Place.of(arguments, config, spec, arguments.trained)
     record = arguments.trained / "run.json"
     if not record.is_file():
@@ -351,7 +351,7 @@ def prompting_program(argv: list[str] | None = None) -> None:
         work="folder of finished runs that are not in place (default: work)",
     )
     config, grid, spec = load_run(arguments.config, arguments.run)
-    header(spec)
+    header(f"{spec.method} {spec.address.path}")
     place = Place.of(arguments, config, spec, arguments.out)
 
     def piece(run: RunSpec, out: Path) -> Piece:

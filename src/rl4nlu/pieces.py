@@ -8,7 +8,6 @@ Snakemake deletes the outputs of a job that is stopped.
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import Stopped, stop_on_sigterm
+from .devices import free_memory
 from .leases import Holder, Lease, take, wait_for
 from .progress import duration
 from .records import peak_memory_mb, read_json, reset_peak_memory, write_json
@@ -198,9 +198,7 @@ def _try(piece: Piece, job: str, follow: bool) -> None:
         print(f"--- left to its own job: {piece.what} {piece.run} ({type(error).__name__}: {said})", flush=True)
     finally:
         lease.release()
-        gc.collect()  # trainers hold models in reference cycles
-        if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def put_in_place(piece: Piece) -> None:

@@ -8,7 +8,17 @@ from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
-from .config import REPOSITORY, SUPPORTING_METHODS, TRAINED_METHODS, Config, Encoder, PolicyOptimisation, Sft
+from .config import (
+    PROMPTING_METHODS,
+    REPOSITORY,
+    SUPPORTING_METHODS,
+    TRAINED_METHODS,
+    Config,
+    Encoder,
+    Model,
+    PolicyOptimisation,
+    Sft,
+)
 from .costs import Machine
 from .plan import CPU_MACHINE, Device, Estimate, evaluating, training
 from .runs import Grid, RunSpec
@@ -48,6 +58,25 @@ def jobs_of(grid: Grid, data: Path) -> list[Job]:
 
 FINISHING = 5
 """Jobs after all runs: collect, tables, figures, numbers, paper."""
+
+
+def job_counts(grid: Grid, jobs: list[Job]) -> dict[str, int]:
+    """Number of jobs of every kind, as the workflow has them."""
+    rows, reasoned = set[str](), set[str]()
+    for spec in grid.runs.values():
+        rows |= {task.name for task in (*spec.train_tasks, *spec.eval_tasks)}
+        if spec.method in PROMPTING_METHODS:
+            rows |= set(spec.scored_from)
+        if spec.protocol.response == "rationale":
+            names = [task.trained_with or task.name for task in spec.train_tasks or spec.eval_tasks]
+            reasoned |= {name for name in names if grid.tasks[name].labels}
+    return {
+        "fetch": len(hub_models(jobs)),
+        "prepare": len(rows | reasoned),
+        "rationales": len(reasoned),
+        **{kind: sum(job.kind == kind for job in jobs) for kind in ("prompt", "train", "evaluate")},
+        "tables and paper": FINISHING,
+    }
 
 
 # 2. What would fit ---------------------------------------------------------------------------------------------------
@@ -129,9 +158,9 @@ def aligned(rows: list[list[str]]) -> list[str]:
 def report(config: Config, grid: Grid, data: Path, device: Device) -> tuple[list[str], list[str]]:
     """Lines of the plan, and lines about jobs that do not fit the device (none: everything fits)."""
     jobs = jobs_of(grid, data)
-    kinds = {"prepare": len(grid.tasks)} | {k: sum(j.kind == k for j in jobs) for k in ("prompt", "train", "evaluate")}
-    kinds["tables and paper"] = FINISHING
-    lines = [f"config {config.name}: {sum(kinds.values())} jobs: " + ", ".join(f"{n} {k}" for k, n in kinds.items())]
+    kinds = job_counts(grid, jobs)
+    told = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
+    lines = [f"config {config.name}: {sum(kinds.values())} jobs: {told}"]
     lines += ["", *aligned(table(jobs, device)), ""]
     known = [(job, job.estimate) for job in jobs if job.estimate is not None]
     hours = sum(e.seconds(device, j.spec.model_spec.dtype) for j, e in known if e.gpu) / 3600
@@ -181,12 +210,17 @@ def table(jobs: list[Job], device: Device) -> list[list[str]]:
     return rows
 
 
+def hub_models(jobs: list[Job]) -> list[Model]:
+    """Models that come from the hub."""
+    models = [job.spec.model_spec for job in jobs if job.spec.method not in ("majority", "random")]
+    models += [job.spec.encoder_spec for job in jobs if job.spec.encoder_spec is not None]
+    return [model for model in dict.fromkeys(models) if not (REPOSITORY / model.path).is_dir()]
+
+
 def downloads(jobs: list[Job]) -> float:
     """Bytes of the weights that come from the hub, a model once."""
-    models = {job.spec.model_spec for job in jobs if job.spec.method not in ("majority", "random")}
-    models |= {job.spec.encoder_spec for job in jobs if job.spec.encoder_spec is not None}
-    hub = [model for model in models if not (REPOSITORY / model.path).is_dir()]
-    return sum(parameters(shape) * BYTES[model.dtype] for model in hub if (shape := shape_of(model)) is not None)
+    shapes = [(model, shape_of(model)) for model in hub_models(jobs)]
+    return sum(parameters(shape) * BYTES[model.dtype] for model, shape in shapes if shape is not None)
 
 
 def refusals(jobs: list[Job], data: Path, device: Device) -> list[str]:

@@ -30,6 +30,7 @@ from .answers import validation_score
 from .asking import Sampler, event_writer, planned
 from .checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from .config import PolicyOptimisation, Ppo, Rllr
+from .devices import free_memory
 from .failures import TrainingError
 from .models import load_tokenizer
 from .policy import Policy, Scored, build_policy, forward, plan, save_adapter, values
@@ -572,9 +573,9 @@ def train(
     torch.set_num_threads(spec.threads)
     tokenizer = load_tokenizer(spec.model_spec)
     prompts, shortened = planned(spec, data, tokenizer)
-    best: dict[str, Any] = {}
-    tried = []
-    for number, learning_rate in enumerate(settings.learning_rates):
+
+    def attempt(number: int, learning_rate: float, folder: Path) -> list[dict[str, Any]]:
+        """One candidate, trained and saved; its backbone is not kept for the next one's time."""
         policy = make_policy() if make_policy else build_policy(spec, start_adapter)
         sampler = Sampler(spec, policy, tokenizer)
         by_rule = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
@@ -596,13 +597,24 @@ def train(
             generators=[sampler.chance],
             carried=carried,
         )
+        save_adapter(policy, folder)
+        return history
+
+    best: dict[str, Any] = {}
+    tried = []
+    for number, learning_rate in enumerate(settings.learning_rates):
+        folder = out / f".candidate{number}"
+        history = attempt(number, learning_rate, folder)
+        free_memory()
         last = {**history[-1], "validation": history[-1].get("kept_validation", history[-1]["validation"])}
         tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})
         if not best or (last["validation"] or 0) > (best["validation"] or 0):
             best = {**last, "learning_rate": learning_rate}
             shutil.rmtree(out / "adapter", ignore_errors=True)
-            save_adapter(policy, out / "adapter")
+            folder.rename(out / "adapter")
             write_jsonl(out / "history.jsonl", history)
+        else:
+            shutil.rmtree(folder)
     return {
         "optimiser_steps": best["step"]
         * settings.epochs

@@ -173,8 +173,24 @@ def runtime_fault(
     where = f"partition {name}" if name else "the default partition"
     return (
         f"rule {rule} asks for {minutes} minutes, and {where} gives {limits[name]}: Slurm would keep it waiting for ever. "
-        f"Choose another partition (slurm_partition in your site's profile) or --set-resources {rule}:runtime={limits[name]}; "
-        "training goes on from its saved state when its time is up"
+        f"Choose another partition (slurm_partition in your site's profile), or write runtime: {limits[name]} beside the "
+        f"slurm_extra of {rule} in a copy of profiles/slurm; training goes on from its saved state when its time is up"
+    )
+
+
+def unwarned(asked: Iterable[tuple[str, str | None]]) -> str | None:
+    """That Slurm will not send SIGTERM before the time limit of some jobs, so that they are killed between two saved states.
+
+    Args:
+        asked: rule and slurm_extra of each job.
+    """
+    rules = sorted({rule for rule, extra in asked if "--signal" not in (extra or "")})
+    if not rules:
+        return None
+    return (
+        f"jobs of {', '.join(rules)} are not told before their time limit, and lose what they did since their last saved "
+        "state. --set-resources, and set-resources of another profile, replace all of profiles/slurm's: change a copy of "
+        "that profile instead"
     )
 
 

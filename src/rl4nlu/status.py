@@ -26,7 +26,8 @@ REASONS = (
     ("time limit", r"DUE TO TIME LIMIT|time limit"),
     ("NaN", r"no longer finite|loss is (nan|inf)|is not finite"),
     ("disk full", r"No space left on device|disk is full|Disk quota exceeded"),
-    ("cancelled", r"CANCELLED AT|stopped by SIGTERM|KeyboardInterrupt"),
+    ("cancelled", r"JOB \d+ ON \S+ CANCELLED AT|KeyboardInterrupt"),
+    ("requeued, interrupted, or warned before its time limit", r"CANCELLED AT|stopped by SIGTERM"),
 )
 """What a log says, in the order in which it decides."""
 

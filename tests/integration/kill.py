@@ -27,24 +27,49 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("sft", "ppo", "encoder", "evaluate", "prompting")
 RUNS = {
     "sft": "micro-llama/sft/sst2/main/seed0",
     "ppo": "micro-llama/ppo/sst2/main/seed0",
+    "grpo": "micro-llama/grpo/sst2/main/seed0",
     "encoder": "micro-bert-base/encoder/sst2/main/seed0",
+    "reward_model": "micro-llama/reward-label/rllr-sst2/main/seed0",
+    "rllr": "micro-llama/rllr-mixed/rllr-sst2/main/seed0",
+    "pretrain": "pretrained/micro-llama",
     "evaluate": "micro-llama/sft/sst2/main/seed0",
     "prompting": "micro-llama/few-shot/none/main/seed0",
+}
+STAGES = tuple(RUNS)
+CHAIN = {
+    # what a reward model and PPO against it stand on, and the programs that make it
+    "micro-llama/sft-rationale/rllr-sst2/main/seed0": "sft",
+    "micro-llama/merged-backbone/rllr-sst2/main/seed0": "merging",
+    "micro-llama/pairs/rllr-sst2/main/seed0": "pairs",
+    "micro-llama/reward-label/rllr-sst2/main/seed0": "reward_model",
+    "micro-llama/reward-rationale/rllr-sst2/main/seed0": "reward_model",
 }
 LONGER: dict[str, Any] = {
     # config/smoke.yaml, long enough for a kill to find something saved, and with two candidates where one takes little
     "save_every_seconds": 0.3,
+    "batch": False,
     "data": {"source": "microworld", "train_rows": 300, "validation_rows": 40, "test_rows": 400},
     "sft": {"prompts": 640, "learning_rates": [3e-3, 1e-2], "lora": {"dropout": 0.1}},
     "ppo": {"prompts": 512, "batch_size": 32, "minibatch_size": 32, "epochs": 2, "evaluate_every": 5},
+    "grpo": {"prompts": 96, "batch_size": 8, "minibatch_size": 32, "epochs": 2},
     "encoder": {"prompts": 640},
+    "reward_model": {"pairs": 480, "batch_size": 16},
+    "rllr": {"prompts": 256, "batch_size": 32, "minibatch_size": 32, "evaluate_every": 3},
     "evaluation": {"bootstrap": 200, "batch_tokens": 1024},
 }
-TIMES = {"seconds", "cpu_seconds", "samples_per_second", "samples_per_cpu_second"}
+PRETRAINED = ["--tokens", "60000", "--probe-every", "25000", "--probe-rows", "5", "--save-every-seconds", "0.3"]
+TIMES = {"seconds", "cpu_seconds", "wall_seconds", "samples_per_second", "samples_per_cpu_second"}
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def program(name: str, *options: str) -> list[str]:
+    """Command of one of the workflow's programs."""
+    return [sys.executable, str(ROOT / "workflow" / "scripts" / f"{name}.py"), *options]
 
 
 @dataclass(frozen=True)
@@ -56,20 +81,38 @@ class Place:
     shared: Path
 
     @property
+    def run(self) -> Path:
+        """Folder of the run."""
+        return self.folder / "results" / RUNS[self.stage]
+
+    @property
+    def out(self) -> Path:
+        """What the stage makes."""
+        return self.run / "evaluation" if self.stage == "evaluate" else self.run
+
+    @property
     def command(self) -> list[str]:
         """The stage's program, as its rule runs it."""
-        out = self.folder / ("out/evaluation" if self.stage == "evaluate" else "out")
-        command = [sys.executable, str(ROOT / "workflow" / "scripts" / f"{self.stage}.py")]
-        command += ["--config", str(self.shared / "config.yaml"), "--run", RUNS[self.stage]]
-        command += ["--data", str(self.shared / "data"), "--work", str(self.folder / "work"), "--out", str(out)]
-        return command + (["--trained", str(self.shared / "sft" / "out")] if self.stage == "evaluate" else [])
+        if self.stage == "pretrain":
+            options = ["--model", Path(RUNS["pretrain"]).name, *PRETRAINED]
+        else:
+            options = ["--config", str(self.shared / "config.yaml"), "--run", RUNS[self.stage]]
+            options += ["--data", str(self.shared / "data")]
+        options += ["--work", str(self.folder / "work"), "--out", str(self.out)]
+        if self.stage == "evaluate":
+            options += ["--trained", str(self.shared / "sft" / "results" / RUNS["sft"])]
+        return program(self.stage, *options)
 
     def start(self) -> subprocess.Popen[bytes]:
         """A process of the run; its log grows."""
+        for foundation in CHAIN:
+            there, here = self.shared / "results" / foundation, self.folder / "results" / foundation
+            if there.is_dir() and here != self.run and not here.exists():
+                here.parent.mkdir(parents=True, exist_ok=True)
+                here.symlink_to(there)
         self.folder.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(self.command, stdout=log, stderr=log, env=environment, cwd=self.folder)
+            return subprocess.Popen(self.command, stdout=log, stderr=log, env=ENVIRONMENT, cwd=self.folder)
 
     def finish(self) -> None:
         """Run to the end."""
@@ -83,15 +126,17 @@ class Place:
 
     def saved(self) -> bool:
         """Whether a state, or an answered row, lies in work/."""
-        return any(
-            True for pattern in ("*/*.state/*/*.pt", "evaluate/*.jsonl") for _ in (self.folder / "work").glob(pattern)
-        )
+        work = self.folder / "work"
+        try:
+            return any(True for pattern in ("*/*.state/**/*.pt", "evaluate/*.jsonl") for _ in work.glob(pattern))
+        except FileNotFoundError:  # a folder was dropped while it was read
+            return False
 
     def results(self) -> dict[str, Any]:
         """All that the run left, without clocks, by file."""
         found: dict[str, Any] = {}
-        for path in sorted((self.folder / "out").rglob("*")):
-            name = str(path.relative_to(self.folder / "out"))
+        for path in sorted(self.out.rglob("*")):
+            name = str(path.relative_to(self.out))
             if path.name == "scores.json":
                 continue  # says when and by which process the scores were made
             if path.suffix == ".json":
@@ -158,12 +203,34 @@ def killed(place: Place, when: float, saved: bool) -> float | None:
 
 
 def work_of(place: Place) -> int:
-    """Steps of all candidates, or rows asked, of the undisturbed run."""
-    facts = place.folder / "out" / "run.json"
-    if place.stage in ("sft", "ppo", "encoder"):
-        lines = (place.folder / "out" / "history.jsonl").read_text().splitlines()
-        return int(json.loads(lines[-1])["step"]) * len(json.loads(facts.read_text())["facts"]["candidates"])
-    return 0
+    """Steps (of all candidates) of the undisturbed run; 0 for stages that answer rows."""
+    if place.stage in ("evaluate", "prompting"):
+        return 0
+    if place.stage == "pretrain":
+        return int(json.loads((place.out / "record.json").read_text())["steps"])
+    lines = (place.out / "history.jsonl").read_text().splitlines()
+    candidates = json.loads((place.out / "run.json").read_text())["facts"].get("candidates", [None])
+    return int(json.loads(lines[-1])["step"]) * len(candidates)
+
+
+def prepare(shared: Path, chain: bool) -> None:
+    """Config, rows and, for `chain`, what the second paper's stages stand on, made once below `shared`."""
+    config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text()) | LONGER | {"folder": str(shared)}
+    (shared / "config.yaml").write_text(yaml.safe_dump(config))
+    common, data, work = ["--config", str(shared / "config.yaml")], shared / "data", str(shared / "work")
+    for task in ("sst2", "rllr-sst2") if chain else ("sst2",):
+        made = program("prepare_data", *common, "--task", task, "--out", str(data / task))
+        subprocess.run(made, check=True, env=ENVIRONMENT)
+    if not chain:
+        return
+    common += ["--data", str(data), "--work", work]
+    made = program("rationales", *common, "--task", "rllr-sst2", "--out", str(data / "rllr-sst2"))
+    subprocess.run(made, check=True, env=ENVIRONMENT)
+    for address, stage in CHAIN.items():
+        made = program(stage, *common, "--run", address, "--out", str(shared / "results" / address))
+        done = subprocess.run(made, env=ENVIRONMENT, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{address} failed:\n{done.stdout}{done.stderr}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -176,12 +243,7 @@ def main(argv: list[str] | None = None) -> int:
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="rl4nlu-kill-") as name:
         shared = Path(name)
-        config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text()) | LONGER | {"folder": name}
-        (shared / "config.yaml").write_text(yaml.safe_dump(config))
-        prepare = [sys.executable, str(ROOT / "workflow" / "scripts" / "prepare_data.py")]
-        prepare += ["--config", str(shared / "config.yaml"), "--task", "sst2", "--out", str(shared / "data" / "sst2")]
-        subprocess.run(prepare, check=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
-
+        prepare(shared, chain=bool({"reward_model", "rllr"} & set(arguments.stages)))
         needed = [s for s in STAGES if s in arguments.stages or (s == "sft" and "evaluate" in arguments.stages)]
         expected, spans, totals = {}, {}, {}
         for stage in needed:
@@ -191,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
             told = "first saved after {:.1f} s of processor time, done after {:.1f} s, ended after {:.1f} s"
             print(f"{stage}: undisturbed: {told.format(*spans[stage])}", flush=True)
 
-        print(f"\n{'':4}{'stage':11}{'killed after':>13}{'not repeated':>18}  result")
+        print(f"\n{'':4}{'stage':13}{'killed after':>13}{'not repeated':>18}  result")
         identical = 0
         for number in range(arguments.kills):
             stage = arguments.stages[number % len(arguments.stages)]
@@ -209,7 +271,7 @@ def main(argv: list[str] | None = None) -> int:
             identical += not differing
             unit = f"of {totals[stage]} steps" if totals[stage] else "rows"
             told = "identical" if not differing else f"DIFFERS in {', '.join(differing)}"
-            print(f"{number + 1:<4}{stage:11}{hit:>11.2f} s{place.resumed():>7} {unit:<11} {told}", flush=True)
+            print(f"{number + 1:<4}{stage:13}{hit:>11.2f} s{place.resumed():>7} {unit:<11} {told}", flush=True)
             shutil.rmtree(place.folder)
     print(f"\n{identical} of {arguments.kills} identical")
     return 0 if identical == arguments.kills else 1

@@ -17,11 +17,12 @@ from .cluster import Cluster, missing
 
 CONFIG = """
 name: tiny
+save_every_seconds: 0.3
 data: {source: microworld, train_rows: 80, validation_rows: 20, test_rows: 30}
 prompting: {shots: [1]}
-sft: {prompts: 64}
-ppo: {prompts: 64, batch_size: 16, minibatch_size: 16, epochs: 1}
-encoder: {prompts: 64}
+sft: {prompts: 640, batch_size: 16}
+ppo: {prompts: 320, batch_size: 16, minibatch_size: 16, epochs: 1}
+encoder: {prompts: 1600, batch_size: 16}
 evaluation: {bootstrap: 50}
 grid:
   - {method: zero-shot, models: [micro-llama], tasks: [sst2]}
@@ -29,6 +30,9 @@ grid:
   - {method: ppo, models: [micro-llama], mixtures: [sst2]}
   - {method: encoder, models: [micro-bert-base], mixtures: [sst2]}
 """
+
+STEPS = {"sft": 40, "ppo": 20, "encoder": 100}
+"""Of each of its runs: some seconds, so that each can be stopped on its way."""
 
 # The profile as it is, asked more often: its pauses are for jobs of hours.
 QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10")
@@ -73,6 +77,11 @@ class Workflow:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def freeze(self, run: str) -> None:
+        """Let the program of a run make no step more, until Slurm's signals wake it."""
+        for process in self.programs(run):
+            os.kill(process, signal.SIGSTOP)
 
     def programs(self, run: str) -> list[int]:
         """Process ids of the program that works on a run of this checkout, and of the shell around it."""

@@ -136,6 +136,22 @@ def test_a_failing_write_leaves_the_states_before_and_no_half_file(saved: Path, 
     assert sorted(saved.iterdir()) == before
 
 
+@pytest.mark.parametrize("weights", [{"a": [1.0, float("nan")]}, [[1.0], [float("inf")]]])
+def test_a_state_that_is_not_finite_is_not_saved_and_told(tmp_path: Path, weights: Any, capsys: Any) -> None:
+    kept = Checkpoint(tmp_path, "x")
+    kept.save({"step": 1, "weights": [torch.ones(2)]})
+    tensors = (
+        {n: torch.tensor(w) for n, w in weights.items()}
+        if isinstance(weights, dict)
+        else [torch.tensor(w) for w in weights]
+    )
+    kept.save({"step": 2, "weights": tensors})
+    assert "step 2: weights are no longer finite; this state is not saved" in capsys.readouterr().out
+    found = kept.load()
+    assert found is not None
+    assert found["step"] == 1
+
+
 def test_saving_waits_for_its_time(tmp_path: Path) -> None:
     kept = Checkpoint(tmp_path, "mine", every=1000.0)
     kept.keep(lambda: state(1))

@@ -1,5 +1,6 @@
 """What goes wrong outside of the code ends in one clear message, with nothing half-written, and a re-run completes."""
 
+import hashlib
 import json
 import os
 import resource
@@ -7,11 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from interruptions import lines_of, without_times
 
 from rl4nlu.checkpoint import Stopped
 from rl4nlu.config import REPOSITORY, ConfigError
@@ -58,25 +61,37 @@ def test_faults_of_the_code_keep_their_traceback(error: Exception) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Prepared rows and a config of a run of five steps."""
+    return prepared(tmp_path)
+
+
+def prepared(folder: Path) -> Path:
+    """Prepared rows and a config of a run of 100 steps, whose loss is looked at after every second one, in `folder`."""
     for split, n in (("train", 40), ("validation", 8)):
         rows = (
             {"id": f"{split}{i}", "fields": {"sentence": f"the film was {'good' if i % 2 else 'bad'} ."}, "label": str(i % 2),
              "group": None, "answers": None, "derivation": None} for i in range(n)
         )  # fmt: skip
-        write_jsonl(tmp_path / "data" / "sst2" / f"{split}.jsonl", rows)
-    (tmp_path / "data" / "sst2" / "record.json").write_text(json.dumps({"digests": {"train": "1", "validation": "2"}}))
-    config = {"name": "tiny", "save_every_seconds": 0, "sft": {"prompts": 40, "batch_size": 8}}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    return tmp_path
+        write_jsonl(folder / "data" / "sst2" / f"{split}.jsonl", rows)
+    (folder / "data" / "sst2" / "record.json").write_text(json.dumps({"digests": {"train": "1", "validation": "2"}}))
+    config = {"name": "tiny", "save_every_seconds": 0, "sft": {"prompts": 800, "batch_size": 8}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
 
 
-def train(place: Path, work: Path, out: Path, limit: int | None = None) -> tuple[int, str]:
-    """Exit status and output of the program."""
+def train(place: Path, work: Path, out: Path, limit: int | None = None, before: Path | None = None) -> tuple[int, str]:
+    """Exit status and output of the program.
+
+    Args:
+        place: folder of config and rows.
+        work, out: its own folders.
+        limit: of its address space, in bytes.
+        before: a folder whose modules are imported first.
+    """
     command = [sys.executable, str(REPOSITORY / "workflow" / "scripts" / "sft.py"), "--run", RUN]
     command += ["--config", str(place / "config.yaml"), "--data", str(place / "data")]
     command += ["--work", str(work), "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "OMP_NUM_THREADS": "1"}
+    folders = [str(folder) for folder in (before, REPOSITORY / "src") if folder]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
 
     def narrow() -> None:
         if limit:
@@ -97,31 +112,52 @@ def whole(out: Path) -> bool:
     return (out / "run.json").is_file() and (out / "adapter" / "adapter_model.safetensors").is_file()
 
 
+def numbers(out: Path) -> list[Any]:
+    """What training left, clocks apart: facts, history, weights."""
+    facts = without_times(json.loads((out / "run.json").read_text())["facts"])
+    weights = (out / "adapter" / "adapter_model.safetensors").read_bytes()
+    return [facts, lines_of(out / "history.jsonl"), hashlib.sha256(weights).hexdigest()]
+
+
 def parts(folder: Path) -> list[str]:
     """Files that were begun and not ended (what a candidate writes is begun anew; the leases' lock is no part)."""
     return [str(path) for path in folder.rglob(".*") if not path.name.startswith((".candidate", ".guard"))]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The numbers of the run that nothing happens to."""
+    place = prepared(tmp_path_factory.mktemp("undisturbed"))
+    status, output = train(place, place / "work", place / "out")
+    assert status == 0, output
+    return numbers(place / "out")
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 700 kB."""
     folder = tmp_path / "small"
+    with mounted(folder, "size=700k"):
+        yield folder
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A file system in memory at `folder`; the test is skipped where none may be mounted."""
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def grow(folder: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=50m", str(folder)], check=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no file system with {options} can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("full", ["work", "out"])
-def test_a_full_disk_is_told_and_a_rerun_completes(place: Path, small_disk: Path, full: str) -> None:
+def test_a_full_disk_is_told_and_a_rerun_completes(
+    place: Path, small_disk: Path, full: str, undisturbed: list[Any]
+) -> None:
     work, out = (small_disk / "work", place / "out") if full == "work" else (place / "work", small_disk / "out")
     if full == "out":
         (small_disk / "filler").write_bytes(b"x" * 690_000)
@@ -131,51 +167,83 @@ def test_a_full_disk_is_told_and_a_rerun_completes(place: Path, small_disk: Path
     assert str(small_disk) in told(output)
     assert not whole(out)
     assert parts(small_disk) == []
-    grow(small_disk)
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     status, output = train(place, work, out)
     assert status == 0, output
-    assert whole(out)
     assert "going on after step" in output or full == "out", "what was saved was used"
+    assert numbers(out) == undisturbed
     assert list((work / "sft").iterdir()) == []
 
 
-def test_read_only_results_are_told_and_a_rerun_completes(place: Path, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(closed)]
-    mounted = subprocess.run(mount, capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no read-only file system can be mounted here: {mounted.stderr.strip()}")
-    try:
+def test_read_only_results_are_told_and_a_rerun_completes(place: Path, undisturbed: list[Any]) -> None:
+    closed = place / "closed"
+    with mounted(closed, "ro"):
         status, output = train(place, place / "work", closed / "out")
         assert status == 1, output
         assert "the file system is read-only" in told(output)
-    finally:
-        subprocess.run(["umount", str(closed)], check=True)
     status, output = train(place, place / "work", closed / "out")
     assert status == 0, output
-    assert whole(closed / "out")
-    assert "UserWarning" not in output
+    assert numbers(closed / "out") == undisturbed
     assert "loss" not in output, "the finished run is put in place, not trained again"
 
 
-def test_too_little_memory_is_told_and_a_rerun_completes(place: Path) -> None:
-    """An address space that torch fits in, and a batch of some thousand rows does not."""
+def test_too_little_memory_is_told_and_a_rerun_completes(place: Path, tmp_path: Path) -> None:
+    """An address space that torch fits in, and a batch of some thousand rows does not; the same command does without the limit."""
     config = yaml.safe_load((place / "config.yaml").read_text())
-    (place / "config.yaml").write_text(yaml.safe_dump(config | {"sft": {"prompts": 20000, "batch_size": 20000}}))
-    status, output = train(place, place / "work", place / "out", limit=4 * 2**30)
+    (place / "config.yaml").write_text(yaml.safe_dump(config | {"sft": {"prompts": 4000, "batch_size": 4000}}))
+    status, output = train(place, place / "work", place / "out", limit=3 * 2**30)
     assert status == 1, output
     assert "out of memory" in told(output)
     assert not whole(place / "out")
-    (place / "config.yaml").write_text(yaml.safe_dump(config))
-    assert train(place, place / "work", place / "out")[0] == 0
-    assert whole(place / "out")
-
-
-def test_a_poisoned_batch_is_told(place: Path) -> None:
-    config: dict[str, Any] = {"name": "tiny", "sft": {"prompts": 40, "batch_size": 8, "learning_rates": [1e30]}}
-    (place / "config.yaml").write_text(yaml.safe_dump(config))
+    assert parts(place) == []
     status, output = train(place, place / "work", place / "out")
+    assert status == 0, output
+    train(place, place / "other", tmp_path / "other-out")
+    assert numbers(place / "out") == numbers(tmp_path / "other-out")
+
+
+POISON = """
+import torch.nn.functional as functional
+
+calls, genuine = 0, functional.cross_entropy
+
+def poisoned(*given, **named):
+    global calls
+    calls += 1
+    return genuine(*given, **named) * (float("nan") if calls == 3 else 1.0)
+
+functional.cross_entropy = poisoned
+"""
+
+
+def test_a_poisoned_batch_is_told_never_saved_and_a_rerun_completes(place: Path, undisturbed: list[Any]) -> None:
+    """The third batch's loss is no number, and with it all weights after it; they could be saved before it is noticed."""
+    (place / "poison").mkdir()
+    (place / "poison" / "sitecustomize.py").write_text(POISON)
+    status, output = train(place, place / "work", place / "out", before=place / "poison")
     assert status == 2, output
-    assert "the training loss is nan" in told(output)
+    assert "step 4: the training loss is nan" in told(output)
+    assert "step 3: weights are no longer finite; this state is not saved" in output
+    assert "lower sft.learning_rates" in told(output)
     assert not whole(place / "out")
+    status, output = train(place, place / "work", place / "out")
+    assert status == 0, output
+    assert "going on after step 2" in output
+    assert numbers(place / "out") == undisturbed
+
+
+def test_a_truncated_checkpoint_is_told_and_the_one_before_is_used(place: Path, undisturbed: list[Any]) -> None:
+    (place / "poison").mkdir()  # stops the program behind its fourth step
+    (place / "poison" / "sitecustomize.py").write_text(
+        POISON.replace('float("nan") if calls == 3 else 1.0', "1.0 if calls < 5 else exit(9)")
+    )
+    status, output = train(place, place / "work", place / "out", before=place / "poison")
+    assert status == 9, output
+    older, newest = sorted((place / "work").glob("sft/*.state/*/*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    status, output = train(place, place / "work", place / "out")
+    assert status == 0, output
+    assert f"{newest}: is damaged" in output
+    assert f"{older}: going on after step 3" in output
+    assert numbers(place / "out") == undisturbed
+    assert list((place / "work" / "sft").iterdir()) == []

@@ -2,8 +2,10 @@
 
 import json
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -81,3 +83,24 @@ def test_if_all_diverge_the_last_message_is_told_and_nothing_is_left(tmp_path: P
     with pytest.raises(Diverged, match="training loss is nan"):
         choose([None, None], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_one_backbone_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    """What a candidate's recorder refers to, in a cycle as trainers do, is gone before the next one begins."""
+    loaded: list[weakref.ref[Any]] = []
+
+    class Backbone:
+        def __init__(self) -> None:
+            self.trainer = self
+
+    def attempt(rate: float, folder: Path) -> Recorder:
+        assert [one() for one in loaded if one() is not None] == []
+        backbone = Backbone()
+        loaded.append(weakref.ref(backbone))
+        folder.mkdir(parents=True)
+        recorder = trained(rate, (float("nan"),) if rate == 2 else (1.0, 1.0))
+        recorder.validate = lambda: float(backbone is None)
+        return recorder
+
+    best_of([1.0, 2.0, 3.0], attempt, tmp_path, "kept")
+    assert len(loaded) == 3

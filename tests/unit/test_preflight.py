@@ -13,6 +13,7 @@ from rl4nlu.preflight import (
     slurm_facts,
     slurm_faults,
     token_fault,
+    unwarned,
     visible_gpus,
 )
 
@@ -145,7 +146,7 @@ def test_a_job_that_no_partition_would_start_is_a_fault():
     limits = {None: 60, "cpu": 60, "long": None}
     fault = runtime_fault({("prompt", None, 30), ("train_ppo", None, 90), ("train_sft", "cpu", 80)}, limits)
     assert "rule train_ppo asks for 90 minutes, and the default partition gives 60" in fault
-    assert "train_ppo:runtime=60" in fault
+    assert "runtime: 60 beside the slurm_extra of train_ppo" in fault
     assert "partition cpu gives 60" in runtime_fault({("train_sft", "cpu", 80)}, limits)
     assert (
         runtime_fault({("a", "long", 9999), ("b", None, 60), ("c", None, None), ("d", "unknown", 99)}, limits) is None
@@ -158,3 +159,10 @@ def test_a_token_and_verbose_do_not_go_together():
     assert "hf_secret" not in token_fault(True, {"HF_TOKEN": "hf_secret"})
     assert token_fault(False, {"HF_TOKEN": "hf_secret"}) is None
     assert token_fault(True, {"HF_TOKEN": ""}) is None
+
+
+def test_jobs_that_are_not_told_before_their_time_limit_are_named():
+    assert unwarned({("prompt", "--signal=TERM@120")}) is None
+    said = unwarned({("prompt", "--signal=TERM@120"), ("train_sft", None), ("train_ppo", "--nice=3")})
+    assert said is not None
+    assert said.startswith("jobs of train_ppo, train_sft are not told before their time limit")

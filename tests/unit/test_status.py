@@ -87,6 +87,10 @@ def test_a_living_lease_is_a_running_job_and_a_log_without_one_a_failed_job(tmp_
         ("error: data/sst2/record.json: no prepared rows\nbye\n", "error: data/sst2/record.json: no prepared rows"),
         ("OSError: [Errno 28] No space left on device\n", "disk full: OSError"),
         ("Traceback:\nKeyboardInterrupt\n", "cancelled: KeyboardInterrupt"),
+        (
+            "stopped by SIGTERM after step 3: saved in x\n",
+            "requeued, interrupted, or warned before its time limit: stopped",
+        ),
         ("a run: 5 of 9 steps\n", "ended without a message, killed perhaps; last line: a run: 5 of 9 steps"),
         ("--- left to its own job: training r (ValueError: x)\nstep 3\n", "ended without a message"),
         ("x\n" * 50_000 + "ValueError: the last\n", "ValueError: the last"),
@@ -101,6 +105,15 @@ def test_a_time_limit_is_read_from_slurms_own_log_of_the_job(tmp_path):
     slurm = tmp_path / ".snakemake" / "slurm_logs" / "rule_train_sft" / "x" / "4711.log"
     write_text(slurm, "slurmstepd: error: *** JOB 4711 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***\n")
     assert reason(path, tmp_path).startswith("time limit: slurmstepd")
+
+
+def test_a_job_that_somebody_cancels_is_told_from_one_that_is_warned_before_its_time_limit(tmp_path):
+    path = log(tmp_path, "a", "stopped by SIGTERM after step 3: saved in x\n")
+    slurm = tmp_path / ".snakemake" / "slurm_logs" / "rule_train_sft" / "x" / "4711.log"
+    write_text(slurm, "slurmstepd: error: *** STEP 4711.0 ON n1 CANCELLED AT 2026-11-25T19:45:37 ***\n")
+    assert reason(path, tmp_path).startswith("requeued, interrupted, or warned before its time limit")
+    write_text(slurm, "slurmstepd: error: *** JOB 4711 ON n1 CANCELLED AT 2026-11-25T19:45:37 ***\n")
+    assert reason(path, tmp_path).startswith("cancelled: slurmstepd")
 
 
 def test_the_command_prints_totals_without_torch_and_its_exit_status_says_if_all_is_done(tmp_path, grid):

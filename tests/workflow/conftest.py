@@ -15,19 +15,26 @@ class Checkout:
     folder: Path
 
     def snakemake(self, *arguments: str, fails: bool = False, before: Path | None = None) -> str:
-        """Output of a snakemake command in the copy, whose own sources are imported (those in `before`, first)."""
-        folders = [str(folder) for folder in (before, self.folder / "src") if folder]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+        """Output of a snakemake command in the copy; `before`: see `environment`."""
+        return self.python("-m", "snakemake", *arguments, fails=fails, before=before)
+
+    def python(self, *arguments: str, fails: bool = False, before: Path | None = None) -> str:
+        """Output of a Python program in the copy."""
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
-            env=environment,
+            env=self.environment(before),
             capture_output=True,
             text=True,
         )
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output
         return output
+
+    def environment(self, before: Path | None = None) -> dict[str, str]:
+        """In which the copy's own sources are imported (those in `before`, first)."""
+        folders = [str(folder) for folder in (before, self.folder / "src") if folder]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
 
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.folder / name

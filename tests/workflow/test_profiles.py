@@ -32,10 +32,13 @@ def test_no_config_and_no_profile_is_left_out(root):
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_config_is_planned_with_every_profile(checkout, request, config, profile):
-    planned = checkout.snakemake(
-        "-n", "-q", "rules", *PROFILES[profile], "--configfile", f"config/{config}.yaml", *more_for(config, request)
-    )
+    arguments = ("--configfile", f"config/{config}.yaml", *more_for(config, request))
+    planned = checkout.snakemake("-n", "-q", "rules", *PROFILES[profile], *arguments)
     assert re.search(r"^train_\w+ +\d+$", planned, re.MULTILINE)
+    # the planner counts the same jobs; `all` is none, and without TeX there is no paper to make
+    total = int(re.search(r"^total +(\d+)$", planned, re.MULTILINE)[1]) - 1 + ("compile_paper" not in planned)
+    told = checkout.python("-m", "rl4nlu", "plan", *arguments)
+    assert re.search(r"^config [\w-]+: (\d+) jobs", told)[1] == str(total)
 
 
 def profile(root, name):
@@ -124,3 +127,15 @@ def test_status_settings_that_wait_for_ever_stop_the_workflow(checkout, tmp_path
     assert said in output
     assert "Traceback" not in output
     assert not (checkout.folder / "runs" / "smoke" / "data").exists()
+
+
+def test_resources_on_the_command_line_that_drop_the_profiles_are_told(checkout, tmp_path, monkeypatch):
+    settings = (
+        "MinJobAge = 60 sec",
+        "AccountingStorageType = accounting_storage/none",
+    )  # which stops the workflow, too
+    monkeypatch.setenv("PATH", slurm_that_says(tmp_path / "bin", *settings))
+    command = ("sft", "--workflow-profile", "slurm", "--configfile", "config/smoke.yaml")
+    output = checkout.snakemake(*command, "--set-resources", "train_sft:runtime=60", fails=True)
+    assert "WARNING: jobs of prepare, train_sft are not told before their time limit" in output
+    assert "are not told" not in checkout.snakemake(*command, fails=True)

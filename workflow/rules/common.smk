@@ -137,6 +137,9 @@ def check_slurm(jobs, chosen):
             if not job.is_group()
         }
         faults.append(preflight.runtime_fault(asked, preflight.partition_minutes()))
+    extras = {(job.rule.name, job.resources.get("slurm_extra")) for job in jobs if not job.is_group()}
+    if warning := preflight.unwarned(extras):
+        warnings.append(warning)
     return [*faults, preflight.token_fault(workflow.output_settings.verbose, os.environ)], warnings
 
 

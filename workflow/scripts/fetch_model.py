@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from rl4nlu.config import load_models
-from rl4nlu.jobs import main_of
+from rl4nlu.jobs import header, main_of
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="model name: a key of config/models.yaml")
     parser.add_argument("--out", type=Path, required=True, help="record to write")
     arguments = parser.parse_args()
+    header(f"download of {arguments.model}")
     from rl4nlu.hub import fetch_model
 
     record = fetch_model(arguments.model, load_models()[arguments.model], arguments.out)

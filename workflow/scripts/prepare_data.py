@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from rl4nlu.config import REPOSITORY, load_config, read_yaml
-from rl4nlu.jobs import main_of
+from rl4nlu.jobs import header, main_of
 
 
 def main() -> None:
@@ -13,6 +13,7 @@ def main() -> None:
     parser.add_argument("--task", required=True, help="task name: a file below config/tasks/")
     parser.add_argument("--out", type=Path, required=True, help="folder to write, data/<task>")
     arguments = parser.parse_args()
+    header(f"rows of {arguments.task}")
     from rl4nlu.data import prepare
     from rl4nlu.tasks import load_task
 

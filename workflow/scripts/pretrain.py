@@ -1,11 +1,12 @@
 """Pretrain one micro model from the microworld's text (rule pretrain)."""
 
-from rl4nlu.jobs import main_of
+from rl4nlu.jobs import header, main_of
 
 
 def main() -> None:
     from rl4nlu.microworld import pretrain
 
+    header("pretraining of a micro model")
     pretrain.main()
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import stop_on_sigterm
+from ..leases import wait_for
 
 STOP_RULE = (
     "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
@@ -365,18 +366,22 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("work"), help="folder of unfinished runs")
     parser.add_argument("--save-every-seconds", type=float, default=300.0)
     args = parser.parse_args()
+    lease = wait_for(args.work / "leases", f"pretrain-{args.model}", args.model, "pretraining")
     stop_on_sigterm()
-    pretrain(
-        args.model,
-        args.tokens or BUDGETS[args.model],
-        args.seed,
-        args.out,
-        probe_every=args.probe_every,
-        probe_rows=args.probe_rows,
-        log=lambda line: print(line, flush=True),
-        work=args.work,
-        save_every_seconds=args.save_every_seconds,
-    )
+    try:
+        pretrain(
+            args.model,
+            args.tokens or BUDGETS[args.model],
+            args.seed,
+            args.out,
+            probe_every=args.probe_every,
+            probe_rows=args.probe_rows,
+            log=lambda line: print(line, flush=True),
+            work=args.work,
+            save_every_seconds=args.save_every_seconds,
+        )
+    finally:
+        lease.release()
 
 
 if __name__ == "__main__":

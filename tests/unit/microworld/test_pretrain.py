@@ -1,12 +1,18 @@
 """Pretraining with a tiny budget: it runs, its loss falls, and what it saves loads again."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from interruptions import HOW, heeding, interrupted, without_times  # noqa: F401
 
+from rl4nlu.config import REPOSITORY
+from rl4nlu.leases import Lease, take
 from rl4nlu.microworld.architectures import DECODERS, NAMES, build_model
 from rl4nlu.microworld.pretrain import learning_rate, pretrain
 from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest
@@ -104,3 +110,22 @@ def test_a_pretraining_stopped_in_the_middle_ends_with_the_same_bits(name: str, 
     weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("stopped", "whole")]
     assert weights[0] == weights[1]
     assert not (tmp_path / "state").exists()
+
+
+def test_a_duplicate_waits_and_says_for_whom(tmp_path: Path) -> None:
+    lease = take(tmp_path / "work" / "leases", "pretrain-micro-llama", "micro-llama", "pretraining")
+    assert isinstance(lease, Lease)
+    program = [sys.executable, str(REPOSITORY / "workflow" / "scripts" / "pretrain.py"), "--model", "micro-llama"]
+    process = subprocess.Popen(
+        [*program, "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
+    )
+    assert process.stdout is not None
+    waiting = next(line for line in process.stdout if line.startswith("waiting"))
+    assert f"pretraining micro-llama is in the hands of process {os.getpid()}" in waiting
+    process.terminate()
+    assert process.wait() == -signal.SIGTERM
+    lease.release()
+    assert not (tmp_path / "out").exists()
