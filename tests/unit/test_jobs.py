@@ -191,6 +191,23 @@ def test_a_run_in_other_hands_is_passed_over(flow):
     assert flow.trained == [("sft/sst2/main/seed0",), ("sft/rte/main/seed0",)]
 
 
+def test_pairs_keep_a_servers_verdicts_outside_of_the_run(flow, monkeypatch):
+    for name in ("training_key", "data_digest"):
+        monkeypatch.setattr(jobs, name, lambda *_: "k")
+    monkeypatch.setattr(jobs, "keys_of", lambda stands_on: {})
+    given = {}
+    for method in ("pairs", "reward-encoder"):
+        _, _, spec = jobs.load_run(flow.folder / "config.yaml", f"micro-llama/{method}/sst2/main/seed0")
+        place = jobs.Place(flow.folder / "data", flow.folder / "work", None, 300.0)
+
+        def train(spec, data, out, **options):
+            given[spec.method] = options.get("cache")
+            return {}
+
+        jobs.training_piece(spec, place, {}, flow.folder / "out", train).make(flow.folder / "partial")
+    assert given == {"pairs": flow.folder / "work" / "verdicts", "reward-encoder": None}
+
+
 def test_a_stage_trains_only_its_own_method(flow):
     with pytest.raises(ConfigError, match=r"is trained by sft.py, not by ppo.py"):
         jobs.training_program("ppo", None, flow.arguments(FIRST))
