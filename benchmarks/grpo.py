@@ -85,8 +85,9 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """The updates of one roll-out with the answers given, under SGD: the weights before and after."""
     import torch
 
+    from rl4nlu.experience import experienced
     from rl4nlu.grpo import grouped, losses
-    from rl4nlu.ppo import experienced, update
+    from rl4nlu.ppo import update
 
     policy, settings = our_policy(job)
     asked, answers = [p for p in job["prompts"] for _ in range(GROUP)], job["answers"]

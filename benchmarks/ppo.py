@@ -137,7 +137,8 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """One batch with the answers given, under SGD: the weights afterwards."""
     import torch
 
-    from rl4nlu.ppo import experienced, update
+    from rl4nlu.experience import experienced
+    from rl4nlu.ppo import update
 
     policy, settings = our_policy(job)
     prompts, answers = job["prompts"], job["answers"]
@@ -153,8 +154,8 @@ def our_advantages(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """Log-probabilities of the answers given, and the advantages that follow from the values given."""
     import torch
 
+    from rl4nlu.experience import gae, token_rewards, whiten
     from rl4nlu.policy import forward
-    from rl4nlu.ppo import gae, token_rewards, whiten
 
     policy, settings = our_policy(job)
     with clock, torch.no_grad():

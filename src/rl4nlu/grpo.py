@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from . import ppo
-from .ppo import Experience, Objective, clipped, token_rewards
+from .experience import Experience, token_rewards
+from .ppo import Objective, clipped
 
 if TYPE_CHECKING:
     from .config import Grpo

@@ -362,7 +362,7 @@ def optimising(
     """PPO and its kin: answers are sampled, scored under the reference, and learnt from for some epochs.
 
     GRPO samples several answers a prompt. The graph of a whole roll-out lives at once where the first update reuses it
-    (`ppo.experienced`).
+    (`experience.experienced`).
     """
     model, new, lora = spec.model_spec, settings.max_new_tokens, settings.lora
     longest = max(tasks, key=lambda known: known.long)

@@ -10,9 +10,10 @@ from test_ppo import ARCHITECTURES, PROMPTS, RESPONSES, backbone_of, place  # no
 from rl4nlu import grpo, ppo
 from rl4nlu import policy as policies
 from rl4nlu.config import Config, ConfigError, Grpo, Lora, Model, check
+from rl4nlu.experience import experienced
 from rl4nlu.models import add_lora, load_adapter, load_backbone
 from rl4nlu.policy import Policy
-from rl4nlu.ppo import experienced, update
+from rl4nlu.ppo import update
 from rl4nlu.rewards import Judgement, Prompt
 from rl4nlu.runs import Address, resolve
 from rl4nlu.tasks import load_tasks

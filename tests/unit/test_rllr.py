@@ -11,9 +11,10 @@ from rl4nlu import rllr
 from rl4nlu.checkpoint import NOT_SAVED, Checkpoint
 from rl4nlu.config import ConfigError, Lora, Model, Rllr, load_config
 from rl4nlu.data import Row
+from rl4nlu.experience import experienced
 from rl4nlu.models import add_lora
 from rl4nlu.policy import Policy, ValueHead, forward, values
-from rl4nlu.ppo import experienced, make_optimiser, optimise, update
+from rl4nlu.ppo import make_optimiser, optimise, update
 from rl4nlu.records import write_json
 from rl4nlu.reward_model import reward_head, save_reward
 from rl4nlu.rewards import Prompt
