@@ -151,12 +151,13 @@ class Place:
         left = [p.name for p in (self.folder / "work").glob("*/*")]
         return {**found, "left in work/": left}
 
-    def resumed(self) -> int:
-        """Steps (of all candidates), or rows, that the last process did not repeat."""
+    def resumed(self) -> str:
+        """Steps (of all candidates), or rows, that the last process did not repeat; "all" where only the outputs were not in place."""
         last = self.log.rpartition("command: ")[2]
-        return sum(
-            map(int, re.findall(r"going on after step (\d+)", last) + re.findall(r"(\d+) rows were answered", last))
-        )
+        if "nothing to do" in last:
+            return "all"
+        found = re.findall(r"going on after step (\d+)", last) + re.findall(r"(\d+) rows were answered", last)
+        return str(sum(map(int, found)))
 
 
 def without_times(value: Any) -> Any:
