@@ -52,7 +52,19 @@ WORK = ROOT / "work" / "benchmarks"
 """Environments, models and quick results; ignored by git, made again when absent."""
 
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "lm-eval", "datasets", "accelerate", "numpy")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "trl",
+    "lm-eval",
+    "datasets",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+)
 """Packages whose versions are recorded."""
 
 BEGAN, LOAD = time.monotonic(), os.getloadavg()[0]
