@@ -2,7 +2,8 @@
 
 One thing grows at a time, from a Llama of 128 × 4 layers and 8,192 tokens. A side goes through all points in one process.
 
-Scoring: RTE's first dev rows, with five demonstrations unless they are what grows; log-likelihoods are compared.
+Scoring: RTE's first dev rows, with five demonstrations unless they are what grows; log-likelihoods are compared. The larger
+a vocabulary, the fewer tokens the same text has, so that cost falls before it rises.
 
 PPO and SFT: prompts of 128 tokens, which are RTE's own texts, joined and cut to one length. They share no instructions and
 need no padding, so what is seen is neither the shared prefix nor the batches by length, by which ours gains on real prompts
@@ -140,24 +141,26 @@ def report(
     """The table and the plot of one comparison; `cost`: CPU-ms a sample, by side and point."""
     second = "demonstrations" if name == "scoring" else "tokens a prompt"
     lines: list[dict[str, Any]] = []
-    panels = []
     for what, some in grown.items():
-        own = []
         for shape, number in some:
             at = {label: cost[label][shape, number] for label in cost}
-            own.append({
+            lines.append({
                 "grows": what, "vocabulary": shape.vocabulary, second: number,
                 "million parameters": measure.parameters(shape) / 1e6,
                 **{f"{label}, CPU-ms a sample": ms for label, ms in at.items()},
                 **{f"{label} / ours": f"{ms / at['ours']:.1f}×" for label, ms in at.items() if label != "ours"},
             })  # fmt: skip
-        ys = {label: [line[f"{label}, CPU-ms a sample"] for line in own] for label in cost}
-        xs = [line[what] for line in own]
-        panels.append(measure.Panel(what, xs, "CPU-ms a sample", ys, log=what != "demonstrations"))
-        lines += own
     text = f"{name}: how the cost of a sample grows\n\n{measure.table(lines)}"
     folder = measure.save(f"growth_{name.lower()}", {"equality": equalities, "points": lines}, text, quick)
-    measure.plot(folder / f"growth_{name.lower()}.png", panels)
+    measure.plot(folder / f"growth_{name.lower()}.png", [panel(what, lines, list(cost)) for what in grown])
+
+
+def panel(what: str, lines: list[dict[str, Any]], labels: list[str]) -> measure.Panel:
+    """The plot of one growing quantity, from the table's lines."""
+    own = [line for line in lines if line["grows"] == what]
+    ys = {label: [line[f"{label}, CPU-ms a sample"] for line in own] for label in labels}
+    xlabel = "vocabulary, tokens" if what == "vocabulary" else what
+    return measure.Panel(xlabel, [line[what] for line in own], "CPU-ms a sample", ys, log=what != "demonstrations")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,19 @@ WORK = ROOT / "work" / "benchmarks"
 """Environments, models and quick results; ignored by git, made again when absent."""
 
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "lm-eval", "datasets", "accelerate", "numpy")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "trl",
+    "lm-eval",
+    "datasets",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+)
 """Packages whose versions are recorded."""
 
 BEGAN, LOAD = time.monotonic(), os.getloadavg()[0]
@@ -504,7 +516,7 @@ def plot(path: Path, panels: list[Panel]) -> None:
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
     style = {
         "font.size": 8,
@@ -524,8 +536,9 @@ def plot(path: Path, panels: list[Panel]) -> None:
             axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
             if panel.log:
                 axes.set(xscale="log", yscale="log")
-                axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
-                axes.yaxis.set_minor_formatter(NullFormatter())
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter(lambda y, _: f"{y:,g}")
+                axes.yaxis.set_minor_locator(NullLocator())
             else:
                 axes.set_ylim(bottom=0)
             axes.set_xticks(panel.xs, [f"{x:,.3g}" if x < 100 else f"{x:,.0f}" for x in panel.xs])
