@@ -90,6 +90,7 @@ def scale_numbers(inputs: Inputs) -> dict[str, str]:
         "FullSeedArms": str(int((seeds >= FULL_SEEDS).sum())),
         "FewSeedArms": str(int((seeds < FULL_SEEDS).sum())),
         "RowsScored": _span(rows),
+        "Thresholds": str(runs[(runs["method"] == "rllr-mixed") & runs["threshold"].notna()]["variant"].nunique()),
         "NearChance": _listed(chance) if len(m) else "",
         "NearChanceCount": str(len(chance)),
         "StaleCells": str(len(stale.drop_duplicates(["model", "method", "mixture", "variant", "seed", "task"]))),

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from synthetic import inputs
 
@@ -42,6 +43,18 @@ def test_the_label_bug_in_numbers() -> None:
     assert macros["SstTossed"] == "73.2"
     assert (macros["LeadPrinted"], macros["LeadMended"], macros["SstMended"]) == ("6.3", "3.8", "81.0")
     assert (macros["PpoMtRecomputed"], macros["SuperFewRecomputed"], macros["Misprints"]) == ("82.79", "58.49", "2")
+
+
+def test_values_of_tau_are_counted() -> None:
+    """The figure of the sweep over tau stands in the paper where there are two or more."""
+    runs = inputs(True).runs
+    one = runs.iloc[:1].assign(method="rllr-mixed", threshold=1.5)
+    swept = pd.concat(
+        [runs, one, one.assign(variant="tau-low", threshold=0.5), one.assign(variant="x", threshold=None)]
+    )
+    before = int(build(inputs(True))["Thresholds"])
+    assert before < 2
+    assert int(build(replace(inputs(True), runs=swept))["Thresholds"]) == 2
 
 
 def test_unequal_budgets_are_noticed() -> None:
