@@ -76,6 +76,9 @@ def test_a_run_survives_what_a_cluster_does_to_it(slurm, on_slurm, local_metrics
         )
         hit[method].append(job)
         blows[method].pop(0)(job)
+    # at once, for it may end while the others' ends are waited for
+    again = slurm.wait_for(lambda: frozen("encoder"), 900, "the job that was out of time to run again")
+    assert again not in hit["encoder"]
     for method, end in (("sft", "CANCELLED"), ("ppo", "FAILED"), ("encoder", "TIMEOUT")):
         slurm.wait_for(lambda m=method, e=end: state(hit[m][-1]) == e, 300, f"the job of {method} to be {end}")
     # the requeued job kept its number
@@ -84,8 +87,6 @@ def test_a_run_survives_what_a_cluster_does_to_it(slurm, on_slurm, local_metrics
     asked = [minutes for comment, minutes in slurm.time_limits()[earlier:] if "rule_train_sft_" in comment]
     assert asked[1] == round(asked[0] * 1.5)
 
-    again = slurm.wait_for(lambda: frozen("encoder"), 900, "the job that was out of time to run again")
-    assert again not in hit["encoder"]
     on_slurm.kill()
     # the login node is back: jobs that the dead workflow left would write into the new one's files
     slurm.ask("scancel", "--name", on_slurm.run_ids()[0])
