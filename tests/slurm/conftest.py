@@ -21,7 +21,7 @@ save_every_seconds: 0.3
 data: {source: microworld, train_rows: 80, validation_rows: 20, test_rows: 30}
 prompting: {shots: [1]}
 sft: {prompts: 640, batch_size: 16}
-ppo: {prompts: 320, batch_size: 16, minibatch_size: 16, epochs: 1}
+ppo: {prompts: 960, batch_size: 16, minibatch_size: 16, epochs: 1}
 encoder: {prompts: 3200, batch_size: 16}
 evaluation: {bootstrap: 50}
 grid:
@@ -31,7 +31,7 @@ grid:
   - {method: encoder, models: [micro-bert-base], mixtures: [sst2]}
 """
 
-STEPS = {"sft": 40, "ppo": 20, "encoder": 200}
+STEPS = {"sft": 40, "ppo": 60, "encoder": 200}
 """Of each of its runs: some seconds, so that each can be stopped on its way."""
 
 # The profile as it is, asked more often: its pauses are for jobs of hours.
