@@ -6,8 +6,8 @@ import math
 
 from .collect import MAIN, OVERLAP
 from .reproduced import MARKS, Inputs, Row, number, own_cell
-from .statistics import mean_sd
-from .tables import RULE, SIGNIFICANT
+from .tables import RULE
+from .tables_rllr import difference_cell, over_seeds
 from .tasks import Task
 from .typeset import Cell, Line, Sheet
 
@@ -50,11 +50,7 @@ def ppo_rm_sheet(inputs: Inputs) -> Sheet:
 
 def overlap_cell(inputs: Inputs, model: str, row: Row, task: Task) -> Cell:
     """Mean over seeds of the rationales' overlap, the standard deviation below."""
-    values = inputs.values(model, row, task.name, OVERLAP)["value"].tolist()
-    if not values:
-        return Cell()
-    mean, sd = mean_sd(values)
-    return Cell(number(mean), "" if sd is None else f"±{number(sd)}")
+    return over_seeds(inputs.values(model, row, task.name, OVERLAP)["value"], 1)
 
 
 def difference_line(inputs: Inputs, model: str, tasks: list[Task], named: bool) -> Line:
@@ -67,9 +63,7 @@ def difference_line(inputs: Inputs, model: str, tasks: list[Task], named: bool) 
         if found.empty:
             cells += [Cell(), Cell()]
             continue
-        one = found.iloc[0]
-        star = "*" if one["p_holm"] < SIGNIFICANT else ""
-        cells.append(Cell(number(one["difference"], sign=True), f"[{number(one['low'])}, {number(one['high'])}]", star))
+        cells.append(difference_cell(found.iloc[0]))
         both = [inputs.values(model, Row(m, "st"), task.name, OVERLAP)["value"].mean() for m in (FIRST, SECOND)]
         cells.append(Cell(number(float(both[0] - both[1]), sign=True)))
     label = "PPO-RM − PPO with rationale" + (f", {inputs.title(model)}" if named else "")

@@ -77,7 +77,7 @@ def differences_sheet(inputs: Inputs) -> Sheet:
     for task in tasks:
         rows = [tested.get((a, b, task.name)) for a, b in DIFFERENCES]
         if any(row is not None for row in rows):
-            sheet.lines.append(Line((task.title, "ours"), tuple(_difference(row) for row in rows)))
+            sheet.lines.append(Line((task.title, "ours"), tuple(difference_cell(row) for row in rows)))
     if sheet.lines:
         means = []
         for a, b in DIFFERENCES:
@@ -98,7 +98,8 @@ def differences_sheet(inputs: Inputs) -> Sheet:
     return sheet
 
 
-def _difference(row: pd.Series | None) -> Cell:
+def difference_cell(row: pd.Series | None) -> Cell:
+    """A row of comparisons.csv: the difference, its interval below, a star where the corrected test is below .05."""
     if row is None:
         return Cell()
     bounds = f"[{number(row['low'])}, {number(row['high'])}]" if row["low"] == row["low"] else ""
@@ -119,7 +120,7 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
             for kind in PAIR_KINDS:
                 some = rows[(rows["method"] == method) & (rows["pairs"] == kind)]
                 for column, factor, digits in (("accuracy", 100, 1), ("margin", 1, 2), ("calibration", 1, 3)):
-                    cells.append(_over_seeds(some[column].dropna().astype(float) * factor, digits))
+                    cells.append(over_seeds(some[column].dropna().astype(float) * factor, digits))
             if any(cell.text for cell in cells):
                 trained = inputs.tasks[mixture].title if mixture in inputs.tasks else str(mixture)
                 sheet.lines.append(Line((inputs.title(str(model)), trained, name), tuple(cells)))
@@ -140,7 +141,8 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
     return sheet
 
 
-def _over_seeds(values: pd.Series, digits: int) -> Cell:
+def over_seeds(values: pd.Series, digits: int) -> Cell:
+    """Mean over seeds, the standard deviation below; empty where there is no value."""
     if values.empty:
         return Cell()
     mean, sd = mean_sd(values.tolist())
