@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 WINDOW = 16
 """Batches that are sorted together: enough to leave about 2 % of padding, few enough to keep an epoch mixed."""
@@ -40,6 +43,12 @@ def draw(sizes: Sequence[int], n: int, seed: int) -> list[int]:
     turns = [i % len(sizes) for i in range(n)]
     rng.shuffle(turns)
     return [next(streams[turn]) for turn in turns]
+
+
+def draw_from(pools: Sequence[Sequence[T]], n: int, seed: int) -> list[T]:
+    """The `n` members of some tasks' pools to be seen, in order; see `draw`. A task whose pool is empty gets no share."""
+    together = [member for pool in pools for member in pool]
+    return [together[i] for i in draw([len(pool) for pool in pools if pool], n, seed)]
 
 
 def group(lengths: Sequence[int], batch_size: int, seed: int, window: int = WINDOW) -> list[list[int]]:

@@ -23,7 +23,7 @@ from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, Pairs, Protocol, RewardEncoder, load_models, nearest
 from .data import Row, load_rows
 from .generation import decode_completions, generate_tokens
-from .lengths import draw
+from .lengths import draw_from
 from .merging import merged_model
 from .models import encode_answer, encode_prompts, load_backbone, load_tokenizer
 from .parsing import CLOSE_TAG, parse, split_response
@@ -160,10 +160,8 @@ class Reply:
 
 def some_of(asked: list[Question], tasks: Sequence[Task], n: int, seed: int) -> list[Question]:
     """At most `n` questions, drawn by `seed` in equal shares of every task, each at most once."""
-    pools = [[q for q in asked if q.task.name == task.name] for task in tasks]
-    pools = [pool for pool in pools if pool]
-    together = [q for pool in pools for q in pool]
-    return [together[i] for i in dict.fromkeys(draw([len(pool) for pool in pools], n, seed))]
+    pools = [[place for place, q in enumerate(asked) if q.task.name == task.name] for task in tasks]
+    return [asked[place] for place in dict.fromkeys(draw_from(pools, n, seed))]
 
 
 def sampled(

@@ -25,7 +25,7 @@ from .config import ConfigError, RewardEncoder
 from .data import load_rows
 from .encoder import EncoderTrainer, Item, collate, encode, fit, outputs, with_head
 from .history import best_of
-from .lengths import draw, group
+from .lengths import draw_from, group
 from .merging import merged_model
 from .models import device, load_backbone, load_tokenizer
 from .pairs import SPLITS, Question, sampled
@@ -255,8 +255,7 @@ def train(
 
     learnt, held = rankings["train"], rankings["validation"]
     pools = [[n for n, one in enumerate(learnt) if one.task == task.name] for task in spec.train_tasks]
-    together = [n for pool in pools for n in pool]
-    seen = [together[i] for i in draw([len(pool) for pool in pools if pool], settings.rankings, spec.seed)]
+    seen = draw_from(pools, settings.rankings, spec.seed)
     batches = group([learnt[n].length for n in seen], settings.batch_size, spec.seed)
     ordered = [learnt[seen[i]] for batch in batches for i in batch]
     budget = spec.evaluation.batch_tokens

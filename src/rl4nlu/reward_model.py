@@ -23,7 +23,7 @@ from torch.nn import functional
 from .checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from .config import ConfigError, RewardModel
 from .data import load_rows
-from .lengths import draw, group
+from .lengths import draw_from, group
 from .merging import merged_model
 from .models import add_lora, encode_answer, load_backbone, load_tokenizer
 from .pairs import Pair, read_pairs
@@ -318,8 +318,7 @@ def train(
 
     learnt = tokenised(spec, read_pairs(stands_on["pairs"] / f"{kind}.train.jsonl", spec.train_tasks), data, tokenizer)
     pools = [[n for n, s in enumerate(learnt) if s.pair.task == task.name] for task in spec.train_tasks]
-    together = [n for pool in pools for n in pool]
-    seen = [together[i] for i in draw([len(pool) for pool in pools if pool], settings.pairs, spec.seed)]
+    seen = draw_from(pools, settings.pairs, spec.seed)
     batches = [
         [seen[i] for i in batch] for batch in group([learnt[n].length for n in seen], settings.batch_size, spec.seed)
     ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl4nlu.lengths import cut_in_proportion, draw, group
+from rl4nlu.lengths import cut_in_proportion, draw, draw_from, group
 
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=5)
 
@@ -26,6 +26,11 @@ def test_tasks_have_equal_shares_and_rows_repeat_only_after_a_whole_pass(sizes: 
             assert len(set(one_pass)) == len(one_pass)
     assert max(shares) - min(shares) <= 1
     assert sum(shares) == n
+
+
+def test_members_are_drawn_as_their_places_and_empty_pools_get_no_share() -> None:
+    pools = [["a", "b", "c"], [], ["d", "e"]]
+    assert draw_from(pools, 9, 3) == ["abcde"[place] for place in draw([3, 2], 9, 3)]
 
 
 def test_a_pass_is_shuffled_anew_and_the_seed_decides() -> None:
