@@ -89,9 +89,9 @@ class Clock:
 
 
 def work_through(own: Piece, others: Callable[[], Iterable[Piece]] | None, warm_up: Callable[[], None]) -> None:
-    """Make `own`, unless it is there already, and put it in place; in between, go on with `others`.
+    """Make `own`, unless it is there already, and put it in place; before that, go on with `others`.
 
-    While another process makes it, this one waits.
+    While another process makes `own`, this one makes others, and only waits when there is none.
 
     Args:
         own: the piece that this process was started for.
@@ -101,7 +101,12 @@ def work_through(own: Piece, others: Callable[[], Iterable[Piece]] | None, warm_
     Raises:
         LeaseLost: another process took the piece over.
     """
-    lease = wait_for(own.leases, own.key, own.run, own.what)
+    making = _Making(own, others, warm_up)
+    lease = take(own.leases, own.key, own.run, own.what)
+    while isinstance(lease, Holder) and making.one_of_the_others():
+        lease = take(own.leases, own.key, own.run, own.what)
+    if isinstance(lease, Holder):
+        lease = wait_for(own.leases, own.key, own.run, own.what)
     try:
         if own.is_finished():
             print(f"{own.what}: nothing to do, {_story(own.folder / own.proof)}", flush=True)
@@ -109,12 +114,9 @@ def work_through(own: Piece, others: Callable[[], Iterable[Piece]] | None, warm_
             print(f"{own.what}: nothing to do, it is in place: {_story(own.out / own.proof)}", flush=True)
             return
         else:
-            warm_up()
-            stop_on_sigterm()
-            _make(own, lease, own.run)
-            if others is not None:
-                _follow(own, own.run)
-                _go_on(own, others)
+            making.own(lease)
+            while making.one_of_the_others():
+                pass
         put_in_place(own)
     finally:
         lease.release()
@@ -131,28 +133,6 @@ def _story(proof: Path) -> str:
     )
 
 
-def _make(piece: Piece, lease: Lease, job: str) -> None:
-    partial = piece.folder.with_name(f"{piece.key}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    _seed(piece.seed)
-    reset_peak_memory()
-    clock = Clock()
-    made = piece.make(partial)
-    me = {
-        "run": job,
-        "host": socket.gethostname(),
-        "process": os.getpid(),
-        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
-    }
-    cost = clock.cost()
-    write_json(partial / piece.proof, {"key": piece.key, **made, **cost, "job": me})
-    lease.check()
-    partial.rename(piece.folder)
-    seconds = f"{duration(cost['wall_seconds'])}, {cost['cpu_seconds']:.1f} CPU-seconds"
-    print(f"{piece.what} {piece.run}: done in {seconds}", flush=True)
-
-
 def _seed(seed: int) -> None:
     """Start every random generator afresh, so that a run does not depend on what its process did before."""
     random.seed(seed)
@@ -162,43 +142,82 @@ def _seed(seed: int) -> None:
         torch.manual_seed(seed)
 
 
-def _go_on(own: Piece, others: Callable[[], Iterable[Piece]]) -> None:
-    """Make other pieces that nobody has made or is making; one that fails is left to its own job."""
-    tried = {own.key}
-    while True:
-        waiting = (p for p in others() if p.key not in tried and not p.is_finished() and not p.is_in_place())
-        piece = next(waiting, None)
-        if piece is None:
-            return
-        tried.add(piece.key)
-        _try(piece, own.run, follow=True)
+class _Making:
+    """What one process makes: its own piece, and others that nobody has made or is making."""
 
+    def __init__(self, own: Piece, others: Callable[[], Iterable[Piece]] | None, warm_up: Callable[[], None]) -> None:
+        self.piece, self.others, self.warm_up = own, others, warm_up
+        self.is_warm = False
+        self.tried = {own.key}
 
-def _follow(piece: Piece, job: str) -> None:
-    """Make what can be made from `piece` at once, while its lease keeps its folder where it is."""
-    more = piece.then()
-    if more is not None and not more.is_finished():
-        _try(more, job, follow=False)
+    def own(self, lease: Lease) -> None:
+        """Make the process's own piece and, in a batch, what can be made from it at once."""
+        self._make(self.piece, lease)
+        if self.others is not None:
+            self._follow(self.piece)
 
+    def one_of_the_others(self) -> bool:
+        """Make the first of them that was not tried yet; False where there is none. One that fails is left to its own job."""
+        for piece in self.others() if self.others is not None else ():
+            if piece.key not in self.tried and not piece.is_finished() and not piece.is_in_place():
+                self.tried.add(piece.key)
+                if self._try(piece, follow=True):
+                    return True
+        return False
 
-def _try(piece: Piece, job: str, follow: bool) -> None:
-    lease = take(piece.leases, piece.key, piece.run, piece.what)
-    if isinstance(lease, Holder):
-        return
-    try:
-        if not piece.is_finished() and not piece.is_in_place():
+    def _follow(self, piece: Piece) -> None:
+        """Make what can be made from `piece` at once, while its lease keeps its folder where it is."""
+        more = piece.then()
+        if more is not None and not more.is_finished():
+            self._try(more, follow=False)
+
+    def _try(self, piece: Piece, follow: bool) -> bool:
+        """Whether it was this process that took the piece up."""
+        lease = take(piece.leases, piece.key, piece.run, piece.what)
+        if isinstance(lease, Holder):
+            return False
+        job = self.piece.run
+        try:
+            if piece.is_finished() or piece.is_in_place():
+                return False
             print(f"--- batch of {job}: {piece.what} {piece.run}, whose own job will find it done", flush=True)
-            _make(piece, lease, job)
+            self._make(piece, lease)
             if follow:
-                _follow(piece, job)
-    except Stopped:
-        raise
-    except Exception as error:
-        said = (str(error).strip().splitlines() or [""])[0]
-        print(f"--- left to its own job: {piece.what} {piece.run} ({type(error).__name__}: {said})", flush=True)
-    finally:
-        lease.release()
-        free_memory()
+                self._follow(piece)
+        except Stopped:
+            raise
+        except Exception as error:
+            said = (str(error).strip().splitlines() or [""])[0]
+            print(f"--- left to its own job: {piece.what} {piece.run} ({type(error).__name__}: {said})", flush=True)
+        finally:
+            lease.release()
+            free_memory()
+        return True
+
+    def _make(self, piece: Piece, lease: Lease) -> None:
+        if not self.is_warm:
+            self.warm_up()
+            stop_on_sigterm()
+            self.is_warm = True
+        partial = piece.folder.with_name(f"{piece.key}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _seed(piece.seed)
+        reset_peak_memory()
+        clock = Clock()
+        made = piece.make(partial)
+        me = {
+            "run": self.piece.run,
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        }
+        cost = clock.cost()
+        write_json(partial / piece.proof, {"key": piece.key, **made, **cost, "job": me})
+        lease.check()
+        partial.rename(piece.folder)
+        seconds = f"{duration(cost['wall_seconds'])}, {cost['cpu_seconds']:.1f} CPU-seconds"
+        print(f"{piece.what} {piece.run}: done in {seconds}", flush=True)
 
 
 def put_in_place(piece: Piece) -> None:

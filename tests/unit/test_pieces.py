@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,32 @@ def test_a_piece_that_another_process_holds_is_passed_over(shop):
     shop.work("a", "b", "c")
     assert shop.made == ["a", "c"]
     lease.release()
+
+
+def test_while_another_process_makes_the_own_piece_others_are_made(shop, capsys):
+    held = take(shop.piece("a").leases, "key-a", "a", "training")
+    first = shop.piece("b")
+
+    def make(partial: Path) -> dict:
+        made = first.make(partial)
+        shop.piece("a").folder.mkdir(parents=True)
+        write_json(shop.piece("a").folder / "run.json", {"key": "key-a"})
+        write_text(shop.piece("a").folder / "adapter" / "weights", "another process's")
+        held.release()
+        return made
+
+    work_through(shop.piece("a"), lambda: [replace(first, make=make), shop.piece("c")], lambda: None)
+    assert shop.made == ["b"]  # c has a job of its own, which need not wait for this one
+    assert (shop.out("a") / "adapter" / "weights").read_text() == "another process's"
+    assert "waiting" not in capsys.readouterr().out
+
+
+def test_a_process_that_can_make_nothing_meanwhile_waits_for_its_own_piece(shop, capsys):
+    held = take(shop.piece("a").leases, "key-a", "a", "training")
+    threading.Timer(0.3, held.release).start()
+    shop.work("a", "b")
+    assert shop.made == ["b", "a"]
+    assert "waiting: training a is in the hands of process" in capsys.readouterr().out
 
 
 def test_a_piece_whose_lease_was_lost_is_put_nowhere(shop):
