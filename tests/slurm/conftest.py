@@ -20,7 +20,7 @@ name: tiny
 save_every_seconds: 0.3
 data: {source: microworld, train_rows: 80, validation_rows: 20, test_rows: 30}
 prompting: {shots: [1]}
-sft: {prompts: 640, batch_size: 16}
+sft: {prompts: 1280, batch_size: 16}
 ppo: {prompts: 960, batch_size: 16, minibatch_size: 16, epochs: 1}
 encoder: {prompts: 3200, batch_size: 16}
 evaluation: {bootstrap: 50}
@@ -31,7 +31,7 @@ grid:
   - {method: encoder, models: [micro-bert-base], mixtures: [sst2]}
 """
 
-STEPS = {"sft": 40, "ppo": 60, "encoder": 200}
+STEPS = {"sft": 80, "ppo": 60, "encoder": 200}
 """Of each of its runs: some seconds, so that each can be stopped on its way."""
 
 # The profile as it is, asked more often: its pauses are for jobs of hours.
@@ -77,23 +77,6 @@ class Workflow:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-
-    def freeze(self, run: str) -> None:
-        """Let the program of a run make no step more, until Slurm's signals wake it."""
-        for process in self.programs(run):
-            os.kill(process, signal.SIGSTOP)
-
-    def programs(self, run: str) -> list[int]:
-        """Process ids of the program that works on a run of this checkout, and of the shell around it."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if f"--run {run} " in words and (entry / "cwd").resolve() == self.folder.resolve():
-                    found.append(int(entry.name))
-            except OSError:  # it ended meanwhile
-                continue
-        return found
 
     def output(self) -> str:
         return self.said.read_text()

@@ -1,6 +1,8 @@
-"""What a run's processes said, and who of them held its lease: Snakemake deletes a job's log when it starts it again."""
+"""What a run's programs said, and who of them held its lease: Snakemake deletes a job's log when it starts it again."""
 
+import os
 import re
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -10,12 +12,17 @@ from rl4nlu.leases import read_holder
 
 
 class Watch(threading.Thread):
-    """Reads, five times a second until `stop`, the logs of training runs and the leases on them."""
+    """Reads, five times a second until `stop`, the logs of training runs and the leases on them.
 
-    def __init__(self, folder: Path, runs: dict[str, str]) -> None:
-        """`folder` is the workflow's; `runs` are addresses by method."""
+    It lets programs make no step more as soon as they have saved a state, until Slurm's signals wake them: a program
+    lasts a few seconds, and a test that looks itself may come too late.
+    """
+
+    def __init__(self, folder: Path, runs: dict[str, str], freeze: dict[str, int]) -> None:
+        """`folder` is the workflow's; by method: addresses of `runs`, and how many of its programs to `freeze`, the first ones."""
         super().__init__(daemon=True)
-        self.folder, self.runs = folder, runs
+        self.folder, self.runs, self.freeze = folder, runs, freeze
+        self.frozen = dict.fromkeys(runs, 0)
         self.said: dict[str, list[str]] = {method: [] for method in runs}
         self.since = dict.fromkeys(runs, 0.0)
         self.holders: dict[str, list[int]] = {method: [] for method in runs}
@@ -25,6 +32,12 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self._done.wait(0.2):
             self.look()
+            for method, run in self.runs.items():
+                nth = len(self.said[method])
+                if nth == self.frozen[method] + 1 <= self.freeze[method] and self.on_its_way(method):
+                    for process in programs(self.folder, run):
+                        os.kill(process, signal.SIGSTOP)
+                    self.frozen[method] = nth
 
     def stop(self) -> None:
         self._done.set()
@@ -74,3 +87,14 @@ class Watch(threading.Thread):
         assert stopped[-1] is None, self.said[method][-1]
         ends = [int(found[1]) if found else -1 for found in stopped[:-1]]
         return list(zip((int(found[1]) if found else 0 for found in begun), [*ends, end], strict=True))
+
+
+def programs(folder: Path, run: str) -> list[int]:
+    """Process ids of the program that works on a run of the checkout `folder`, and of the shell around it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if f"--run {run} " in words and (entry / "cwd").resolve() == folder.resolve():
+                found.append(int(entry.name))
+    return found
