@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,12 +25,22 @@ def _path_of(module: str) -> Path | None:
     return None
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module and all of its statements, down to the innermost: only they hold docstrings and imports."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, block, ())
+
+
 def _tree(module: str) -> ast.Module:
     """A module of this package, parsed, without its docstrings."""
     path = _path_of(module)
     assert path is not None
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [
                 part
@@ -42,7 +53,7 @@ def _tree(module: str) -> ast.Module:
 def _imports(tree: ast.Module, module: str, is_package: bool) -> set[str]:
     """Dotted names, below this package, that a module imports anywhere in its text."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             found |= {a.name.removeprefix("rl4nlu.") for a in node.names if a.name.startswith("rl4nlu.")}
         elif isinstance(node, ast.ImportFrom):
