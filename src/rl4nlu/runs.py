@@ -273,7 +273,7 @@ def resolve(
     """The run at `address`: defaults, then the model's, the mixture's and the variant's overrides.
 
     Raises:
-        ConfigError: a name is unknown, or an override does not fit its section.
+        ConfigError: a name is unknown, an override does not fit its section, or settings exclude each other.
     """
     _known(address.model, models, "model")
     _known(address.variant, {"main": MAIN, **config.variants}, "variant")
@@ -300,6 +300,16 @@ def resolve(
             f"method: unknown name {address.method!r}{nearest(address.method, PROMPTING_METHODS + TRAINED_METHODS)}"
         )
     settings = section(name)
+    if isinstance(settings, Rllr) and settings.value_gradients == "released" and settings.value_adapter:
+        reward_model = section("reward_model")
+        assert isinstance(reward_model, RewardModel)
+        own, critic = settings.lora, reward_model.lora
+        if (own.rank, own.targets) != (critic.rank, critic.targets):
+            raise ConfigError(
+                f"{config.name}: run {address.path}: rllr.value_gradients: released computes the critic, a reward model, through "
+                f"the policy's adapter; rllr.lora (rank {own.rank}, targets {own.targets}) must have the rank and targets of "
+                f"reward_model.lora (rank {critic.rank}, targets {critic.targets})"
+            )
     start = None
     if isinstance(settings, PolicyOptimisation) and settings.start == "sft":
         start = Address(address.model, "sft", address.mixture, "main", address.seed).path

@@ -176,3 +176,18 @@ def test_a_run_is_another_one_on_another_chain():
         for variant in ("main", "other")
     )
     assert one.model_copy(update={"variant": "other"}).digest != other.digest
+
+
+def test_the_released_critic_needs_adapters_of_one_kind_and_says_so_before_any_job():
+    run = Address("micro-llama", "rllr", "rllr-sst2", "released", 0)
+    large = {"targets": "all-linear", "rank": 32}
+
+    def released(policy):
+        variants = {"released": {"rllr": {"value_gradients": "released", "lora": policy}}}
+        return spec(run, reward_model={"lora": large}, variants=variants)
+
+    with pytest.raises(
+        ConfigError, match=r"rank 16, targets default\) must have .* reward_model.lora \(rank 32, targets all-linear"
+    ):
+        released({})
+    assert released(large).settings.lora.rank == 32
