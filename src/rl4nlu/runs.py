@@ -304,11 +304,12 @@ def resolve(
         reward_model = section("reward_model")
         assert isinstance(reward_model, RewardModel)
         own, critic = settings.lora, reward_model.lora
-        if (own.rank, own.targets) != (critic.rank, critic.targets):
+        kind = ("rank", "targets", "dropout")
+        if any(getattr(own, name) != getattr(critic, name) for name in kind):
+            found, wanted = (", ".join(f"{name} {getattr(lora, name)}" for name in kind) for lora in (own, critic))
             raise ConfigError(
                 f"{config.name}: run {address.path}: rllr.value_gradients: released computes the critic, a reward model, through "
-                f"the policy's adapter; rllr.lora (rank {own.rank}, targets {own.targets}) must have the rank and targets of "
-                f"reward_model.lora (rank {critic.rank}, targets {critic.targets})"
+                f"the policy's adapter; rllr.lora ({found}) must be of the kind of reward_model.lora ({wanted})"
             )
     start = None
     if isinstance(settings, PolicyOptimisation) and settings.start == "sft":

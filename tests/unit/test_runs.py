@@ -187,7 +187,10 @@ def test_the_released_critic_needs_adapters_of_one_kind_and_says_so_before_any_j
         return spec(run, reward_model={"lora": large}, variants=variants)
 
     with pytest.raises(
-        ConfigError, match=r"rank 16, targets default\) must have .* reward_model.lora \(rank 32, targets all-linear"
+        ConfigError,
+        match=r"rank 16, targets default, dropout 0.0\) must be .* reward_model.lora \(rank 32, targets all-linear",
     ):
         released({})
+    with pytest.raises(ConfigError, match=r"dropout 0.1\) must be .* dropout 0.0\)"):
+        released({**large, "dropout": 0.1})
     assert released(large).settings.lora.rank == 32
