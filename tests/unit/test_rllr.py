@@ -53,7 +53,8 @@ def chain(tmp_path, monkeypatch):
     models = {"tiny": Model(kind="decoder", path="unused", max_length=256)}
 
     def spec(method="rllr-mixed", **settings):
-        config = load_config({"rllr": SETTINGS.model_dump() | {"lora": {"rank": 4}} | settings})
+        values = SETTINGS.model_dump() | {"lora": {"rank": 4}} | settings
+        config = load_config({"rllr": values, "reward_model": {"lora": values["lora"]}})
         return resolve(config, models, TASKS, Address("tiny", method, "sst2", "main", 0))
 
     return folders, spec
