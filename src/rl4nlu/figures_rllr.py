@@ -66,12 +66,10 @@ def thresholds_figure(inputs: Inputs) -> Figure:
         return empty("Sweep over tau: no runs of it in this build (config/rllr-sweeps.yaml makes them).")
     address = ["model", "mixture", "variant", "seed"]
     scores = m[m["task"].isin([*tasks, *m["mixture"].unique()])].groupby(address)["value"].mean()
-    joined = runs.set_index(address).join(scores.rename("score"), how="inner").sort_values("threshold")
+    joined = runs.set_index(address).join(scores.rename("score"), how="inner")
     figure = Figure(figsize=(4.2, 2.5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(joined["threshold"], joined["score"], "o", ms=4, color=COLOURS["rllr-mixed"], mfc="white")
-    mean = joined.groupby(joined["threshold"].round(1))["score"].mean()
-    axes.plot(mean.index, mean, color=COLOURS["rllr-mixed"])
     axes.set_xlabel("tau, where the label reward is capped")
     axes.set_ylabel("accuracy, %")
     return figure

@@ -211,7 +211,7 @@ def train(
     tensorboard: Path | None = None,
     checkpoint: Checkpoint = NOT_SAVED,
 ) -> dict[str, Any]:
-    """Train a run's adapter of the merged backbone: see `ppo.train`; the facts also hold `threshold`, the tau that was used.
+    """Train a run's adapter of the merged backbone: see `ppo.train`; the facts also hold `threshold`, the tau that was used, if any.
 
     Args:
         spec: the resolved run.
@@ -245,4 +245,4 @@ def train(
         make_policy=make_policy,
         make_reward=make_reward,
     )
-    return {**facts, "threshold": threshold}
+    return {**facts, "threshold": threshold if settings.combination == "capped" else None}
