@@ -21,10 +21,10 @@ from typing import Any
 import measure
 import yaml
 
+from rl4nlu.config import PROMPTING_METHODS
+
 BEFORE = "b35dec1"
 """The last commit before the work on speed began."""
-
-PROMPTING = ("majority", "random", "zero-shot", "few-shot")
 
 
 def git(*arguments: str) -> str:
@@ -38,7 +38,7 @@ def config_of_now() -> dict[str, Any]:
     """The default of then as the code of now reads it: in batches, and on the suites that there were."""
     config: dict[str, Any] = yaml.safe_load(git("show", f"{BEFORE}:config/config.yaml"))
     for line in config["grid"]:
-        if line["method"] in PROMPTING:
+        if line["method"] in PROMPTING_METHODS:
             line.setdefault("tasks", ["glue", "superglue"])
     return config | {"batch": True}
 

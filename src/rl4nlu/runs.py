@@ -300,7 +300,7 @@ def resolve(
             f"method: unknown name {address.method!r}{nearest(address.method, PROMPTING_METHODS + TRAINED_METHODS)}"
         )
     settings = section(name)
-    if isinstance(settings, Rllr) and settings.value_gradients == "released" and settings.value_adapter:
+    if isinstance(settings, Rllr) and settings.value_gradients == "released":
         reward_model = section("reward_model")
         assert isinstance(reward_model, RewardModel)
         own, critic = settings.lora, reward_model.lora
