@@ -13,7 +13,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -43,40 +42,34 @@ def config_of_now() -> dict[str, Any]:
     return config | {"batch": True}
 
 
-def clone(name: str, commit: str) -> Path:
-    """A clone at `commit` and, beside it, its virtual environment.
+def clone(name: str, commit: str) -> tuple[Path, Path]:
+    """A clone at `commit`, and the folder of the programs that its virtual environment holds.
 
     Raises:
         Absent: pip could not install it.
     """
-    folder = measure.WORK / "workflow" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    subprocess.run(["git", "clone", "-q", str(measure.ROOT), str(folder / "rl4nlu")], check=True)
-    subprocess.run(["git", "-C", str(folder / "rl4nlu"), "checkout", "-q", commit], check=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-    install = [str(folder / "venv" / "bin" / "pip"), "install", "-q", "-c", "constraints.txt", "-e", "."]
-    done = subprocess.run(install, cwd=folder / "rl4nlu", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise measure.Absent(f"{name} cannot be installed: {done.stdout.strip().splitlines()[-1]}")
-    return folder
+    checkout = measure.WORK / "workflow" / name
+    shutil.rmtree(checkout, ignore_errors=True)
+    subprocess.run(["git", "clone", "-q", str(measure.ROOT), str(checkout)], check=True)
+    subprocess.run(["git", "-C", str(checkout), "checkout", "-q", commit], check=True)
+    packages = ["-c", str(checkout / "constraints.txt"), "-e", str(checkout)]
+    return checkout, measure.environment(f"rl4nlu-{name}-{commit}", packages).parent
 
 
 def whole_run(name: str, commit: str, config: dict[str, Any] | None) -> dict[str, Any]:
     """Minutes and CPU-minutes of `snakemake`, its jobs included, and the addresses of the finished runs."""
-    folder = clone(name, commit)
-    checkout = folder / "rl4nlu"
-    command = [str(folder / "venv" / "bin" / "snakemake"), "--cores", "all"]
+    checkout, programs = clone(name, commit)
+    command = [str(programs / "snakemake"), "--cores", "all"]
     if config is not None:
         (checkout / "config" / "then.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         command += ["all", "--configfile", "config/then.yaml"]
-    path = os.pathsep.join([str(folder / "venv" / "bin"), os.environ["PATH"]])
+    path, log = os.pathsep.join([str(programs), os.environ["PATH"]]), checkout.with_suffix(".log")
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    with (folder / "snakemake.log").open("w") as said:
+    with log.open("w") as said:
         done = subprocess.run(command, cwd=checkout, env={**os.environ, "PATH": path}, stdout=said, stderr=said)
     minutes, after = (time.monotonic() - began) / 60, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        raise RuntimeError(f"{name}: snakemake ended with {done.returncode}; see {folder}/snakemake.log")
+        raise RuntimeError(f"{name}: snakemake ended with {done.returncode}; see {log}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     results = checkout / "results"
     runs = sorted(str(path.parent.relative_to(results)) for path in results.rglob("seed*/run.json"))
