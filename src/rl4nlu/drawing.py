@@ -1,4 +1,4 @@
-"""What all figures share: a colour a method (Okabe and Ito 2008), and what stands where there is nothing to draw."""
+"""What all figures share: a colour a method (Okabe and Ito 2008, and a darker one), and what stands where there is nothing to draw."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 COLOURS = {
     "majority": "#BBBBBB", "random": "#BBBBBB", "zero-shot": "#56B4E9", "few-shot": "#0072B2", "sft": "#E69F00",
-    "ppo": "#D55E00", "grpo": "#CC79A7", "encoder": "#009E73", "rlhf": "#0072B2", "rllr": "#D55E00", "rllr-mixed": "#CC79A7",
+    "ppo": "#D55E00", "encoder": "#009E73", "sft-rationale": "#8C6D00", "rlhf": "#000000", "rllr": "#CC79A7", "rllr-mixed": "#009E73",
 }  # fmt: skip
 
 

@@ -16,11 +16,16 @@ from .collect import CATEGORIES, MAIN
 from .drawing import COLOURS, empty, finish
 from .figures_rllr import over_optimisation_figure, thresholds_figure
 from .reproduced import BASELINES, GRID, SHORT, Inputs, Row
+from .tables_rllr import ROWS as RLLR_ROWS
+from .tables_rllr import SUITE as RLLR_SUITE
 
 FIGURES = ("scores", "curves", "gains", "invalid", "over-optimisation", "thresholds")
 """Names of all figures; each is written as .pdf and .png."""
 
-MARKERS = {"zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v"}
+MARKERS = {
+    "zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v",
+    "sft-rationale": "<", "rlhf": "P", "rllr": "X", "rllr-mixed": "*",
+}  # fmt: skip
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
 STYLE: Any = {
@@ -67,12 +72,15 @@ def scores_figure(inputs: Inputs) -> Figure:
         for s in dict.fromkeys(t.suite for t in inputs.tasks.values())
         if any(_has(inputs, t.name) for t in inputs.of_suite(s))
     ]
-    rows = [(model, row) for row in GRID] + [(m, Row("encoder", "st")) for m in inputs.encoders()]
     figure = Figure(figsize=(6.9, 2.35 * len(suites) + 0.5), layout="constrained")
     seen: dict[str, Any] = {}
     for place, suite in enumerate(suites):
         axes = figure.add_subplot(len(suites), 1, place + 1)
         tasks = [t for t in inputs.of_suite(suite) if _has(inputs, t.name)]
+        methods = RLLR_ROWS if suite == RLLR_SUITE else GRID
+        rows = [(model, row) for row in methods if row.method not in BASELINES]
+        rows += [(m, Row("encoder", "st")) for m in inputs.encoders()]
+        rows = [(name, row) for name, row in rows if any(inputs.first(name, row, task) for task in tasks)]
         for at, task in enumerate(tasks):
             for method in BASELINES:
                 values = inputs.first(model, Row(method, "none"), task)
