@@ -16,11 +16,10 @@ from .asking import Sampler
 from .checkpoint import NOT_SAVED, Checkpoint
 from .config import PpoRm
 from .merging import merged_model
-from .parsing import parse
 from .policy import Policy, build_policy
 from .reward_encoder import load_reward_encoder, read_as, scores
-from .rewards import Judgement, Prompt, is_right
-from .rllr import RunningMoments, by_correctness
+from .rewards import Judgement, Prompt
+from .rllr import RunningMoments, by_correctness, labels_read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -51,11 +50,10 @@ def by_encoder(
         asked = [prompt.task.query.format_map(prompt.row.fields) for prompt in batch]
         read, _ = read_as(tokenizer, list(zip(asked, said, strict=True)))
         rewards = scores(model, read, pad, settings.micro_batch_tokens)
-        answers = [parse(p.task, text, response="rationale") for p, text in zip(batch, said, strict=True)]
-        right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
+        right, unreadable = labels_read(batch, said)
         more = {"reward": sum(rewards) / len(rewards), **by_correctness("encoder", rewards, right)}
         final = moments.normalised(rewards) if settings.score_normalisation else rewards
-        return Judgement(final, sum(right) / len(batch), answers.count(None) / len(batch), more)
+        return Judgement(final, sum(right) / len(batch), unreadable, more)
 
     return judge
 

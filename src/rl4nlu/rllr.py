@@ -39,9 +39,10 @@ CRITIC = "critic"
 # 1. Rewards -------------------------------------------------------------------------------------------------------------
 
 
-def combined(label: float, rationale: float, threshold: float, how: str = "capped") -> float:
-    """The reward of a response from the two models' scores (see `Rllr.combination`)."""
+def combined(label: float, rationale: float, how: str, threshold: float | None) -> float:
+    """The reward of a response from the two models' scores (see `Rllr.combination`); tau is needed where `how` is capped."""
     if how == "capped":
+        assert threshold is not None
         return min(label, threshold) + rationale
     return (label + rationale) * (0.5 if how == "average" else 1.0)
 
@@ -116,6 +117,13 @@ def by_correctness(name: str, rewards: Sequence[float], right: Sequence[bool]) -
     }
 
 
+def labels_read(batch: Sequence[Prompt], responses: Sequence[str]) -> tuple[list[bool], float]:
+    """Of roll-outs as text: whether each one's label is right, and the share of those without a readable label."""
+    answers = [parse(p.task, text, response="rationale") for p, text in zip(batch, responses, strict=True)]
+    right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
+    return right, answers.count(None) / len(answers)
+
+
 def by_models(
     policy: Policy,
     heads: dict[str, ValueHead],
@@ -130,7 +138,7 @@ def by_models(
         policy: is switched to each model and back, before its own forward passes.
         heads: scalar heads of the models, `label` and `rationale` or one of them.
         settings: combination and normalisation.
-        threshold: tau, where both models are there.
+        threshold: tau, where both models are there and their scores are combined `capped`.
         texts: makes responses text, for the logged shares of right and unreadable ones.
         moments: of the scores so far.
     """
@@ -143,20 +151,19 @@ def by_models(
         for name, head in heads.items():
             with policy.switched(name):
                 scores[name] = responses_scored(policy.model, head, prompts, responses, groups, settings)
-        if threshold is None:
+        if len(scores) == 1:
             (rewards,) = scores.values()
         else:
             both = zip(scores["label"], scores["rationale"], strict=True)
-            rewards = [combined(a, b, threshold, settings.combination) for a, b in both]
-        answers = [parse(p.task, text, response="rationale") for p, text in zip(batch, texts(responses), strict=True)]
-        right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
+            rewards = [combined(a, b, settings.combination, threshold) for a, b in both]
+        right, unreadable = labels_read(batch, texts(responses))
         more = {"reward": mean(rewards)}
         for name, values in scores.items():
             more |= by_correctness(name, values, right)
         # as released, dropout acts in the forward passes of the update
         policy.model.train(settings.dropout_in_logprobs)
         final = seen.normalised(rewards) if settings.score_normalisation else rewards
-        return Judgement(final, sum(right) / len(batch), answers.count(None) / len(batch), more)
+        return Judgement(final, sum(right) / len(batch), unreadable, more)
 
     return judge
 
@@ -168,9 +175,6 @@ def build_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dic
     """The policy before its first step, equal to its reference to the bit; its critic; the reward models' heads.
 
     The critic starts as the first reward model, head and all (papers/2, section 7.4), or is a head on the policy.
-
-    Raises:
-        ConfigError: the released critic's fault is asked for, and the adapters' ranks differ.
     """
     settings = spec.settings
     assert isinstance(settings, Rllr)
@@ -186,12 +190,6 @@ def build_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dic
     if settings.value_adapter:
         model.load_adapter(str(first), adapter_name=CRITIC)
         head = load_head(first, size, backbone.dtype)
-        rank = model.peft_config[CRITIC].r  # type: ignore[attr-defined]
-        if settings.value_gradients == "released" and rank != settings.lora.rank:
-            raise ConfigError(
-                f"rllr.value_gradients: released computes the critic with the policy's adapter on, so that rllr.lora.rank "
-                f"({settings.lora.rank}) must be reward_model.lora.rank ({rank})"
-            )
     else:
         head = ValueHead(size, backbone.dtype)
     model.eval()
@@ -223,8 +221,8 @@ def train(
     """
     settings = spec.settings
     assert isinstance(settings, Rllr)
-    mixed = len(REWARDS[spec.method]) > 1
-    threshold = choose_threshold(settings, stands_on["label"]) if mixed else None
+    capped = len(REWARDS[spec.method]) > 1 and settings.combination == "capped"
+    threshold = choose_threshold(settings, stands_on["label"]) if capped else None
     heads: dict[str, ValueHead] = {}
 
     def make_policy() -> Policy:
@@ -245,4 +243,4 @@ def train(
         make_policy=make_policy,
         make_reward=make_reward,
     )
-    return {**facts, "threshold": threshold if settings.combination == "capped" else None}
+    return {**facts, "threshold": threshold}

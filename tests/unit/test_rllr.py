@@ -94,13 +94,13 @@ def gradients(policy, settings):
     ("label", "expected"), [(1.0, 0.5), (1.99, 1.49), (2.0, 1.5), (2.01, 1.5), (9.0, 1.5), (-4.0, -4.5)]
 )
 def test_mixed_reward_below_at_and_above_the_threshold(label, expected):
-    assert combined(label, -0.5, 2.0) == pytest.approx(expected)
+    assert combined(label, -0.5, "capped", 2.0) == pytest.approx(expected)
 
 
 def test_the_combinations_differ_above_the_threshold_only_where_they_should():
-    assert combined(3.0, 1.0, 2.0, "capped") == 3.0
-    assert combined(3.0, 1.0, 2.0, "sum") == 4.0
-    assert combined(3.0, 1.0, 2.0, "average") == 2.0
+    assert combined(3.0, 1.0, "capped", 2.0) == 3.0
+    assert combined(3.0, 1.0, "sum", None) == 4.0
+    assert combined(3.0, 1.0, "average", None) == 2.0
 
 
 def test_running_moments_are_those_of_all_numbers():
@@ -211,6 +211,11 @@ def test_the_reward_of_a_roll_out_is_that_of_the_models_alone(chain):
     assert first.invalid == pytest.approx(1 / 6)
     assert first.more["label_reward_right"] == pytest.approx(sum(alone["label"][n] for n in right) / 3, abs=1e-5)
     assert first.more["reward"] == pytest.approx(sum(expected) / ROWS, abs=1e-5)
+    uncapped = spec(score_normalisation=False, combination="sum").settings
+    summed = by_models(policy, heads, uncapped, None, lambda responses: texts)(prompts, RESPONSES)
+    both = [a + b for a, b in zip(alone["label"], alone["rationale"], strict=True)]
+    assert summed.scores == pytest.approx(both, abs=1e-5)
+    assert both != expected
 
 
 def test_the_critics_gradient_is_that_of_a_critic_run_by_itself(chain):
@@ -253,14 +258,6 @@ def test_checkpointing_across_a_switch_spoils_the_critics_gradients_alone(chain)
     for name, gradient in found["corrected"].items():
         same = torch.allclose(gradient, found["released"][name], rtol=1e-4, atol=1e-7)
         assert same == (".critic." not in name), name
-
-
-def test_the_released_value_gradients_need_equal_ranks(chain):
-    folders, spec = chain
-    with pytest.raises(
-        ConfigError, match=r"value_gradients: released .* rllr\.lora\.rank \(4\) .* reward_model\.lora\.rank \(3\)"
-    ):
-        rllr.build_policy(spec(value_gradients="released"), folders)
 
 
 def test_dropout_in_old_log_probabilities_moves_the_first_ratio(chain):
