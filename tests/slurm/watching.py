@@ -36,7 +36,8 @@ class Watch(threading.Thread):
                 nth = len(self.said[method])
                 if nth == self.frozen[method] + 1 <= self.freeze[method] and self.on_its_way(method):
                     for process in programs(self.folder, run):
-                        os.kill(process, signal.SIGSTOP)
+                        with suppress(ProcessLookupError):  # it ended meanwhile
+                            os.kill(process, signal.SIGSTOP)
                     self.frozen[method] = nth
 
     def stop(self) -> None:

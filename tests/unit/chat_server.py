@@ -16,7 +16,7 @@ def completion(text) -> bytes:
 
 
 class Served:
-    """A server's requests as they came, how many were under way at most, and the rule that answers them."""
+    """A server's requests as they came, how many the rule had in hand at most, and the rule that answers them."""
 
     def __init__(self, rule) -> None:
         self.rule, self.requests, self.times, self.under_way, self.most = rule, [], [], 0, 0
@@ -38,9 +38,13 @@ def served(rule):
                 state.under_way += 1
                 state.most = max(state.most, state.under_way)
             try:
-                answer = state.rule(number, body["messages"][0]["content"])
+                try:
+                    answer = state.rule(number, body["messages"][0]["content"])
+                finally:  # before its client hears of it, and asks again
+                    with state.lock:
+                        state.under_way -= 1
                 if answer is None:
-                    ended.wait(20)
+                    ended.wait(120)
                     return
                 status, headers, content = answer
                 self.send_response(status)
@@ -55,9 +59,6 @@ def served(rule):
                 self.wfile.write(content)
             except OSError:
                 pass
-            finally:
-                with state.lock:
-                    state.under_way -= 1
 
         def log_message(self, *arguments) -> None:
             pass

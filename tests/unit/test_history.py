@@ -1,29 +1,32 @@
 """History, clock and choice of the learning rate, with a trainer made of plain calls."""
 
 import json
-import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from rl4nlu import history
 from rl4nlu.history import Diverged, Recorder, best_of
 
 
-def trained(score: float, losses: tuple[float, ...] = (2.0, 1.0, 0.5), every: int = 0, pause: float = 0.0) -> Recorder:
+def trained(
+    score: float,
+    losses: tuple[float, ...] = (2.0, 1.0, 0.5),
+    every: int = 0,
+    validate: Callable[[], float] | None = None,
+    step_done: Callable[[], None] = lambda: None,
+) -> Recorder:
     """A recorder after one step a loss, four examples each but the last, which has two."""
-
-    def validate() -> float:
-        time.sleep(pause)
-        return score
-
-    recorder = Recorder("sft", 4 * len(losses) - 2, 4, validate, every)
+    recorder = Recorder("sft", 4 * len(losses) - 2, 4, validate or (lambda: score), every)
     state = SimpleNamespace(global_step=0, max_steps=len(losses))
     recorder.on_train_begin(SimpleNamespace(learning_rate=1e-3), state, None)
     for step, loss in enumerate(losses, 1):
         state.global_step = step
+        step_done()
         control = SimpleNamespace(should_log=False)
         recorder.on_step_end(None, state, control)
         if control.should_log or step == 1:  # the trainer itself logs step 1
@@ -37,9 +40,17 @@ def test_lines_are_written_where_validation_is_scored_and_at_the_end() -> None:
     assert lines == [(1, None), (2, 7.0), (4, 7.0), (5, 7.0)]
 
 
-def test_the_clock_leaves_validation_out() -> None:
-    recorder = trained(7.0, pause=0.2)
-    assert recorder.seconds < 0.1
+def test_the_clock_leaves_validation_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def take(seconds: float) -> float:
+        now[0] += seconds
+        return 7.0
+
+    clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 2)
+    monkeypatch.setattr(history, "time", clock)
+    recorder = trained(7.0, every=1, validate=lambda: take(100.0), step_done=lambda: take(1.0))
+    assert (recorder.seconds, recorder.cpu_seconds) == (3.0, 1.5)
     assert recorder.facts()["validation"] == 7.0
     assert recorder.facts()["loss"] == 0.5
 

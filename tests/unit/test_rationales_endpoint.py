@@ -1,5 +1,6 @@
 """The endpoint's client against a real server on this machine that speaks the protocol, and all that can go wrong with one."""
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -40,8 +41,10 @@ def test_no_key_is_sent_where_none_is_wanted() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_no_more_requests_are_under_way_than_allowed(concurrency: int) -> None:
+    together = threading.Barrier(concurrency)
+
     def slow(number, prompt):
-        time.sleep(0.03)
+        together.wait(60)  # as many as are allowed do come
         return echo(number, prompt)
 
     with served(slow) as server:
@@ -102,16 +105,16 @@ def test_an_endpoint_that_never_answers_gives_one_message_and_keeps_what_was_ans
     kept = {}
     with served(silent) as server:
         started = time.monotonic()
-        answers = endpoint(settings(server.url, timeout=0.3, attempts=2), ["good 1", "good 2", "bad"], 9)
-        with pytest.raises(ConfigError, match=r"no usable answer in 2 tries; the last: no answer within 0.3 seconds"):
+        answers = endpoint(settings(server.url, timeout=1.5, attempts=2), ["good 1", "good 2", "bad"], 9)
+        with pytest.raises(ConfigError, match=r"no usable answer in 2 tries; the last: no answer within 1.5 seconds"):
             kept.update(answers)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
     assert kept == {0: "said good 1", 1: "said good 2"}
 
 
 def test_a_drip_does_not_outlast_the_time_of_an_answer() -> None:
     def drip(file, ended):
-        for _ in range(200):
+        for _ in range(1200):
             file.write(b" ")
             file.flush()
             if ended.wait(0.05):
@@ -121,7 +124,7 @@ def test_a_drip_does_not_outlast_the_time_of_an_answer() -> None:
         started = time.monotonic()
         with pytest.raises(ConfigError, match=r"no answer within 0\.4 seconds"):
             dict(endpoint(settings(server.url, timeout=0.4, attempts=1), ["p"], 9))
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
