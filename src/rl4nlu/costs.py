@@ -219,13 +219,13 @@ def reading_work(shape: Shape, piece: Piece, lora: Lora | None) -> Work:
 
 
 def asking_work(
-    shape: Shape, rows: int, length: float, shared: int, answer: int, budget: int, lora: Lora | None = None
-) -> Work:
-    """Generating answers of `answer` tokens to `rows` prompts of `length` tokens, whose first `shared` are read once."""
+    shape: Shape, rows: int, length: float, shared: int, answer: int, budget: int, lora: Lora | None = None, *, each: int = 1
+) -> Work:  # fmt: skip
+    """Generating `rows` answers of `answer` tokens, `each` to a prompt of `length` tokens; the first `shared` are read once."""
     if not rows:
         return Work()
     batches = ceil(rows / max(1, min(rows, budget // max(1, ceil(length + answer)))))
-    tokens = shared + rows * (length - shared + answer - 1)
+    tokens = shared + rows / each * (length - shared) + rows * (answer - 1)
     flops = forward_flops(shape, tokens, length + answer, rows * answer, lora)
     return Work(flops, shape.layers * (1 + batches * answer), batches * answer)
 

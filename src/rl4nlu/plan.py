@@ -44,6 +44,7 @@ from .costs import (
     tuning_work,
 )
 from .data import MOST_CARVED, Row
+from .lengths import PIECE_COST
 from .prompts import answer_text, build_prompt
 from .records import read_json
 from .runs import RunSpec
@@ -361,7 +362,8 @@ def optimising(
 ) -> Estimate | None:
     """PPO and its kin: answers are sampled, scored under the reference, and learnt from for some epochs.
 
-    GRPO samples several answers a prompt. The graph of a whole roll-out lives at once where the first update reuses it
+    GRPO samples several answers a prompt, which is read once for all of them; in memory they are counted one by one, for pieces
+    of short prompts are joined. The graph of a whole roll-out lives at once where the first update reuses it
     (`experience.experienced`).
     """
     model, new, lora = spec.model_spec, settings.max_new_tokens, settings.lora
@@ -391,9 +393,13 @@ def optimising(
     for known in tasks:
         answer = min(new, known.answer)
         few = max(1, min(rows, int(budget // (known.mean + answer))))
-        part = Piece(few, ceil(known.mean + answer), known.shared, few * answer)
+        alike = known.shared
+        # as in `policy.plan`, the answers to one prompt are a piece where reading it once is worth that
+        if settings.answers > 1 and settings.answers * (known.mean + answer) / 2 > PIECE_COST:
+            few, alike = min(few, settings.answers), int(known.mean)
+        part = Piece(few, ceil(known.mean + answer), alike, few * answer)
         passes = answers / few
-        one = asking_work(shape, answers, known.mean, known.shared, answer, budget, lora)
+        one = asking_work(shape, answers, known.mean, known.shared, answer, budget, lora, each=settings.answers)
         one += reading_work(shape, part, None).times(passes)
         one += reading_work(shape, part, lora).times(0 if whole else passes)
         one += tuning_work(shape, part, lora).times(passes * settings.epochs)

@@ -25,13 +25,11 @@ from torch.utils.checkpoint import checkpoint
 
 from .config import ConfigError, PolicyOptimisation, Ppo, RewardModel
 from .generation import shared_prefix
+from .lengths import PIECE_COST
 from .models import add_lora, load_backbone
 
 if TYPE_CHECKING:
     from .runs import RunSpec
-
-PIECE_COST = 256
-"""What one more forward call costs, in tokens (measured on small models; next to nothing on large ones)."""
 
 
 class ValueHead(nn.Module):

@@ -26,7 +26,7 @@ from rl4nlu.config import (
 )
 from rl4nlu.costs import Machine, Piece, asking_memory, encoding_memory, graph_bytes, tuning_memory
 from rl4nlu.models import lora_config
-from rl4nlu.plan import Plan, evaluating, training
+from rl4nlu.plan import Lengths, Plan, evaluating, optimising, training
 from rl4nlu.runs import Address, RunSpec, open_grid, resolve
 from rl4nlu.shapes import (
     Shape,
@@ -270,11 +270,16 @@ def test_work_is_proportional_to_prompts_and_candidates(method):
     assert 1.8 * once < flops(12800, 1) < 2 * once  # validation stays
 
 
-def test_grpo_answers_every_prompt_several_times():
-    ppo, grpo = (training(spec_of(method), NOWHERE) for method in ("ppo", "grpo"))
-    assert ppo is not None
-    assert grpo is not None
-    assert grpo.work.flops > 3.5 * ppo.work.flops
+def test_grpo_reads_a_long_prompt_once_for_all_its_answers_and_a_short_one_with_each():
+    def flops(method, length):
+        spec = spec_of(method, grpo={"group_size": 8})
+        lengths = Lengths(shared=0, mean=length, long=int(length), answer=4, train=100, validation=0, test=0)
+        estimate = optimising(spec, shape_of(spec.model_spec), spec.settings, [lengths], Machine())
+        assert estimate is not None
+        return estimate.work.flops
+
+    assert 1 < flops("grpo", 400.0) / flops("ppo", 400.0) < 1.5
+    assert 7 < flops("grpo", 20.0) / flops("ppo", 20.0) < 9
 
 
 def test_prepared_rows_are_used_where_they_exist(tmp_path):

@@ -28,8 +28,9 @@ from rl4nlu import experience, ppo
 from rl4nlu.checkpoint import Checkpoint
 from rl4nlu.config import Config, ConfigError, Lora, Model, Ppo
 from rl4nlu.experience import Experience, experienced
+from rl4nlu.lengths import PIECE_COST
 from rl4nlu.models import add_lora, load_adapter, load_backbone
-from rl4nlu.policy import PIECE_COST, Policy, ValueHead, build_policy, cut, forward, plan, save_adapter
+from rl4nlu.policy import Policy, ValueHead, build_policy, cut, forward, plan, save_adapter
 from rl4nlu.ppo import TrainingError, update
 from rl4nlu.rewards import Judgement, Prompt
 from rl4nlu.runs import Address, resolve
