@@ -122,7 +122,9 @@ class Lease:
             raise LeaseLost(f"the lease on {self.holder.what} {self.holder.run} was taken over by {found or 'nobody'}")
 
     def release(self) -> None:
-        """Give the lease up; one that was taken over stays with its new holder."""
+        """Give the lease up, once; one that was taken over stays with its new holder."""
+        if self._released.is_set():
+            return
         self._released.set()
         with _guard(self.path.parent):
             if read_holder(self.path) == self.holder:

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,22 @@ def test_a_holder_touches_its_lease(tmp_path, monkeypatch):
         time.sleep(0.01)
     assert lease.path.stat().st_mtime > 0
     lease.release()
+
+
+def test_a_second_release_leaves_the_next_lease_of_the_same_process_alone(tmp_path, monkeypatch):
+    class OneSecond(datetime):  # in which both are taken
+        @classmethod
+        def now(cls, zone=None):
+            return datetime(2026, 1, 1, tzinfo=zone)
+
+    monkeypatch.setattr(leases, "datetime", OneSecond)
+    first = take(tmp_path, "k", "a/run", "training")
+    first.release()
+    second = take(tmp_path, "k", "a/run", "training")
+    assert second.holder == first.holder
+    first.release()
+    second.check()
+    second.release()
 
 
 def test_a_lease_that_was_taken_over_is_noticed_and_left_to_its_new_holder(tmp_path):

@@ -6,9 +6,10 @@ from synthetic import write_tree
 from rl4nlu import collect
 from rl4nlu.comparisons import comparisons_table
 from rl4nlu.config import REPOSITORY, load_models
+from rl4nlu.figures import scores_figure
 from rl4nlu.figures_rllr import over_optimisation_figure, thresholds_figure
 from rl4nlu.records import read_json, write_json, write_jsonl
-from rl4nlu.reproduced import load_inputs
+from rl4nlu.reproduced import Row, load_inputs
 from rl4nlu.tables_rllr import differences_sheet, reward_models_sheet, rllr_sheet
 from rl4nlu.tasks import load_tasks
 
@@ -106,6 +107,13 @@ def test_runs_outside_the_grid_are_left_out(tmp_path):
     rewards, replies = collect.reward_tables(tmp_path, "embedded", {"a/reward-label/rllr/main/seed0": "digest"})
     assert list(rewards["model"]) == ["a"]
     assert replies.empty
+
+
+def test_the_scores_figure_has_the_methods_that_were_run_on_the_suite(made):
+    figure = scores_figure(made)
+    assert len(figure.axes) == 1
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [Row(method, "mt").label for method in METHODS]
 
 
 def test_figures_draw_what_is_there_and_say_what_is_not(made, printed_only):
