@@ -45,6 +45,7 @@ def test_no_more_requests_are_under_way_than_allowed(concurrency: int) -> None:
 
     def slow(number, prompt):
         together.wait(60)  # as many as are allowed do come
+        time.sleep(0.03)  # and one too many would come now
         return echo(number, prompt)
 
     with served(slow) as server:
