@@ -15,6 +15,7 @@ PRODUCED = (
     "pretrained/",
     "report.zip",
     "config/tasks/mine/",
+    "work/",
     "adapter/",
     "runs/",
 )
