@@ -18,8 +18,8 @@ from .config import PpoRm
 from .merging import merged_model
 from .policy import Policy, build_policy
 from .reward_encoder import load_reward_encoder, read_as, scores
-from .rewards import Judgement, Prompt
-from .rllr import RunningMoments, by_correctness, labels_read
+from .rewards import Judgement, Prompt, labels_read
+from .rllr import RunningMoments, by_correctness
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,7 +50,7 @@ def by_encoder(
         asked = [prompt.task.query.format_map(prompt.row.fields) for prompt in batch]
         read, _ = read_as(tokenizer, list(zip(asked, said, strict=True)))
         rewards = scores(model, read, pad, settings.micro_batch_tokens)
-        right, unreadable = labels_read(batch, said)
+        right, unreadable = labels_read(batch, said, "rationale")
         more = {"reward": sum(rewards) / len(rewards), **by_correctness("encoder", rewards, right)}
         final = moments.normalised(rewards) if settings.score_normalisation else rewards
         return Judgement(final, sum(right) / len(batch), unreadable, more)

@@ -100,6 +100,13 @@ class Judgement:
     more: dict[str, float | None] = field(default_factory=dict)
 
 
+def labels_read(batch: Sequence[Prompt], texts: Sequence[str], response: Response) -> tuple[list[bool], float]:
+    """Of a batch's answers: whether each one's label is right, and the share of those without a readable label."""
+    answers = [parse(p.task, text, response=response) for p, text in zip(batch, texts, strict=True)]
+    right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
+    return right, answers.count(None) / len(answers)
+
+
 def by_rules(
     tasks: Sequence[Task], protocol: Protocol, decode: Callable[[list[list[int]]], list[str]]
 ) -> Callable[[Sequence[Prompt], list[list[int]]], Judgement]:
@@ -109,8 +116,7 @@ def by_rules(
     def judge(batch: Sequence[Prompt], responses: list[list[int]]) -> Judgement:
         texts = decode(responses)
         scores = [rules[p.task.name]([p.text], [text], [p.row])[0] for p, text in zip(batch, texts, strict=True)]
-        answers = [parse(p.task, text, response=protocol.response) for p, text in zip(batch, texts, strict=True)]
-        right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
-        return Judgement(scores, sum(right) / len(batch), answers.count(None) / len(batch))
+        right, unreadable = labels_read(batch, texts, protocol.response)
+        return Judgement(scores, sum(right) / len(batch), unreadable)
 
     return judge

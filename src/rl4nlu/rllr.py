@@ -23,11 +23,10 @@ from .checkpoint import NOT_SAVED, Checkpoint
 from .config import ConfigError, Rllr
 from .merging import merged_model
 from .models import add_lora, load_backbone
-from .parsing import parse
 from .policy import Policy, ValueHead
 from .records import read_json
 from .reward_model import load_head, responses_scored
-from .rewards import Judgement, Prompt, is_right
+from .rewards import Judgement, Prompt, labels_read
 from .runs import REWARDS
 
 if TYPE_CHECKING:
@@ -117,13 +116,6 @@ def by_correctness(name: str, rewards: Sequence[float], right: Sequence[bool]) -
     }
 
 
-def labels_read(batch: Sequence[Prompt], responses: Sequence[str]) -> tuple[list[bool], float]:
-    """Of roll-outs as text: whether each one's label is right, and the share of those without a readable label."""
-    answers = [parse(p.task, text, response="rationale") for p, text in zip(batch, responses, strict=True)]
-    right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
-    return right, answers.count(None) / len(answers)
-
-
 def by_models(
     policy: Policy,
     heads: dict[str, ValueHead],
@@ -156,7 +148,7 @@ def by_models(
         else:
             both = zip(scores["label"], scores["rationale"], strict=True)
             rewards = [combined(a, b, settings.combination, threshold) for a, b in both]
-        right, unreadable = labels_read(batch, texts(responses))
+        right, unreadable = labels_read(batch, texts(responses), "rationale")
         more = {"reward": mean(rewards)}
         for name, values in scores.items():
             more |= by_correctness(name, values, right)
