@@ -20,6 +20,14 @@ PIECE_COST = 256
 """What one more forward call costs, in tokens (measured on small models; next to nothing on large ones)."""
 
 
+def cost_apart(rows: int, longest: int | float) -> float:
+    """What reading `rows` rows of one group by themselves costs, in tokens.
+
+    With what they share read once, about half of their tokens are left; a row alone shares nothing.
+    """
+    return rows * longest / (2 if rows > 1 else 1) + PIECE_COST
+
+
 def _epochs(rows: Sequence[int], rng: random.Random) -> Iterator[int]:
     """Endless passes over `rows`, each in an order of its own."""
     while True:

@@ -44,7 +44,7 @@ from .costs import (
     tuning_work,
 )
 from .data import MOST_CARVED, Row
-from .lengths import PIECE_COST
+from .lengths import cost_apart
 from .prompts import answer_text, build_prompt
 from .records import read_json
 from .runs import RunSpec
@@ -362,8 +362,8 @@ def optimising(
 ) -> Estimate | None:
     """PPO and its kin: answers are sampled, scored under the reference, and learnt from for some epochs.
 
-    GRPO samples several answers a prompt, which is read once for all of them; in memory they are counted one by one, for pieces
-    of short prompts are joined. The graph of a whole roll-out lives at once where the first update reuses it
+    GRPO samples several answers a prompt, which is read once for all of them unless it is short (`policy.plan`); in memory they are
+    counted one by one. The graph of a whole roll-out lives at once where the first update reuses it
     (`experience.experienced`).
     """
     model, new, lora = spec.model_spec, settings.max_new_tokens, settings.lora
@@ -393,9 +393,8 @@ def optimising(
     for known in tasks:
         answer = min(new, known.answer)
         few = max(1, min(rows, int(budget // (known.mean + answer))))
-        alike = known.shared
-        # as in `policy.plan`, the answers to one prompt are a piece where reading it once is worth that
-        if settings.answers > 1 and settings.answers * (known.mean + answer) / 2 > PIECE_COST:
+        alike, tokens = known.shared, known.mean + answer
+        if cost_apart(settings.answers, tokens) < settings.answers * tokens:  # the answers to one prompt are a piece
             few, alike = min(few, settings.answers), int(known.mean)
         part = Piece(few, ceil(known.mean + answer), alike, few * answer)
         passes = answers / few

@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .config import ConfigError, PolicyOptimisation, Ppo, RewardModel
 from .generation import shared_prefix
-from .lengths import PIECE_COST
+from .lengths import PIECE_COST, cost_apart
 from .models import add_lora, load_backbone
 
 if TYPE_CHECKING:
@@ -272,9 +272,8 @@ def plan(
     apart = [
         [row for row in ordered if groups[row] == group] for group in dict.fromkeys(groups[row] for row in ordered)
     ]
-    # with what a group shares read once, about half of its tokens are left; a row alone shares nothing
-    costs = [len(p) * lengths[p[-1]] / (2 if len(p) > 1 else 1) + PIECE_COST for p in apart]
-    if len(apart) > 1 and sum(costs) > len(rows) * lengths[ordered[-1]]:
+    costs = sum(cost_apart(len(group), lengths[group[-1]]) for group in apart)
+    if len(apart) > 1 and costs > len(rows) * lengths[ordered[-1]]:
         apart = [ordered]
     return [piece for group in apart for piece in cut(group, lengths, settings)]
 
