@@ -44,7 +44,7 @@ def served(rule):
                     with state.lock:
                         state.under_way -= 1
                 if answer is None:
-                    ended.wait(120)
+                    ended.wait(20)
                     return
                 status, headers, content = answer
                 self.send_response(status)

@@ -106,16 +106,16 @@ def test_an_endpoint_that_never_answers_gives_one_message_and_keeps_what_was_ans
     kept = {}
     with served(silent) as server:
         started = time.monotonic()
-        answers = endpoint(settings(server.url, timeout=1.5, attempts=2), ["good 1", "good 2", "bad"], 9)
-        with pytest.raises(ConfigError, match=r"no usable answer in 2 tries; the last: no answer within 1.5 seconds"):
+        answers = endpoint(settings(server.url, timeout=0.3, attempts=2), ["good 1", "good 2", "bad"], 9)
+        with pytest.raises(ConfigError, match=r"no usable answer in 2 tries; the last: no answer within 0.3 seconds"):
             kept.update(answers)
-        assert time.monotonic() - started < 60
+        assert time.monotonic() - started < 5
     assert kept == {0: "said good 1", 1: "said good 2"}
 
 
 def test_a_drip_does_not_outlast_the_time_of_an_answer() -> None:
     def drip(file, ended):
-        for _ in range(1200):
+        for _ in range(200):
             file.write(b" ")
             file.flush()
             if ended.wait(0.05):
@@ -125,7 +125,7 @@ def test_a_drip_does_not_outlast_the_time_of_an_answer() -> None:
         started = time.monotonic()
         with pytest.raises(ConfigError, match=r"no answer within 0\.4 seconds"):
             dict(endpoint(settings(server.url, timeout=0.4, attempts=1), ["p"], 9))
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 3
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
