@@ -35,8 +35,8 @@ def ours(job: dict[str, Any], clock: measure.Clock) -> Any:
     """`metrics.score` and `statistics.bootstrap`."""
     from pathlib import Path
 
-    from rl4nlu.metrics import score
-    from rl4nlu.statistics import bootstrap
+    from rl4nlu.scores.intervals import bootstrap
+    from rl4nlu.tasks.metrics import score
 
     task, rows = measure.rows(job["task"], Path(job["data"]))
     predictions = predicted(task, rows)
@@ -53,8 +53,8 @@ def loops(job: dict[str, Any], clock: measure.Clock) -> Any:
     from scipy.stats import pearsonr, spearmanr
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-    from rl4nlu.metrics import class_numbers, numbers
-    from rl4nlu.statistics import summarise
+    from rl4nlu.scores.intervals import summarise
+    from rl4nlu.tasks.metrics import class_numbers, numbers
 
     metrics = {
         "accuracy": accuracy_score,

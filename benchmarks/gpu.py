@@ -39,8 +39,8 @@ import measure
 from ppo import judged
 
 if TYPE_CHECKING:
-    from rl4nlu.plan import Estimate
-    from rl4nlu.runs import RunSpec
+    from rl4nlu.planner.estimate import Estimate
+    from rl4nlu.runs.spec import RunSpec
 
 LENGTHS = (114, 120, 125, 128, 132, 135, 138, 141, 145, 149, 154, 164, 183, 206, 226, 258)
 SHARED = 75
@@ -114,7 +114,7 @@ def backbone(job: Job) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from rl4nlu.models import device
+    from rl4nlu.models.load import device
 
     values = {key: value for key, value in job["config"].items() if key not in ("source", "model_type")}
     config = AutoConfig.for_model(
@@ -164,8 +164,9 @@ def rows(job: Job) -> list[tuple[list[int], int]]:
 def spec_of(job: Job, steps: int) -> RunSpec:
     """The run of our workflow that the job stands for, of so many steps."""
     from rl4nlu.config import Model, load_config
-    from rl4nlu.runs import Address, resolve
-    from rl4nlu.tasks import load_tasks
+    from rl4nlu.runs.resolve import resolve
+    from rl4nlu.runs.spec import Address
+    from rl4nlu.tasks.task import load_tasks
 
     method = job["method"]
     prompts = BATCH // GROUP if method == "grpo" else BATCH
@@ -193,8 +194,8 @@ def our_sft(job: Job) -> dict[str, Any]:
     """`sft.AnswerTrainer`, put together as in `sft.fit`."""
     from datasets import Dataset
 
-    from rl4nlu.models import add_lora
-    from rl4nlu.sft import AnswerTrainer, Collator, Example, arguments
+    from rl4nlu.methods.sft import AnswerTrainer, Collator, Example, arguments
+    from rl4nlu.models.load import add_lora
 
     steps, meter, tokenizer = job["steps"] + 1, Meter(), words(job)
     spec, pool = spec_of(job, steps), [Example(*row) for row in rows(job)]
@@ -213,12 +214,13 @@ def our_sft(job: Job) -> dict[str, Any]:
 
 def our_roll_outs(job: Job) -> dict[str, Any]:
     """`ppo.optimise`, put together as in `ppo.train`, with PPO's objective or GRPO's."""
-    from rl4nlu.asking import Sampler
-    from rl4nlu.grpo import GRPO
-    from rl4nlu.models import add_lora
-    from rl4nlu.policy import Policy, ValueHead
-    from rl4nlu.ppo import PPO, optimise
-    from rl4nlu.rewards import Judgement, Prompt
+    from rl4nlu.methods.rl.grpo import GRPO
+    from rl4nlu.methods.rl.loop import optimise
+    from rl4nlu.methods.rl.policy import Policy, ValueHead
+    from rl4nlu.methods.rl.rewards import Judgement, Prompt
+    from rl4nlu.methods.rl.rollout import Sampler
+    from rl4nlu.methods.rl.update import PPO
+    from rl4nlu.models.load import add_lora
 
     spec, meter = spec_of(job, job["steps"]), Meter()
     settings: Any = spec.settings
@@ -272,7 +274,7 @@ def theirs(job: Job, more: dict[str, Any]) -> dict[str, Any]:
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
-    from rl4nlu.models import device, lora_config
+    from rl4nlu.models.load import device, lora_config
 
     meter, tokenizer, steps = Meter(), words(job), job["steps"] + 1
     lora: Any = spec_of(job, steps).settings
@@ -325,9 +327,9 @@ def theirs(job: Job, more: dict[str, Any]) -> dict[str, Any]:
 
 def planned(job: Job) -> Estimate:
     """The planner's estimate of one step of ours on a GPU: peak memory and FLOPs, validation left out."""
-    from rl4nlu.costs import Machine
-    from rl4nlu.plan import Lengths, optimising, tuning
-    from rl4nlu.shapes import read_shape
+    from rl4nlu.planner.costs import Machine
+    from rl4nlu.planner.estimate import Lengths, optimising, tuning
+    from rl4nlu.planner.shapes import read_shape
 
     spec, shape = spec_of(job, 1), read_shape(job["config"])
     assert shape is not None
@@ -391,8 +393,8 @@ def line(name: str, job: Job, side: str, costs: dict[str, Any], estimate: Estima
 
 def compare(arguments: argparse.Namespace) -> None:
     """Every model, method and side in turn; then the table."""
-    from rl4nlu.devices import claim_device
-    from rl4nlu.shapes import planning
+    from rl4nlu.base.machine import claim_device
+    from rl4nlu.planner.shapes import planning
 
     claim_device()  # one GPU for all sides: on several, transformers' trainer would enlarge the batch
     import torch

@@ -58,7 +58,7 @@ ANSWER = 4
 
 def rows(model: Path, length: int, data: Path) -> list[list[int]]:
     """Two batches of rows of `length` tokens that share nothing."""
-    from rl4nlu.generation import shared_prefix
+    from rl4nlu.answering.generate import shared_prefix
 
     whole = ppo.prompts(model, data, 1500)
     own = len(shared_prefix(whole, 0.0))

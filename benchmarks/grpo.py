@@ -25,8 +25,8 @@ def our_policy(job: Job) -> tuple[Any, Any]:
     import torch
 
     from rl4nlu.config import Grpo, Model
-    from rl4nlu.models import add_lora, load_backbone
-    from rl4nlu.policy import Policy
+    from rl4nlu.methods.rl.policy import Policy
+    from rl4nlu.models.load import add_lora, load_backbone
 
     settings = Grpo.model_validate({
         "prompts": BATCH // GROUP, "batch_size": BATCH // GROUP, "group_size": GROUP, "minibatch_size": BATCH,
@@ -44,13 +44,13 @@ def ours(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """`ppo.optimise` with GRPO's objective, as in a run of the workflow; the first roll-out warms up and is not timed."""
     import torch
 
+    from rl4nlu.answering.generate import generate_tokens
     from rl4nlu.config import Model
-    from rl4nlu.generation import generate_tokens
-    from rl4nlu.grpo import GRPO
-    from rl4nlu.models import load_tokenizer
-    from rl4nlu.ppo import optimise
-    from rl4nlu.rewards import Judgement, Prompt
-    from rl4nlu.tasks import load_task
+    from rl4nlu.methods.rl.grpo import GRPO
+    from rl4nlu.methods.rl.loop import optimise
+    from rl4nlu.methods.rl.rewards import Judgement, Prompt
+    from rl4nlu.models.load import load_tokenizer
+    from rl4nlu.tasks.task import load_task
 
     policy, settings = our_policy(job)
     tokenizer, task = load_tokenizer(Model(kind="decoder", path=job["model"])), load_task("rte")
@@ -85,9 +85,9 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """The updates of one roll-out with the answers given, under SGD: the weights before and after."""
     import torch
 
-    from rl4nlu.experience import experienced
-    from rl4nlu.grpo import grouped, losses
-    from rl4nlu.ppo import update
+    from rl4nlu.methods.rl.experience import experienced
+    from rl4nlu.methods.rl.grpo import grouped, losses
+    from rl4nlu.methods.rl.update import update
 
     policy, settings = our_policy(job)
     asked, answers = [p for p in job["prompts"] for _ in range(GROUP)], job["answers"]

@@ -44,8 +44,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl4nlu.data import Row
-    from rl4nlu.tasks import Task
+    from rl4nlu.tasks.rows import Row
+    from rl4nlu.tasks.task import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "work" / "benchmarks"
@@ -288,9 +288,10 @@ def rows(task: str, data: Path, split: str = "test") -> tuple[Task, list[Row]]:
     Raises:
         Absent: the official files are not there.
     """
-    from rl4nlu.config import ConfigError, Data
-    from rl4nlu.data import read
-    from rl4nlu.tasks import load_task
+    from rl4nlu.base.errors import ConfigError
+    from rl4nlu.config import Data
+    from rl4nlu.tasks.prepare import read
+    from rl4nlu.tasks.task import load_task
 
     settings = Data.model_validate({"source": "local", "data_root": str(data)})
     try:

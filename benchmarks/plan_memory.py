@@ -22,13 +22,14 @@ from typing import Any
 
 from measure import foot, provenance
 
-from rl4nlu import plan
+from rl4nlu.base.files import write_json, write_text
 from rl4nlu.config import Config, Model, load_config
-from rl4nlu.costs import Machine
-from rl4nlu.data import prepare
-from rl4nlu.records import write_json, write_text
-from rl4nlu.runs import Address, RunSpec, resolve
-from rl4nlu.tasks import load_tasks
+from rl4nlu.planner import estimate as plan
+from rl4nlu.planner.costs import Machine
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address, RunSpec
+from rl4nlu.tasks.prepare import prepare
+from rl4nlu.tasks.task import load_tasks
 
 SIZES = {
     "0.4M": (96, 4, 256, 4),
@@ -112,15 +113,15 @@ def run(case: dict[str, Any], folder: Path) -> None:
     spec = spec_of(case, folder / "model")
     out = Path(tempfile.mkdtemp(dir=folder))
     if case["stage"] == "score":
-        from rl4nlu.evaluate import evaluate_run
+        from rl4nlu.scores.evaluate import evaluate_run
 
         evaluate_run(spec, folder / "data", None, out)
     elif case["stage"] == "sft":
-        from rl4nlu import sft
+        from rl4nlu.methods import sft
 
         sft.train(spec, folder / "data", out)
     else:
-        from rl4nlu import ppo
+        from rl4nlu.methods.rl import ppo
 
         ppo.train(spec, folder / "data", out)
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

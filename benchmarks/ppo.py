@@ -85,8 +85,8 @@ def our_policy(job: Job) -> tuple[Any, Any]:
     import torch
 
     from rl4nlu.config import Model, Ppo
-    from rl4nlu.models import add_lora, load_backbone
-    from rl4nlu.policy import Policy, ValueHead
+    from rl4nlu.methods.rl.policy import Policy, ValueHead
+    from rl4nlu.models.load import add_lora, load_backbone
 
     settings = Ppo.model_validate({
         "prompts": BATCH, "batch_size": BATCH, "minibatch_size": job["minibatch"], "epochs": EPOCHS, "max_new_tokens": NEW,
@@ -105,12 +105,12 @@ def ours(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """`ppo.optimise` on the prompts, as in a run of the workflow; the first batch warms up and is not timed."""
     import torch
 
+    from rl4nlu.answering.generate import generate_tokens
     from rl4nlu.config import Model
-    from rl4nlu.generation import generate_tokens
-    from rl4nlu.models import load_tokenizer
-    from rl4nlu.ppo import optimise
-    from rl4nlu.rewards import Judgement, Prompt
-    from rl4nlu.tasks import load_task
+    from rl4nlu.methods.rl.loop import optimise
+    from rl4nlu.methods.rl.rewards import Judgement, Prompt
+    from rl4nlu.models.load import load_tokenizer
+    from rl4nlu.tasks.task import load_task
 
     policy, settings = our_policy(job)
     tokenizer, task = load_tokenizer(Model(kind="decoder", path=job["model"])), load_task("rte")
@@ -137,8 +137,8 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """One batch with the answers given, under SGD: the weights afterwards."""
     import torch
 
-    from rl4nlu.experience import experienced
-    from rl4nlu.ppo import update
+    from rl4nlu.methods.rl.experience import experienced
+    from rl4nlu.methods.rl.update import update
 
     policy, settings = our_policy(job)
     prompts, answers = job["prompts"], job["answers"]
@@ -154,8 +154,8 @@ def our_advantages(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """Log-probabilities of the answers given, and the advantages that follow from the values given."""
     import torch
 
-    from rl4nlu.experience import gae, token_rewards, whiten
-    from rl4nlu.policy import forward
+    from rl4nlu.methods.rl.experience import gae, token_rewards, whiten
+    from rl4nlu.methods.rl.policy import forward
 
     policy, settings = our_policy(job)
     with clock, torch.no_grad():
@@ -351,8 +351,8 @@ def last_advantages(job: Job, clock: measure.Clock) -> dict[str, Any]:
 def prompts(model: Path, data: Path, count: int) -> list[list[int]]:
     """Token ids of RTE's first training prompts."""
     from rl4nlu.config import Model
-    from rl4nlu.models import encode_prompts, load_tokenizer
-    from rl4nlu.prompts import build_prompt
+    from rl4nlu.models.load import encode_prompts, load_tokenizer
+    from rl4nlu.tasks.prompts import build_prompt
 
     task, rows = measure.rows("rte", data, "train")
     tokenizer = load_tokenizer(Model(kind="decoder", path=str(model)))

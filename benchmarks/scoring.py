@@ -37,7 +37,7 @@ DIFFER, APART = "predictions that differ", "log-likelihoods, nats"
 
 def chosen(job: dict[str, Any], name: str) -> tuple[Any, list[Any], list[Any], list[str]]:
     """A task, its rows, its demonstrations, and the texts of its answers."""
-    from rl4nlu.prompts import CORRECTED, answer_text, choose_demonstrations, label_word
+    from rl4nlu.tasks.prompts import CORRECTED, answer_text, choose_demonstrations, label_word
 
     task, rows = measure.rows(name, Path(job["data"]))
     shown = choose_demonstrations(measure.rows(name, Path(job["data"]), "train")[1], job["shots"], "random", seed=0)
@@ -48,7 +48,7 @@ def chosen(job: dict[str, Any], name: str) -> tuple[Any, list[Any], list[Any], l
 
 def texts(job: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Prompt and answers of every row, for the peer."""
-    from rl4nlu.prompts import build_prompt
+    from rl4nlu.tasks.prompts import build_prompt
 
     asked = []
     for name in job["tasks"]:
@@ -62,11 +62,11 @@ def texts(job: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 def ours(job: dict[str, Any], clock: measure.Clock) -> list[list[float]]:
     """Log-likelihoods of every row's answers, as `rl4nlu.evaluate.ask` finds them."""
+    from rl4nlu.answering.fit import fit_prompts
+    from rl4nlu.answering.score import score_choices
     from rl4nlu.config import Evaluation, Model
-    from rl4nlu.models import encode_answer, load_backbone, load_tokenizer
-    from rl4nlu.prompting import fit_prompts
-    from rl4nlu.prompts import CORRECTED
-    from rl4nlu.scoring import score_choices
+    from rl4nlu.models.load import encode_answer, load_backbone, load_tokenizer
+    from rl4nlu.tasks.prompts import CORRECTED
 
     settings = Model(path=job["model"], kind="decoder", max_length=measure.POSITIONS, dtype="float32")
     tokenizer, model = load_tokenizer(settings), load_backbone(settings)

@@ -70,7 +70,7 @@ def ours(job: Job, clock: measure.Clock) -> dict[str, Any]:
     from transformers import PreTrainedTokenizerFast
     from trl import SFTConfig
 
-    from rl4nlu.sft import AnswerTrainer, Collator, Example
+    from rl4nlu.methods.sft import AnswerTrainer, Collator, Example
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(job["model"])
     with tempfile.TemporaryDirectory() as folder:
@@ -124,8 +124,8 @@ NAMES = {"ours": "ours", "peer": "TRL 1.16, our batches", "blind": "TRL 1.16, it
 def sequences(model: Path, data: Path, count: int) -> list[tuple[list[int], int]]:
     """RTE's first training rows as (tokens of prompt and answer, tokens of the prompt)."""
     from rl4nlu.config import Model, Protocol
-    from rl4nlu.models import encode_answer, encode_prompts, load_tokenizer
-    from rl4nlu.prompts import answer_text, training_prompt
+    from rl4nlu.models.load import encode_answer, encode_prompts, load_tokenizer
+    from rl4nlu.tasks.prompts import answer_text, training_prompt
 
     protocol = Protocol.model_validate({})
     task, rows = measure.rows("rte", data, "train")
@@ -137,7 +137,7 @@ def sequences(model: Path, data: Path, count: int) -> list[tuple[list[int], int]
 
 def job_of(name: measure.Shape | str, data: Path, batches: int) -> Job:
     """Rows of `batches` batches, in the order that our workflow would see them."""
-    from rl4nlu.lengths import group
+    from rl4nlu.methods.schedule import group
 
     model = measure.model(name, data)
     rows = sequences(model, data, batches * BATCH)

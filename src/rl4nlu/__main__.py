@@ -5,8 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from rl4nlu.config import REPOSITORY, ConfigError, load_config, merge, read_yaml
-from rl4nlu.records import write_text
+from .base.errors import ConfigError
+from .base.files import REPOSITORY, write_text
+from .config import load_config, merge, read_yaml
 
 
 def main() -> int:
@@ -74,7 +75,7 @@ def config_of(arguments: argparse.Namespace) -> dict[str, object]:
 
 def write_docs(arguments: argparse.Namespace) -> int:
     """Write the generated files, or with --check only say which of them are out of date (exit status 1)."""
-    from rl4nlu.documentation import generated_files
+    from .runs.documentation import generated_files
 
     stale = 0
     for name, text in generated_files().items():
@@ -90,8 +91,8 @@ def write_docs(arguments: argparse.Namespace) -> int:
 
 def show_status(arguments: argparse.Namespace) -> int:
     """Print what stands of the config's runs; exit status 0 only if all are finished."""
-    from rl4nlu.runs import open_grid
-    from rl4nlu.status import print_status
+    from .jobs.status import print_status
+    from .runs.grid import open_grid
 
     config = load_config(config_of(arguments), arguments.configfile.name)
     return 0 if print_status(config, open_grid(config), arguments.all, arguments.directory) else 1
@@ -106,9 +107,9 @@ def positive(text: str) -> float:
 
 def show_plan(arguments: argparse.Namespace) -> int:
     """Print what the config costs; exit status 1 if a job does not fit the GPU."""
-    from rl4nlu.plan import Device
-    from rl4nlu.plan_table import report
-    from rl4nlu.runs import open_grid
+    from .planner.estimate import Device
+    from .planner.table import report
+    from .runs.grid import open_grid
 
     if arguments.share > 1:
         raise ConfigError(f"--share {arguments.share:g}: a share of the GPU's rate is at most 1")

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from rl4nlu.leases import read_holder
+from rl4nlu.base.leases import read_holder
 
 
 class Watch(threading.Thread):

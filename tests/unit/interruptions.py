@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from rl4nlu import checkpoint
-from rl4nlu.checkpoint import Checkpoint, Stopped
+from rl4nlu.base import checkpoint
+from rl4nlu.base.checkpoint import Checkpoint
+from rl4nlu.base.errors import Stopped
 
 HOW = ("sigterm", "crash")
 """SIGTERM, on which the state is saved; or a fault some steps behind the last saved state."""

@@ -8,15 +8,15 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from rl4nlu import collect
-from rl4nlu.comparisons import comparisons_table
-from rl4nlu.config import REPOSITORY, load_models
-from rl4nlu.data import Row
-from rl4nlu.metrics import row_scores, score
-from rl4nlu.records import write_json, write_jsonl
-from rl4nlu.reproduced import Inputs, load_inputs
-from rl4nlu.statistics import bootstrap
-from rl4nlu.tasks import Task, load_tasks
+from rl4nlu.base.files import REPOSITORY, write_json, write_jsonl
+from rl4nlu.config import load_models
+from rl4nlu.report.inputs import Inputs, load_inputs
+from rl4nlu.scores import collect
+from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.intervals import bootstrap
+from rl4nlu.tasks.metrics import row_scores, score
+from rl4nlu.tasks.rows import Row
+from rl4nlu.tasks.task import Task, load_tasks
 
 SKILL = {
     "majority": 0.5,
@@ -205,3 +205,8 @@ def inputs(reproduced: bool) -> Inputs:
     published = REPOSITORY / "resources" / "published"
     collected = collected_folder() if reproduced else None
     return load_inputs(published, load_tasks(), load_models(), collected, "embedded", "Made-up numbers.")
+
+
+def told(n, accuracy):
+    rest = {"margin": 2.0, "calibration": 0.05, "loss": 0.1} if n else dict.fromkeys(("margin", "calibration", "loss"))
+    return {"n": n, "accuracy": accuracy, **rest}

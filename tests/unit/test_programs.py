@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic import collected_folder, write_tree
 
-from rl4nlu.tasks import load_tasks
+from rl4nlu.tasks.task import load_tasks
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "sklearn", "scipy", "matplotlib"}

@@ -31,6 +31,6 @@ rule prompt:
         out=subpath(output.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,
-        code=code_digest("prompting", "evaluate"),
+        code=code_digest("scores.evaluate"),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"

@@ -32,7 +32,7 @@ rule collect:
         out=subpath(output.metrics, parent=True),
         listed=on_disk() if SETTINGS.source == "results" else "",
         runs=digest_of([[a.path, spec.evaluation_digest] for a, spec in RUNS.items()]),
-        code=code_digest("collect", "comparisons"),
+        code=code_digest("scores.collect", "scores.comparisons"),
     shell:
         "{params.command} --out {params.out:q} > {log:q} 2>&1"
 
@@ -56,7 +56,7 @@ rule make_tables:
         command=reporting("tables.py"),
         out=subpath(output.notes, parent=True),
         says=[SETTINGS.name, SETTINGS.note],
-        code=code_digest("tables", "tables_records"),
+        code=code_digest("report.tables.records"),
     shell:
         "{params.command} --out {params.out:q} > {log:q} 2>&1"
 
@@ -80,7 +80,7 @@ rule make_figures:
         command=reporting("figures.py"),
         out=subpath(output.first, parent=True),
         says=[SETTINGS.name, SETTINGS.note],
-        code=code_digest("figures"),
+        code=code_digest("report.figures"),
     shell:
         "{params.command} --out {params.out:q} > {log:q} 2>&1"
 
@@ -101,6 +101,6 @@ rule make_numbers:
     params:
         command=reporting("text_numbers.py"),
         says=[SETTINGS.name, SETTINGS.note],
-        code=code_digest("numbers"),
+        code=code_digest("report.macros"),
     shell:
         "{params.command} --out {output:q} > {log:q} 2>&1"

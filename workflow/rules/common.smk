@@ -10,15 +10,16 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from rl4nlu import preflight
-
-from rl4nlu.code import code_digest
-from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, REPOSITORY, SUPPORTING_METHODS
-from rl4nlu.config import ConfigError, load_config
-from rl4nlu.records import digest_of, write_json
-from rl4nlu.data import local_files
-from rl4nlu.plan import Plan
-from rl4nlu.runs import Address, open_grid
+from rl4nlu.base.code import code_digest
+from rl4nlu.base.errors import ConfigError
+from rl4nlu.base.files import REPOSITORY, digest_of, write_json
+from rl4nlu.base.machine import visible_gpus
+from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, load_config
+from rl4nlu.jobs import preflight
+from rl4nlu.planner.estimate import Plan
+from rl4nlu.runs.grid import open_grid
+from rl4nlu.runs.spec import Address
+from rl4nlu.tasks.prepare import local_files
 
 try:
     SETTINGS = load_config(dict(config))
@@ -30,10 +31,6 @@ MODELS, TASKS, RUNS = GRID.models, GRID.tasks, GRID.runs
 PROGRAMS = os.path.relpath(REPOSITORY / "workflow" / "scripts")
 ENVIRONMENT = REPOSITORY / "envs" / "rl4nlu.yaml"
 
-# The merged config, command line included, as the one file that every program reads.
-PAIR_FILES = [f"{kind}.{split}.jsonl" for kind in ("label", "rationale") for split in ("train", "validation")]
-PAIR_FILES += ["statistics.json"]
-RANKED_FILES = [f"responses.{split}.jsonl" for split in ("train", "validation")]
 PUBLISHED = Path(os.path.relpath(REPOSITORY / "resources" / "published" / "ppo_for_nlu.csv"))
 
 COLLECTED = ["metrics", "runs", "comparisons", "data", "history", "invalid", "rewards", "replies"]
@@ -54,6 +51,7 @@ FIGURES = ["scores", "curves", "gains", "invalid", "over-optimisation", "thresho
 PAPER_SOURCES = [os.path.relpath(REPOSITORY / "paper" / name) for name in ("main.tex", "refs.bib")]
 MICRO_MODELS = [name for name, model in MODELS.items() if model.path.startswith("resources/micro/")]
 
+# The merged config, command line included, as the one file that every program reads.
 CONFIG_FILE = Path(below("work")) / f"config-{digest_of(dict(config))}.json"
 if not CONFIG_FILE.is_file():
     write_json(CONFIG_FILE, dict(config))
@@ -108,7 +106,7 @@ def check_machine():
     faults, warnings = [], []
     if workflow.local_exec:
         asked = Counter(job.rule.name for job in jobs if job.resources.get("gpu"))
-        faults = [preflight.gpu_fault(asked, preflight.visible_gpus())]
+        faults = [preflight.gpu_fault(asked, visible_gpus())]
     elif workflow.executor_plugin.name == "slurm":
         faults, warnings = check_slurm([job for job in jobs if not job.is_local], workflow.executor_settings)
     for line in warnings:
@@ -155,7 +153,7 @@ def records_of(*methods):
 def scores_of(*methods):
     """Evaluation folder of every run of the grid by one of `methods` that answers tasks."""
     return paths_of(
-        [a for a in RUNS if a.method in methods and a.method not in SUPPORTING_METHODS], "evaluation"
+        [a for a in RUNS if a.method in methods and METHODS[a.method].scored], "evaluation"
     )
 
 
@@ -170,7 +168,8 @@ def training_rows(method):
 
 def loads_model(wildcards):
     """Whether a rule's program loads its model: guesses by label frequencies need none."""
-    return getattr(wildcards, "method", None) not in ("majority", "random")
+    method = getattr(wildcards, "method", None)
+    return method is None or METHODS[method].loads is not None
 
 
 def weights_of(model):
@@ -287,8 +286,9 @@ def stands_on(method):
     return lambda w: [f"<results>/{path}/run.json" for path in spec_of(w, method).stands_on.values()]
 
 
-def run_files(method, *names):
-    """Outputs of a run's rule: its record and the named files; names without a suffix are folders."""
+def run_files(method):
+    """Outputs of a run's rule: its record and what its method leaves; names without a suffix are folders."""
+    names = METHODS[method].leaves
     folder = f"<results>/{{model}}/{method}/{{mixture}}/{{variant}}/seed{{seed}}"
     keys = {name: name.removesuffix(".jsonl").removesuffix(".json").replace(".", "_") for name in names}
     named = {
@@ -297,17 +297,17 @@ def run_files(method, *names):
     return {"record": f"{folder}/run.json", **named}
 
 
-def run_params(method, program):
+def run_params(method):
     """Parameters of a run's rule: its command line and the digests of settings and code that rerun it; `start` names the
     adapter that it starts from, if its inputs have one."""
     folders = [f"--{name} {below(name)}" for name in ("data", "work")]
     return {
-        "command": command(f"{program}.py", *folders),
+        "command": command(f"{METHODS[method].program}.py", *folders),
         "out": subpath(output.record, parent=True),
         "run": lambda w: address_of(w, method).path,
         "digest": lambda w: spec_of(w, method).digest,
         "start": lambda w, input: f"--start {input.start}" if input.get("start") else "",
-        "code": code_digest(program),
+        "code": code_digest(METHODS[method].module),
     }
 
 
@@ -322,7 +322,7 @@ def evaluated_rows(wildcards):
 
 def trained_weights(wildcards):
     """Weights of the run that is scored."""
-    return paths_of([address_of(wildcards)], "model" if wildcards.method == "encoder" else "adapter")
+    return paths_of([address_of(wildcards)], METHODS[wildcards.method].leaves[-1])
 
 
 def tables_files():

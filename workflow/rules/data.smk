@@ -37,6 +37,6 @@ rule prepare:
         out=subpath(output.record, parent=True),
         task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
         data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),
-        code=code_digest("data"),
+        code=code_digest("tasks.prepare"),
     shell:
         "{params.command} --task {wildcards.task:q} --out {params.out:q} > {log:q} 2>&1"

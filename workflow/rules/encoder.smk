@@ -11,9 +11,7 @@ rule train_encoder:
         rows=training_rows("encoder"),
         model=model_files,
     output:
-        record="<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/run.json",
-        history="<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/history.jsonl",
-        model=directory("<results>/{model}/encoder/{mixture}/{variant}/seed{seed}/model"),
+        **run_files("encoder"),
     log:
         "<logs>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -22,14 +20,8 @@ rule train_encoder:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=planned("gpu", "training", "encoder"),
-        mem_mb=planned("mem_mb", "training", "encoder"),
-        runtime=planned("runtime", "training", "encoder"),
+        **run_resources("encoder"),
     params:
-        command=command("encoder.py", f"--data {below('data')}", f"--work {below('work')}"),
-        out=subpath(output.record, parent=True),
-        run=lambda w: address_of(w, "encoder").path,
-        digest=lambda w: spec_of(w, "encoder").digest,
-        code=code_digest("encoder"),
+        **run_params("encoder"),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"

@@ -33,6 +33,6 @@ rule evaluate_run:
         trained=subpath(input.record, parent=True),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,
-        code=code_digest("evaluate"),
+        code=code_digest("scores.evaluate"),
     shell:
         "{params.command} --run {params.run:q} --trained {params.trained:q} --out {output.scores:q} > {log:q} 2>&1"

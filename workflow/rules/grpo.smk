@@ -11,7 +11,7 @@ use rule train_ppo as train_grpo with:
         model=model_files,
         start=start_adapter("grpo"),
     output:
-        **run_files("grpo", "history.jsonl", "adapter"),
+        **run_files("grpo"),
     log:
         "<logs>/{model}/grpo/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -19,4 +19,4 @@ use rule train_ppo as train_grpo with:
     resources:
         **run_resources("grpo"),
     params:
-        **run_params("grpo", "grpo"),
+        **run_params("grpo"),

@@ -22,6 +22,6 @@ rule fetch_model:
         program=lambda w, input: f"{PROGRAMS}/fetch_model.py",
         path=lambda w: MODELS[w.model].path,
         revision=lambda w: MODELS[w.model].revision,
-        code=code_digest("hub"),
+        code=code_digest("models.fetch"),
     shell:
         "python {params.program} --model {wildcards.model:q} --out {output:q} > {log:q} 2>&1"

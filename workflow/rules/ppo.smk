@@ -12,7 +12,7 @@ rule train_ppo:
         model=model_files,
         start=start_adapter("ppo"),
     output:
-        **run_files("ppo", "history.jsonl", "adapter"),
+        **run_files("ppo"),
     log:
         "<logs>/{model}/ppo/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -23,6 +23,6 @@ rule train_ppo:
     resources:
         **run_resources("ppo"),
     params:
-        **run_params("ppo", "ppo"),
+        **run_params("ppo"),
     shell:
         "{params.command} --run {params.run:q} {params.start} --out {params.out:q} > {log:q} 2>&1"

@@ -13,7 +13,7 @@ rule train_reward_encoder:
         model=encoder_files,
         stands_on=stands_on("reward-encoder"),
     output:
-        **run_files("reward-encoder", *RANKED_FILES, "history.jsonl", "model"),
+        **run_files("reward-encoder"),
     log:
         "<logs>/{model}/reward-encoder/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -25,7 +25,7 @@ rule train_reward_encoder:
     resources:
         **run_resources("reward-encoder"),
     params:
-        **run_params("reward-encoder", "reward_encoder"),
+        **run_params("reward-encoder"),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"
 
@@ -35,7 +35,7 @@ use rule train_ppo as train_ppo_rationale with:
         rows=training_rows("ppo-rationale"),
         stands_on=stands_on("ppo-rationale"),
     output:
-        **run_files("ppo-rationale", "history.jsonl", "adapter"),
+        **run_files("ppo-rationale"),
     log:
         "<logs>/{model}/ppo-rationale/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -44,7 +44,7 @@ use rule train_ppo as train_ppo_rationale with:
     resources:
         **run_resources("ppo-rationale"),
     params:
-        **run_params("ppo-rationale", "ppo_rm"),
+        **run_params("ppo-rationale"),
 
 
 use rule train_ppo as train_ppo_rm with:
@@ -52,7 +52,7 @@ use rule train_ppo as train_ppo_rm with:
         rows=training_rows("ppo-rm"),
         stands_on=stands_on("ppo-rm"),
     output:
-        **run_files("ppo-rm", "history.jsonl", "adapter"),
+        **run_files("ppo-rm"),
     log:
         "<logs>/{model}/ppo-rm/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -61,4 +61,4 @@ use rule train_ppo as train_ppo_rm with:
     resources:
         **run_resources("ppo-rm"),
     params:
-        **run_params("ppo-rm", "ppo_rm"),
+        **run_params("ppo-rm"),

@@ -14,7 +14,7 @@ use rule train_sft as train_sft_rationale with:
         rationales=rationale_files("sft-rationale"),
         model=model_files,
     output:
-        **run_files("sft-rationale", "history.jsonl", "adapter"),
+        **run_files("sft-rationale"),
     log:
         "<logs>/{model}/sft-rationale/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -23,7 +23,7 @@ use rule train_sft as train_sft_rationale with:
     resources:
         **run_resources("sft-rationale"),
     params:
-        **run_params("sft-rationale", "sft"),
+        **run_params("sft-rationale"),
 
 
 rule merge_backbone:
@@ -33,7 +33,7 @@ rule merge_backbone:
         model=model_files,
         stands_on=stands_on("merged-backbone"),
     output:
-        **run_files("merged-backbone", "model"),
+        **run_files("merged-backbone"),
     log:
         "<logs>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -44,7 +44,7 @@ rule merge_backbone:
     resources:
         **run_resources("merged-backbone"),
     params:
-        **run_params("merged-backbone", "merging"),
+        **run_params("merged-backbone"),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"
 
@@ -56,7 +56,7 @@ rule make_pairs:
         rationales=rationale_files("pairs"),
         stands_on=stands_on("pairs"),
     output:
-        **run_files("pairs", *PAIR_FILES),
+        **run_files("pairs"),
     log:
         "<logs>/{model}/pairs/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -67,7 +67,7 @@ rule make_pairs:
     resources:
         **run_resources("pairs"),
     params:
-        **run_params("pairs", "pairs"),
+        **run_params("pairs"),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"
 
@@ -78,7 +78,7 @@ rule train_reward_label:
         rows=training_rows("reward-label"),
         stands_on=stands_on("reward-label"),
     output:
-        **run_files("reward-label", "history.jsonl", "adapter"),
+        **run_files("reward-label"),
     log:
         "<logs>/{model}/reward-label/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -89,7 +89,7 @@ rule train_reward_label:
     resources:
         **run_resources("reward-label"),
     params:
-        **run_params("reward-label", "reward_model"),
+        **run_params("reward-label"),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"
 
@@ -99,7 +99,7 @@ use rule train_reward_label as train_reward_rationale with:
         rows=training_rows("reward-rationale"),
         stands_on=stands_on("reward-rationale"),
     output:
-        **run_files("reward-rationale", "history.jsonl", "adapter"),
+        **run_files("reward-rationale"),
     log:
         "<logs>/{model}/reward-rationale/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -108,7 +108,7 @@ use rule train_reward_label as train_reward_rationale with:
     resources:
         **run_resources("reward-rationale"),
     params:
-        **run_params("reward-rationale", "reward_model"),
+        **run_params("reward-rationale"),
 
 
 use rule train_ppo as train_rlhf with:
@@ -116,7 +116,7 @@ use rule train_ppo as train_rlhf with:
         rows=training_rows("rlhf"),
         stands_on=stands_on("rlhf"),
     output:
-        **run_files("rlhf", "history.jsonl", "adapter"),
+        **run_files("rlhf"),
     log:
         "<logs>/{model}/rlhf/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -125,7 +125,7 @@ use rule train_ppo as train_rlhf with:
     resources:
         **run_resources("rlhf"),
     params:
-        **run_params("rlhf", "rllr"),
+        **run_params("rlhf"),
 
 
 use rule train_rlhf as train_rllr with:
@@ -133,7 +133,7 @@ use rule train_rlhf as train_rllr with:
         rows=training_rows("rllr"),
         stands_on=stands_on("rllr"),
     output:
-        **run_files("rllr", "history.jsonl", "adapter"),
+        **run_files("rllr"),
     log:
         "<logs>/{model}/rllr/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -142,7 +142,7 @@ use rule train_rlhf as train_rllr with:
     resources:
         **run_resources("rllr"),
     params:
-        **run_params("rllr", "rllr"),
+        **run_params("rllr"),
 
 
 use rule train_rlhf as train_rllr_mixed with:
@@ -150,7 +150,7 @@ use rule train_rlhf as train_rllr_mixed with:
         rows=training_rows("rllr-mixed"),
         stands_on=stands_on("rllr-mixed"),
     output:
-        **run_files("rllr-mixed", "history.jsonl", "adapter"),
+        **run_files("rllr-mixed"),
     log:
         "<logs>/{model}/rllr-mixed/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -159,4 +159,4 @@ use rule train_rlhf as train_rllr_mixed with:
     resources:
         **run_resources("rllr-mixed"),
     params:
-        **run_params("rllr-mixed", "rllr"),
+        **run_params("rllr-mixed"),

@@ -11,9 +11,7 @@ rule train_sft:
         rows=training_rows("sft"),
         model=model_files,
     output:
-        record="<results>/{model}/sft/{mixture}/{variant}/seed{seed}/run.json",
-        history="<results>/{model}/sft/{mixture}/{variant}/seed{seed}/history.jsonl",
-        adapter=directory("<results>/{model}/sft/{mixture}/{variant}/seed{seed}/adapter"),
+        **run_files("sft"),
     log:
         "<logs>/{model}/sft/{mixture}/{variant}/seed{seed}.train.log",
     benchmark:
@@ -22,14 +20,8 @@ rule train_sft:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=planned("gpu", "training", "sft"),
-        mem_mb=planned("mem_mb", "training", "sft"),
-        runtime=planned("runtime", "training", "sft"),
+        **run_resources("sft"),
     params:
-        command=command("sft.py", f"--data {below('data')}", f"--work {below('work')}"),
-        out=subpath(output.record, parent=True),
-        run=lambda w: address_of(w, "sft").path,
-        digest=lambda w: spec_of(w, "sft").digest,
-        code=code_digest("sft"),
+        **run_params("sft"),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rl4nlu import collect
-from rl4nlu.comparisons import comparisons_table
+from rl4nlu.base.files import write_text
 from rl4nlu.config import load_config, read_yaml
-from rl4nlu.jobs import main_of
-from rl4nlu.records import write_text
-from rl4nlu.runs import open_grid
-from rl4nlu.tasks import load_tasks
+from rl4nlu.jobs.programs import main_of
+from rl4nlu.runs.grid import open_grid
+from rl4nlu.scores import collect
+from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.tasks.task import load_tasks
 
 
 def main(argv: Sequence[str] | None = None) -> None:

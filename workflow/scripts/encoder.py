@@ -1,6 +1,6 @@
 """Fine-tuning of an encoder on one task (rule encoder)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from rl4nlu.config import load_models
-from rl4nlu.jobs import header, main_of
+from rl4nlu.jobs.programs import header, main_of
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="record to write")
     arguments = parser.parse_args()
     header(f"download of {arguments.model}")
-    from rl4nlu.hub import fetch_model
+    from rl4nlu.models.fetch import fetch_model
 
     record = fetch_model(arguments.model, load_models()[arguments.model], arguments.out)
     size = sum(file["bytes"] for file in record["files"].values())

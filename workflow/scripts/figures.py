@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rl4nlu.reproduced import inputs_from, report_arguments
+from rl4nlu.report.inputs import inputs_from, report_arguments
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     report_arguments(parser, "folder to write <figure>.pdf and .png to")
     arguments = parser.parse_args(argv)
-    from rl4nlu.figures import build, write_figure
+    from rl4nlu.report.figures import build, write_figure
 
     figures = build(inputs_from(arguments))
     for name, figure in figures.items():

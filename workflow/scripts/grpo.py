@@ -1,6 +1,6 @@
 """Group-relative policy optimisation of one run (rule grpo)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Merging of one SFT-with-rationale adapter into its backbone (rule merge_backbone)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 if __name__ == "__main__":
     main_of(lambda: training_program("merging"))

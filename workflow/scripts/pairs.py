@@ -1,6 +1,6 @@
 """Pairs of responses of one run (rule make_pairs)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 if __name__ == "__main__":
     main_of(lambda: training_program("pairs"))

@@ -1,6 +1,6 @@
 """Proximal policy optimisation of one run (rule ppo)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rl4nlu.config import REPOSITORY, load_config, read_yaml
-from rl4nlu.jobs import header, main_of
+from rl4nlu.base.files import REPOSITORY
+from rl4nlu.config import load_config, read_yaml
+from rl4nlu.jobs.programs import header, main_of
 
 
 def main() -> None:
@@ -14,8 +15,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write, data/<task>")
     arguments = parser.parse_args()
     header(f"rows of {arguments.task}")
-    from rl4nlu.data import prepare
-    from rl4nlu.tasks import load_task
+    from rl4nlu.tasks.prepare import prepare
+    from rl4nlu.tasks.task import load_task
 
     config = load_config(read_yaml(arguments.config), arguments.config.name)
     record = prepare(load_task(arguments.task), config.data, arguments.out)

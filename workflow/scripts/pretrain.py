@@ -1,6 +1,6 @@
 """Pretrain one micro model from the microworld's text (rule pretrain)."""
 
-from rl4nlu.jobs import header, main_of
+from rl4nlu.jobs.programs import header, main_of
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rl4nlu.config import REPOSITORY, load_config, read_yaml
-from rl4nlu.jobs import header, main_of
+from rl4nlu.base.files import REPOSITORY
+from rl4nlu.config import load_config, read_yaml
+from rl4nlu.jobs.programs import header, main_of
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     header(f"rationales of {arguments.task}")
     from rl4nlu.rationales.writing import write_rationales
-    from rl4nlu.tasks import load_task
+    from rl4nlu.tasks.task import load_task
 
     settings = load_config(read_yaml(arguments.config), arguments.config.name).rationales
     cache = arguments.work / "rationales"

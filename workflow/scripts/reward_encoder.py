@@ -1,6 +1,6 @@
 """Ranked responses and training of one reward encoder (rule train_reward_encoder)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 if __name__ == "__main__":
     main_of(lambda: training_program("reward_encoder"))

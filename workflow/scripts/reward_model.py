@@ -1,6 +1,6 @@
 """Training of one reward model (rules train_reward_label and train_reward_rationale)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 if __name__ == "__main__":
     main_of(lambda: training_program("reward_model"))

@@ -1,6 +1,6 @@
 """Supervised fine-tuning of one run (rule sft)."""
 
-from rl4nlu.jobs import main_of, training_program
+from rl4nlu.jobs.programs import main_of, training_program
 
 
 def main() -> None:

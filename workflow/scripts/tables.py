@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from rl4nlu.records import write_text
-from rl4nlu.reproduced import inputs_from, report_arguments
-from rl4nlu.tables_records import build, task_notes
-from rl4nlu.typeset import write_sheet
+from rl4nlu.base.files import write_text
+from rl4nlu.report.inputs import inputs_from, report_arguments
+from rl4nlu.report.tables.records import build, task_notes
+from rl4nlu.report.typeset import write_sheet
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from rl4nlu.numbers import build, to_tex
-from rl4nlu.records import write_text
-from rl4nlu.reproduced import inputs_from, report_arguments
+from rl4nlu.base.files import write_text
+from rl4nlu.report.inputs import inputs_from, report_arguments
+from rl4nlu.report.macros import build, to_tex
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import stop_on_sigterm
-from ..leases import wait_for
+from ..base.checkpoint import stop_on_sigterm
+from ..base.leases import wait_for
 
 STOP_RULE = (
     "fixed token budget, learning rate warmed up then linear to 1/20; the last weights are kept; probes choose nothing"
@@ -206,9 +206,9 @@ def pretrain(
     import torch
     import transformers
 
-    from ..checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
-    from ..code import code_digest
-    from ..records import digest_of
+    from ..base.checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
+    from ..base.code import code_digest
+    from ..base.files import digest_of
     from .architectures import ENCODERS, build_model
     from .batches import decoder_batches, encoder_batches
     from .curriculum import Curriculum

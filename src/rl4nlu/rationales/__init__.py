@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..config import ConfigError
-from ..records import read_jsonl
-from ..sources import Row
+from ..base.errors import ConfigError
+from ..base.files import read_jsonl
+from ..tasks.rows import Row
 
 __all__ = ["argued", "load_rationales", "overlap"]
 

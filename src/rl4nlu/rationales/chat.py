@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..config import ChatModel, ConfigError, Model
+from ..base.errors import ConfigError
+from ..config import ChatModel, Model
 
 LEAST_POSITIONS = 64
 
@@ -19,8 +20,8 @@ def chat(settings: ChatModel, prompts: Sequence[str], longest: int, seed: int) -
     """
     import torch
 
-    from .. import generation
-    from ..models import load_backbone, load_tokenizer
+    from ..answering import generate as generation
+    from ..models.load import load_backbone, load_tokenizer
 
     model = Model(
         kind="decoder", path=settings.path, revision=settings.revision, dtype=settings.dtype, max_length=LEAST_POSITIONS

@@ -9,9 +9,9 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..config import ConfigError
+from ..base.errors import ConfigError
 from ..microworld.arguments import ARGUE
-from ..tasks import Task
+from ..tasks.task import Task
 from .requests import Request, Source, response_of
 
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..config import ConfigError
-from ..parsing import CLOSE_TAG, OPEN_TAG, parse, split_response
-from ..records import digest_of
-from ..sources import Row
-from ..tasks import Task
+from ..base.errors import ConfigError
+from ..base.files import digest_of
+from ..tasks.reading import CLOSE_TAG, OPEN_TAG, parse, split_response
+from ..tasks.rows import Row
+from ..tasks.task import Task
 
 WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
@@ -117,7 +117,7 @@ def check_label(task: Task, found: str, where: str) -> str:
     Raises:
         ConfigError: it names none; the message names the nearest.
     """
-    from ..config import nearest
+    from ..base.errors import nearest
 
     by_word = {word: label for label, word in task.labels.items()}
     if found not in task.labels and found not in by_word:

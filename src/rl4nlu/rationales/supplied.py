@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..config import ConfigError
-from ..records import read_jsonl
-from ..tasks import Task
+from ..base.errors import ConfigError
+from ..base.files import read_jsonl
+from ..tasks.task import Task
 from .requests import Request, check_label, response_of
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from ..parsing import CLOSE_TAG, OPEN_TAG
-from ..tasks import Task
+from ..tasks.reading import CLOSE_TAG, OPEN_TAG
+from ..tasks.task import Task
 from .requests import Request, Source, response_of
 
 TEMPLATES = (

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import ConfigError, Rationales
-from ..data import SPLITS, load_rows
-from ..records import digest_of, file_digest, read_json, write_json, write_jsonl
-from ..sources import Row
-from ..tasks import Task
+from ..base.errors import ConfigError
+from ..base.files import digest_of, file_digest, read_json, write_json, write_jsonl
+from ..config import Rationales
+from ..tasks.prepare import SPLITS
+from ..tasks.rows import Row, load_rows
+from ..tasks.task import Task
 from .requests import DROPPED, Request, kept, prompt_digest, prompt_of, requests_of
 from .supplied import Supplied
 from .template import form, template
@@ -97,7 +98,7 @@ def answers_to(settings: Rationales, prompts: Sequence[str]) -> Iterator[tuple[i
 
         assert settings.chat is not None
         return chat(settings.chat, prompts, longest, settings.seed)
-    from .endpoint import endpoint
+    from ..models.endpoint import endpoint
 
     assert settings.endpoint is not None
     return endpoint(settings.endpoint, prompts, longest)

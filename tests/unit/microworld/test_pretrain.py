@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from interruptions import HOW, heeding, interrupted, without_times  # noqa: F401
 
-from rl4nlu.config import REPOSITORY
-from rl4nlu.leases import Lease, take
+from rl4nlu.base.files import REPOSITORY
+from rl4nlu.base.leases import Lease, take
 from rl4nlu.microworld.architectures import DECODERS, NAMES, build_model
 from rl4nlu.microworld.pretrain import learning_rate, pretrain
 from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest
@@ -100,7 +100,7 @@ def test_a_pretraining_stopped_in_the_middle_ends_with_the_same_bits(name: str, 
     patch = pytest.MonkeyPatch()
 
     def resumed(checkpoint: Any) -> dict[str, Any]:
-        patch.setattr("rl4nlu.checkpoint.Checkpoint", lambda folder, key, every: checkpoint)
+        patch.setattr("rl4nlu.base.checkpoint.Checkpoint", lambda folder, key, every: checkpoint)
         record = train("stopped", tmp_path / "work")
         patch.undo()
         return record

@@ -1,0 +1,127 @@
+"""Prompts that fit the model: demonstrations go whole, the last first; a row that is too long loses the end of its passage.
+
+Both are counted, and nothing is cut silently.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..base.errors import ConfigError
+from ..config import Protocol
+from ..tasks.prompts import build_prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from ..tasks.rows import Row
+    from ..tasks.task import Task
+
+    Label = str | float
+
+
+# 3. Prompts that fit -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt that fits the model: its tokens, how many demonstrations it kept, and whether a field was shortened."""
+
+    tokens: list[int]
+    shots: int
+    shortened: bool
+
+
+def fit_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    rows: Sequence[Row],
+    protocol: Protocol,
+    longest: int,
+    demonstrations: Sequence[Row] = (),
+    write: Callable[..., str] = build_prompt,
+) -> list[Fitted]:
+    """The rows' prompts, each of at most `longest` tokens (the model's length less the room for an answer).
+
+    Args:
+        tokenizer: the model's.
+        task: names the prompt.
+        rows: to be asked.
+        protocol: raw or chat prompts, label words of demonstrations.
+        longest: in tokens.
+        demonstrations: shown first; a row keeps as many of the first ones as fit.
+        write: makes the text from (task, fields, demonstrations, protocol).
+
+    Raises:
+        ConfigError: a prompt does not fit with its `shorten` field empty.
+    """
+    from ..models.load import encode_prompts
+
+    fitted: dict[int, Fitted] = {}
+    waiting = list(range(len(rows)))
+    for shots in range(len(demonstrations), -1, -1):
+        texts = [write(task, rows[n].fields, demonstrations[:shots], protocol) for n in waiting]
+        for n, tokens in zip(waiting, encode_prompts(tokenizer, texts, protocol.prompt_format == "chat"), strict=True):
+            if len(tokens) <= longest:
+                fitted[n] = Fitted(tokens, shots, False)
+        waiting = [n for n in waiting if n not in fitted]
+        if not waiting:
+            break
+    for n in waiting:
+        fitted[n] = Fitted(_shorten(tokenizer, task, rows[n], protocol, longest, write), 0, True)
+    lost = sum(fitted[n].shots < len(demonstrations) for n in fitted)
+    if lost:
+        warnings.warn(
+            f"{task.name}: {lost} of {len(rows)} prompts lost demonstrations to fit {longest} tokens", stacklevel=2
+        )
+    if waiting:
+        warnings.warn(
+            f"{task.name}: {len(waiting)} of {len(rows)} rows were shortened to fit {longest} tokens", stacklevel=2
+        )
+    return [fitted[n] for n in range(len(rows))]
+
+
+def _shorten(
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    row: Row,
+    protocol: Protocol,
+    longest: int,
+    write: Callable[..., str],
+) -> list[int]:
+    """The row's prompt with its passage (`task.shorten`) ended after as many words as fit (bisection)."""
+    from ..models.load import encode_prompts
+
+    field = task.shorten or task.fields[0]
+    text = row.fields[field]
+    ends = [0, *(word.end() for word in re.finditer(r"\S+", text))]
+
+    def prompt(words: int) -> list[int]:
+        cut = {**row.fields, field: text[: ends[words]]}
+        return encode_prompts(tokenizer, [write(task, cut, (), protocol)], protocol.prompt_format == "chat")[0]
+
+    fits, too_long = 0, len(ends) - 1
+    if len(prompt(fits)) > longest:
+        raise ConfigError(f"task {task.name}: row {row.id} does not fit {longest} tokens even without its {field!r}")
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        if len(prompt(middle)) <= longest:
+            fits = middle
+        else:
+            too_long = middle
+    return prompt(fits)
+
+
+def cut_in_proportion(prompt: list[int], response: list[int], longest: int) -> tuple[list[int], list[int]]:
+    """Both cut at their right ends to `longest` tokens together, each in proportion to its length, as paper 2's release does.
+
+    A response that is a rationale and then a label loses the label (papers/2, section 2.4).
+    """
+    total = len(prompt) + len(response)
+    if total <= longest:
+        return prompt, response
+    return prompt[: longest * len(prompt) // total], response[: longest * len(response) // total]

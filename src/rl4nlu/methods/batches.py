@@ -1,0 +1,59 @@
+"""Batches by length: rows of one forward pass together, so that little is padded and little is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..config import PolicyOptimisation, RewardModel
+
+if TYPE_CHECKING:
+    pass
+
+
+PIECE_COST = 256
+"""What one more forward call costs, in tokens (measured on small models; next to nothing on large ones)."""
+
+
+def cost_apart(rows: int, longest: int | float) -> float:
+    """What reading `rows` rows of one group by themselves costs, in tokens.
+
+    With what they share read once, about half of their tokens are left; a row alone shares nothing.
+    """
+    return rows * longest / (2 if rows > 1 else 1) + PIECE_COST
+
+
+def plan(
+    rows: Sequence[int], lengths: Sequence[int], groups: Sequence[str], settings: PolicyOptimisation | RewardModel
+) -> list[list[int]]:
+    """`rows` in pieces of similar length for one forward pass each: at most `micro_batch_size` rows, `micro_batch_tokens` tokens.
+
+    Rows of one group share many tokens (a task's instructions, or a whole prompt); groups are kept apart where that spares
+    more than it costs.
+    How rows are cut never changes the result beyond rounding: losses are normalised over the whole minibatch.
+    """
+    ordered = sorted(rows, key=lambda row: (lengths[row], row))
+    apart = [
+        [row for row in ordered if groups[row] == group] for group in dict.fromkeys(groups[row] for row in ordered)
+    ]
+    costs = sum(cost_apart(len(group), lengths[group[-1]]) for group in apart)
+    if len(apart) > 1 and costs > len(rows) * lengths[ordered[-1]]:
+        apart = [ordered]
+    return [piece for group in apart for piece in cut(group, lengths, settings)]
+
+
+def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation | RewardModel) -> list[list[int]]:
+    """`rows`, which run from short to long, in the consecutive pieces that cost least: padded tokens, and `PIECE_COST` each."""
+    cheapest = [(0, 0)]  # of the first n rows: their cost, and where their last piece starts
+    for end in range(1, len(rows) + 1):
+        longest = lengths[rows[end - 1]]
+        most = min(settings.micro_batch_size or end, max(1, settings.micro_batch_tokens // longest), end)
+        starts = range(end - most, end)
+        cheapest.append(min((cheapest[n][0] + (end - n) * longest + PIECE_COST, n) for n in starts))
+    pieces: list[list[int]] = []
+    end = len(rows)
+    while end:
+        start = cheapest[end][1]
+        pieces.insert(0, list(rows[start:end]))
+        end = start
+    return pieces

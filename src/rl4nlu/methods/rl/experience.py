@@ -1,0 +1,123 @@
+"""Steps 3 and 4 of policy optimisation: from a roll-out and its scores to what the update learns from (see `ppo`).
+
+Every token pays for moving away from the reference (KL), and a value head tells how much better than expected it was (GAE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...config import PolicyOptimisation, Ppo
+from ..batches import plan
+from .policy import Policy, Scored, forward, values
+
+Passes = Sequence[tuple[list[int], Scored | None]]
+"""Pieces of a roll-out: row numbers, and their forward pass if it is at hand."""
+
+
+def whiten(values: Tensor, mask: Tensor, shift: bool = True) -> Tensor:
+    """`values` scaled to variance one (unbiased) over the masked entries, and to mean zero if `shift`."""
+    count = mask.sum()
+    mean = (values * mask).sum() / count
+    variance = ((values - mean) ** 2 * mask).sum() / (count - 1).clamp(min=1)
+    return ((values - mean) * torch.rsqrt(variance + 1e-8) + (0 if shift else mean)) * mask
+
+
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) -> Tensor:
+    """`-coefficient * kl` on every response token `[rows, tokens]`, and the row's score `[rows]` on its last one."""
+    last = mask.sum(1, dtype=torch.long) - 1
+    return (-coefficient * kl * mask).scatter_add(1, last[:, None], scores[:, None])
+
+
+def adapted(coefficient: float, kl: float, rows: int, settings: PolicyOptimisation) -> float:
+    """The KL coefficient after a roll-out of `rows` prompts whose mean summed KL was `kl` (Ziegler et al. 2019, section 2.2)."""
+    if not isinstance(settings, Ppo) or settings.kl_control == "fixed":
+        return coefficient
+    error = min(max(kl / settings.kl_target - 1, -0.2), 0.2)
+    return coefficient * (1 + error * rows / settings.kl_horizon)
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A roll-out as the update sees it; tensors are `[rows, longest response]`, constant, and 0 past a response's end."""
+
+    prompts: list[list[int]]
+    responses: list[list[int]]
+    groups: list[str]
+    mask: Tensor
+    logp: Tensor
+    value: Tensor
+    kl: Tensor
+    rewards: Tensor
+    advantage: Tensor
+    returns: Tensor
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens a row."""
+        return [len(p) + len(r) for p, r in zip(self.prompts, self.responses, strict=True)]
+
+    def summary(self) -> dict[str, Tensor]:
+        """KL to the reference and return, summed over a response; entropy a token, estimated from the sampled ones."""
+        return {
+            "kl": self.kl.sum(1).mean(),
+            "return": self.rewards.sum(1).mean(),
+            "entropy": -self.logp.sum() / self.mask.sum(),
+        }
+
+
+def experienced(
+    policy: Policy,
+    prompts: list[list[int]],
+    responses: list[list[int]],
+    groups: list[str],
+    scores: list[float],
+    coefficient: float,
+    settings: PolicyOptimisation,
+    advantages: Callable[..., tuple[Tensor, Tensor, Tensor]],
+) -> tuple[Experience, Passes | None]:
+    """Steps 3 and 4 for one roll-out; and the policy's forward pass with its graph, if the first update can use it.
+
+    Args:
+        policy: that gave the responses.
+        prompts: token ids, one list a row.
+        responses: token ids.
+        groups: of every row: rows of one group share many tokens, such as a task's instructions.
+        scores: reward of every row.
+        coefficient: of the KL penalty.
+        settings: see `config.Ppo`.
+        advantages: see `Objective`.
+    """
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    pieces = plan(range(len(prompts)), lengths, groups, settings)
+    inputs = [(policy, [prompts[r] for r in rows], [responses[r] for r in rows], settings) for rows in pieces]
+    # reference and critic first, so that no adapter is switched between the policy's forward and its backward
+    with torch.no_grad(), policy.reference():
+        before = [forward(*piece).logp for piece in inputs]
+    with torch.no_grad(), policy.as_critic():
+        expected = [values(*piece[:3]) if policy.critic else None for piece in inputs]
+    # the first minibatch is this very forward pass, if it is the whole roll-out and fits into memory at once
+    # (with dropout, old and new log-probabilities are draws of their own)
+    one_step = settings.minibatch_size == len(prompts) and not settings.micro_batch_size and not policy.model.training
+    with torch.set_grad_enabled(one_step and sum(lengths) <= settings.micro_batch_tokens):
+        now = [forward(*piece) for piece in inputs]
+
+    device, dtype = now[0].logp.device, now[0].logp.dtype
+    counts = torch.tensor([len(r) for r in responses]).to(device, non_blocking=True)
+    mask = (torch.arange(max(map(len, responses)), device=device) < counts[:, None]).to(dtype)
+    logp, value, reference = (torch.zeros_like(mask) for _ in range(3))
+    for rows, new, old, worth in zip(pieces, now, before, expected, strict=True):
+        for whole, part in ((logp, new.logp), (value, new.value), (value, worth), (reference, old)):
+            if part is not None:
+                whole[rows, : part.shape[1]] = part.detach().to(dtype)
+    logp, value, reference = logp * mask, value * mask, reference * mask
+
+    kl = logp - reference
+    rewarded = torch.tensor(scores, dtype=dtype).to(device, non_blocking=True)
+    rewards, advantage, returns = advantages(rewarded, kl, value, mask, coefficient, settings)
+    experience = Experience(prompts, responses, groups, mask, logp, value, kl, rewards, advantage, returns)
+    return experience, list(zip(pieces, now, strict=True)) if now[0].logp.requires_grad else None

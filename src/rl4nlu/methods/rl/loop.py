@@ -1,0 +1,333 @@
+"""The one loop of all policy optimisation: roll-out, reward, experience, update; and a whole run of it.
+
+The steps are told in `ppo`; what tells one policy optimisation from another is its `Objective`.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ...answering.answers import validation_score
+from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
+from ...base.errors import TrainingError
+from ...base.files import write_jsonl
+from ...base.machine import free_memory
+from ...base.progress import Progress
+from ...config import PolicyOptimisation
+from ...models.load import load_tokenizer
+from ..schedule import rate_factor
+from .experience import adapted, experienced
+from .policy import Policy, build_policy, save_adapter
+from .rewards import Judgement, Prompt, by_rules
+from .rollout import Sampler, event_writer, planned
+from .update import Objective, make_optimiser, update
+
+if TYPE_CHECKING:
+    from ...runs.spec import RunSpec
+
+
+Reward = Callable[[Sequence[Prompt], list[list[int]]], Judgement]
+"""Judges a roll-out's answers (token ids)."""
+
+
+class Carried(Protocol):
+    """What is carried from roll-out to roll-out beside weights and optimiser, and is part of a run's saved state."""
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers, text, lists and dicts of these."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
+
+
+# -------------------------------------------------------------------------------------------------------- the whole run
+
+
+def optimise(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    sample: Callable[[list[list[int]]], list[list[int]]],
+    reward: Reward,
+    settings: PolicyOptimisation,
+    learning_rate: float,
+    *,
+    seed: int,
+    objective: Objective,
+    how: str = "constant",
+    run: str = "",
+    validate: Callable[[], float | None] | None = None,
+    watch: Callable[[dict[str, Any]], None] = lambda row: None,
+    checkpoint: Checkpoint = NOT_SAVED,
+    generators: Sequence[torch.Generator] = (),
+    carried: Sequence[Carried] = (),
+) -> list[dict[str, Any]]:
+    """Train `policy` on `prompts`, in their order; one history row a roll-out.
+
+    Args:
+        policy: is changed.
+        prompts: one entry an answer, in roll-outs of `settings.batch_size * settings.answers`.
+        sample: answers of the policy as it is now, the stop included, to prompts (token ids).
+        reward: judges the answers.
+        settings: see `config.Ppo`.
+        learning_rate: of the adapter, at the top of its schedule.
+        seed: of the minibatches.
+        objective: PPO's, or that of another policy optimisation.
+        how: learning-rate schedule.
+        run: named in errors.
+        validate: a score to be recorded every `settings.evaluate_every` roll-outs, and after the last.
+        watch: is given every history row.
+        checkpoint: where training is resumed from, and saved on the way.
+        generators: the random numbers of `sample`, which are part of the state.
+        carried: what else is part of the state.
+
+    Raises:
+        TrainingError: a loss is not finite.
+        Stopped: the process was asked to stop, and the state is saved.
+    """
+    optimiser = make_optimiser(policy, settings, learning_rate)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    chance = torch.Generator().manual_seed(seed)
+    coefficient = settings.kl_coefficient
+    rows = settings.batch_size * settings.answers
+    steps = len(prompts) // rows
+    history: list[dict[str, Any]] = []
+    first_step = answered = total = 0
+    kept = Kept(policy, settings)
+    carried = [kept, *carried]
+    started = time.perf_counter()
+    if (saved := checkpoint.load()) is not None:
+        first_step, coefficient, answered, total, history, seconds = (
+            saved[name] for name in ("step", "coefficient", "answered", "total", "history", "seconds")
+        )
+        put_back(policy.parameters(), saved["weights"])
+        optimiser.load_state_dict(saved["optimiser"])
+        restore_random(saved["random"], chance, *generators)
+        for one, was in zip(carried, saved["carried"], strict=True):
+            one.restore(was)
+        started -= seconds
+    elif validate and settings.keep == "best":
+        kept.see(0, validate())
+        started = time.perf_counter()
+
+    def state() -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {
+            "step": len(history),
+            "coefficient": coefficient,
+            "answered": answered,
+            "total": total,
+            "history": history,
+            "seconds": history[-1]["seconds"],
+            "weights": [parameter.detach() for parameter in policy.parameters()],
+            "optimiser": optimiser.state_dict(),
+            "random": random_state(chance, *generators),
+            "carried": [one.state() for one in carried],
+        }
+
+    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=first_step)
+    for step in range(first_step, steps):
+        if settings.patience and kept.no_better >= settings.patience:
+            break
+        factor = rate_factor(step, steps, how)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+
+        # 1. roll-out: the policy answers
+        batch = prompts[step * rows : (step + 1) * rows]
+        asked = [prompt.tokens for prompt in batch]
+        responses = sample(asked)
+
+        # 2. reward: one number an answer
+        judged = reward(batch, responses)
+
+        # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
+        # rows that share most of their tokens: the answers to one prompt, or else the prompts of one task
+        alone = settings.answers == 1
+        groups = [prompt.task.name if alone else str(n // settings.answers) for n, prompt in enumerate(batch)]
+        experience, first = experienced(
+            policy, asked, responses, groups, judged.scores, coefficient, settings, objective.advantages
+        )
+
+        # 5. clipped update
+        measured = update(policy, optimiser, experience, settings, chance, objective, first)
+
+        # the one place where the host waits for the device
+        measured |= experience.summary()
+        numbers = dict(zip(measured, torch.stack([m.float() for m in measured.values()]).tolist(), strict=True))
+        if not all(map(math.isfinite, numbers.values())):
+            found = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            raise TrainingError(
+                f"run {run}: roll-out {step} of {steps}: numbers are no longer finite ({found}); a lower learning rate than "
+                f"{learning_rate:g}, or max_grad_norm (now {settings.max_grad_norm}), usually helps"
+            )
+        answered += sum(map(len, responses))
+        total += sum(experience.lengths)
+        row: dict[str, Any] = {
+            "step": step + 1,
+            "prompts": (step + 1) * settings.batch_size,
+            "reward": sum(judged.scores) / len(batch),
+            "accuracy": judged.right,
+            "invalid_rate": judged.invalid,
+            **numbers,
+            "kl_coefficient": coefficient,
+            "learning_rate": learning_rate * factor,
+            "tokens_generated": answered,
+            "tokens_answered": answered * settings.epochs,
+            "tokens_trained": total * settings.epochs,
+            **judged.more,
+            "validation": None,
+        }
+        coefficient = adapted(coefficient, numbers["kl"], len(batch), settings)
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
+            row["validation"] = validate()
+            kept.see(step + 1, row["validation"])
+        history.append(row)
+        watch(row)
+        progress.advance(reward=row["reward"])
+        if step + 1 < steps:
+            checkpoint.keep(state)
+        started = time.perf_counter() - row["seconds"]  # validating and saving are not counted
+    if first_step < len(history):
+        checkpoint.save(state())
+    if settings.keep == "best" and kept.weights:
+        kept.put_back()
+        history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
+    return history
+
+
+class Kept:
+    """The trained weights at the best validation score so far (the first of equals), and how long ago that was."""
+
+    def __init__(self, policy: Policy, settings: PolicyOptimisation) -> None:
+        self.policy, self.settings = policy, settings
+        self.step, self.score, self.no_better = 0, -math.inf, 0
+        self.weights: list[Tensor] = []
+
+    def see(self, step: int, score: float | None) -> None:
+        """A validation score of the policy as it is after `step` roll-outs."""
+        if score is None or score <= self.score:
+            self.no_better += 1
+            return
+        self.step, self.score, self.no_better = step, score, 0
+        if self.settings.keep == "best":
+            self.weights = [p.detach().clone() for p in self.policy.parameters()]
+
+    def state(self) -> dict[str, Any]:
+        """See `Carried`."""
+        return {name: getattr(self, name) for name in ("step", "score", "no_better", "weights")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Carried`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def put_back(self) -> None:
+        """Make the best weights the policy's."""
+        put_back(self.policy.parameters(), self.weights)
+
+
+def train_policy(
+    spec: RunSpec,
+    data: Path,
+    out: Path,
+    *,
+    objective: Objective,
+    start_adapter: Path | None = None,
+    tensorboard: Path | None = None,
+    checkpoint: Checkpoint = NOT_SAVED,
+    make_policy: Callable[[], Policy] | None = None,
+    make_reward: Callable[[Policy, Sampler], tuple[Reward, Sequence[Carried]]] | None = None,
+) -> dict[str, Any]:
+    """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
+
+    Every candidate learning rate starts from the same weights and answers the same prompts; the best on validation is
+    kept (the first of equals), and all are recorded under `candidates`.
+
+    Args:
+        spec: the resolved run.
+        data: folder of prepared rows.
+        out: folder to write.
+        start_adapter: the SFT run's adapter, where `start` is sft.
+        tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
+        objective: PPO's, or that of another policy optimisation.
+        checkpoint: state of the run, from which it is resumed.
+        make_policy: builds the policy before its first step; that of `policy.build_policy` when absent.
+        make_reward: what judges its answers, and what that carries along; the tasks' rules when absent.
+
+    Raises:
+        ConfigError: rows or the starting adapter are missing.
+        TrainingError: the loss stops being finite.
+        Stopped: the process was asked to stop, and the state is saved.
+    """
+    settings = spec.settings
+    assert isinstance(settings, PolicyOptimisation)
+    torch.set_num_threads(spec.threads)
+    tokenizer = load_tokenizer(spec.model_spec)
+    prompts, shortened = planned(spec, data, tokenizer)
+
+    def attempt(number: int, learning_rate: float, folder: Path) -> list[dict[str, Any]]:
+        """One candidate, trained and saved; its backbone is not kept for the next one's time."""
+        policy = make_policy() if make_policy else build_policy(spec, start_adapter)
+        sampler = Sampler(spec, policy, tokenizer)
+        by_rule = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
+        reward, carried = make_reward(policy, sampler) if make_reward else (by_rule, ())
+        history = optimise(
+            policy,
+            prompts,
+            sampler,
+            reward,
+            settings,
+            learning_rate,
+            seed=spec.seed,
+            objective=objective,
+            how=spec.protocol.schedule,
+            run=spec.address.path,
+            validate=partial(validation_score, spec, policy.model, tokenizer, data),
+            watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
+            checkpoint=checkpoint.part(f"candidate{number}"),
+            generators=[sampler.chance],
+            carried=carried,
+        )
+        save_adapter(policy, folder)
+        return history
+
+    best: dict[str, Any] = {}
+    tried = []
+    for number, learning_rate in enumerate(settings.learning_rates):
+        folder = out / f".candidate{number}"
+        history = attempt(number, learning_rate, folder)
+        free_memory()
+        last = {**history[-1], "validation": history[-1].get("kept_validation", history[-1]["validation"])}
+        tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})
+        if not best or (last["validation"] or 0) > (best["validation"] or 0):
+            best = {**last, "learning_rate": learning_rate}
+            shutil.rmtree(out / "adapter", ignore_errors=True)
+            folder.rename(out / "adapter")
+            write_jsonl(out / "history.jsonl", history)
+        else:
+            shutil.rmtree(folder)
+    return {
+        "optimiser_steps": best["step"]
+        * settings.epochs
+        * (settings.batch_size * settings.answers // settings.minibatch_size),
+        "prompts_seen": best["prompts"],
+        "tokens_trained": best["tokens_trained"],
+        "tokens_answered": best["tokens_answered"],
+        "tokens_generated": best["tokens_generated"],
+        "rows_shortened": shortened,
+        "seconds": best["seconds"],
+        "samples_per_second": round(best["prompts"] / best["seconds"], 3),
+        "learning_rate": best["learning_rate"],
+        "validation": best["validation"],
+        "candidates": tried,
+    }

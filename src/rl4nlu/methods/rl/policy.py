@@ -1,0 +1,259 @@
+"""The policy of reinforcement learning: a LoRA adapter and a value head on one frozen backbone, and its forward pass.
+
+One backbone is in memory. The policy is its adapter; the reference, the policy that the run started from, is the same
+network with the adapter off; the value head is one linear layer on the last hidden state (paper 1 says MLP; its code
+has one layer).
+
+Sequences are padded at the right, where causal attention never looks: no mask, no shifted positions, which suits
+rotary (Llama, Qwen2) and linear-bias (MPT) attention alike. Prompt tokens that a piece's rows share are computed once,
+gradients included, and logits exist at answer positions only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ...answering.generate import shared_prefix
+from ...base.errors import ConfigError
+from ...config import PolicyOptimisation, Ppo
+from ...models.load import add_lora, load_backbone
+
+if TYPE_CHECKING:
+    from ...runs.spec import RunSpec
+
+
+class ValueHead(nn.Module):
+    """One linear layer from the last hidden state to the expected return, in single precision or better.
+
+    It starts at zero: before the first update every state is worth the same, whatever the seed.
+    """
+
+    def __init__(self, hidden_size: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, 1, dtype=torch.promote_types(dtype, torch.float32))
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Values `[rows, tokens]` of hidden states `[rows, tokens, size]`."""
+        return self.linear(hidden.to(self.linear.weight.dtype)).squeeze(-1)
+
+
+@dataclass
+class Policy:
+    """The trained parts on their frozen backbone: adapter `default`, value head and, from SFT, the frozen adapter `start`.
+
+    Against reward models (paper 2) the value head may sit on an adapter of its own, `critic`, and the reward models are
+    frozen adapters on the same backbone.
+    """
+
+    model: Any  # a PeftModel, which passes attributes on in ways that types cannot follow
+    head: ValueHead | None  # none where advantages need no value (GRPO)
+    critic: str | None = None
+
+    @property
+    def from_adapter(self) -> bool:
+        """Whether the run started from another adapter, which stays active and frozen."""
+        return "start" in self.model.peft_config
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained: the policy's adapter, then the value's part."""
+        return self.adapter_parameters() + self.value_parameters()
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """What is trained of the network by the policy's loss."""
+        return [p for n, p in self.model.named_parameters() if p.requires_grad and f".{self.critic}." not in n]
+
+    def value_parameters(self) -> list[nn.Parameter]:
+        """What only the value's loss trains: the critic's adapter, if it has one, and the head."""
+        own = [p for n, p in self.model.named_parameters() if f".{self.critic}." in n]
+        return own + (list(self.head.parameters()) if self.head else [])
+
+    def activate(self) -> None:
+        """Make the policy what the network computes: every adapter on, the starting one frozen."""
+        if self.from_adapter:
+            self.model.base_model.set_adapter(["start", "default"])
+            self.model.set_requires_grad("start", False)
+        else:
+            self.switch("default")
+
+    def switch(self, adapter: str) -> None:
+        """Make `adapter` what the network computes; what is trained stays trainable, which PEFT alone does not see to.
+
+        To be called between a backward and the next forward only (papers/2, B2 and B3).
+        """
+        self.model.base_model.set_adapter(adapter, inference_mode=True)
+        for trained in filter(None, ("default", self.critic)):
+            self.model.set_requires_grad(trained, True)
+
+    @contextmanager
+    def switched(self, adapter: str) -> Iterator[None]:
+        """Inside, the network computes with `adapter`; afterwards it is the policy again."""
+        self.switch(adapter)
+        try:
+            yield
+        finally:
+            self.activate()
+
+    def as_critic(self) -> AbstractContextManager[None]:
+        """Inside, the network is the critic, where that has an adapter of its own."""
+        return self.switched(self.critic) if self.critic else nullcontext()
+
+    @contextmanager
+    def reference(self) -> Iterator[None]:
+        """Inside, the network is the policy that the run started from: the backbone, or the backbone with the SFT adapter."""
+        if self.from_adapter:
+            self.model.base_model.set_adapter("start", inference_mode=True)
+            try:
+                yield
+            finally:
+                self.activate()
+        else:
+            with self.model.disable_adapter():
+                yield
+            if self.critic:  # PEFT has frozen it
+                self.activate()
+
+
+def build_policy(spec: RunSpec, start_adapter: Path | None = None) -> Policy:
+    """The policy before its first step: it computes what its reference computes, to the bit.
+
+    Raises:
+        ConfigError: the run starts from SFT and no adapter is given, or one that cannot be continued.
+    """
+    settings = spec.settings
+    assert isinstance(settings, PolicyOptimisation)
+    backbone = load_backbone(spec.model_spec)
+    model = add_lora(backbone, settings.lora, spec.seed)
+    if settings.start == "sft":
+        if start_adapter is None:
+            raise ConfigError(
+                f"run {spec.address.path}: {spec.method}.start is sft, but no adapter to start from was given"
+            )
+        if settings.lora.bias != "none":
+            raise ConfigError(
+                f"{spec.method}.lora.bias: must be none when {spec.method}.start is sft, for two adapters cannot share one bias"
+            )
+        model.load_adapter(str(start_adapter), adapter_name="start")
+    model.eval()
+    head = (
+        ValueHead(backbone.get_output_embeddings().in_features, backbone.dtype) if isinstance(settings, Ppo) else None
+    )
+    policy = Policy(model, head.to(backbone.device) if head else None)
+    policy.activate()
+    return policy
+
+
+def save_adapter(policy: Policy, folder: Path) -> None:
+    """Write the policy as one ordinary PEFT adapter of the backbone.
+
+    A policy that started from an adapter is the sum of two low-rank terms: they are joined to one of the ranks' sum.
+    """
+    from peft import LoraConfig
+
+    model = policy.model
+    if not policy.from_adapter:
+        model.save_pretrained(str(folder), selected_adapters=["default"], save_embedding_layers=False)
+        return
+    config = model.peft_config["start"]
+    assert isinstance(config, LoraConfig)
+    rank = config.r + model.peft_config["default"].r
+    # PEFT joins with alpha = rank, which rank-stabilised scaling takes for sqrt(rank) rather than 1
+    weight = 1 / math.sqrt(rank) if config.use_rslora else 1.0
+    model.base_model.add_weighted_adapter(["start", "default"], [weight] * 2, "joined", combination_type="cat")
+    model.save_pretrained(str(folder), selected_adapters=["joined"], save_embedding_layers=False)
+    for file in sorted((folder / "joined").iterdir()):
+        file.replace(folder / file.name)
+    (folder / "joined").rmdir()
+    model.delete_adapter("joined")
+    policy.activate()
+
+
+class Scored(NamedTuple):
+    """What a forward pass says of response tokens, `[rows, longest response]`; entries past a response mean nothing."""
+
+    logp: Tensor
+    value: Tensor | None
+    entropy: Tensor | None
+
+
+def forward(
+    policy: Policy, prompts: list[list[int]], responses: list[list[int]], settings: PolicyOptimisation
+) -> Scored:
+    """Log-probabilities (at the sampling temperature), values and, if it is rewarded, entropy at every response token.
+
+    Args:
+        policy: adapter as it is now switched, value head (if any).
+        prompts: token ids, one list a row, at least one token each.
+        responses: token ids, at least one each.
+        settings: temperature, and whether entropy is asked for.
+    """
+    readout = policy.model.get_base_model().get_output_embeddings()
+    hidden = states(policy.model, prompts, responses)
+    target = torch.tensor([r + [0] * (hidden.shape[1] - len(r)) for r in responses]).to(
+        hidden.device, non_blocking=True
+    )
+    with torch.autocast(hidden.device.type, torch.bfloat16, enabled=hidden.device.type == "cuda"):
+        logits = readout(hidden)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / settings.temperature
+    normaliser = logits.logsumexp(-1)
+    entropy = None
+    if settings.entropy_coefficient > 0:
+        entropy = normaliser - (logits.softmax(-1) * logits).sum(-1)
+    logp = logits.gather(-1, target[..., None]).squeeze(-1) - normaliser
+    return Scored(logp, policy.head(hidden) if policy.head and not policy.critic else None, entropy)
+
+
+def values(policy: Policy, prompts: list[list[int]], responses: list[list[int]], checkpointed: bool = False) -> Tensor:
+    """A critic's values `[rows, longest response]`, with its adapter switched on by the caller.
+
+    With `checkpointed` the network is computed once more at backward, by whatever adapter is then on.
+    """
+    assert policy.head is not None
+    run = partial(states, policy.model, prompts, responses)
+    return policy.head(checkpoint(run, use_reentrant=False) if checkpointed else run())
+
+
+def states(
+    model: Any, prompts: list[list[int]], responses: list[list[int]], read: bool = False, padding: int = 0
+) -> Tensor:
+    """Last hidden states `[rows, longest response, size]` that predict every response token or, with `read`, have read it.
+
+    Args:
+        model: with its adapters as they are now switched.
+        prompts: token ids, one list a row, at least one token each.
+        responses: token ids, at least one each.
+        read: take the state behind a token rather than the one before it.
+        padding: token that stands behind a response's end; with `read`, states there (while the sequence is no longer
+            than the longest) have read it, otherwise they mean nothing.
+    """
+    base = model.get_base_model()
+    trunk, device = base.base_model, base.device
+    prefix = shared_prefix(prompts)
+    shared = len(prefix)
+    # the last response token is predicted, and read only if that is asked for
+    own = [p[shared:] + (r if read else r[:-1]) for p, r in zip(prompts, responses, strict=True)]
+    width, length = max(map(len, own)), max(map(len, responses))
+    ids = torch.tensor([row + [padding] * (width - len(row)) for row in own]).to(device, non_blocking=True)
+    first = read - shared - 1
+    at = torch.tensor([[min(len(p) + first + t, width - 1) for t in range(length)] for p in prompts])
+    at = at.to(device, non_blocking=True)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        past = None
+        if shared:
+            past = trunk(input_ids=torch.tensor([prefix]).to(device), use_cache=True).past_key_values
+            for layer in past.layers:
+                layer.keys = layer.keys.expand(len(own), -1, -1, -1)
+                layer.values = layer.values.expand(len(own), -1, -1, -1)
+        hidden: Tensor = trunk(input_ids=ids, past_key_values=past, use_cache=past is not None).last_hidden_state
+    return hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1]))

@@ -1,0 +1,329 @@
+"""Reward models of paper 2: LoRA and a scalar head on the merged backbone, trained on pairs of responses.
+
+The head scores every token of a response. The paper's loss is Bradley and Terry's at every position from the first where
+the two sides differ to the end of the longer one, padding included; as a switch it is taken at the last tokens alone. A
+response's reward is the score of its last token. Steps: 1. pairs to tokens, 2. the loss, 3. training, 4. how well held-out
+pairs of either kind are told apart.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
+from ...base.errors import ConfigError
+from ...base.files import write_jsonl
+from ...config import RewardModel
+from ...models.load import add_lora, encode_answer, load_backbone, load_tokenizer
+from ...tasks.prompts import answer_start
+from ...tasks.rows import load_rows
+from ..batches import plan
+from ..merge import merged_model
+from ..preferences import QUANTILES, last_loss, told_apart
+from ..rl.policy import ValueHead, states
+from ..schedule import draw_from, group
+from ..sft import fitting
+from .pairs import Pair, read_pairs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from ...runs.spec import RunSpec
+
+
+HEAD = "head.safetensors"
+"""File of the scalar head, in the adapter's folder."""
+
+
+def reward_head(size: int, dtype: torch.dtype, seed: int) -> ValueHead:
+    """A scalar head in single precision or better with torch's own initial weights, as the release's, drawn by `seed`."""
+    head = ValueHead(size, dtype)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        head.linear.reset_parameters()
+    return head
+
+
+def save_reward(model: Any, head: ValueHead, folder: Path) -> None:
+    """Write adapter and head: an ordinary PEFT folder with one file more."""
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    save_file({name: tensor.contiguous() for name, tensor in head.state_dict().items()}, folder / HEAD)
+
+
+def load_head(folder: Path, size: int, dtype: torch.dtype) -> ValueHead:
+    """The scalar head of a reward model's adapter folder."""
+    head = ValueHead(size, dtype)
+    head.load_state_dict(load_file(folder / HEAD))
+    return head
+
+
+# 1. Pairs to tokens -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A pair in tokens; `first` is where the two responses begin to differ."""
+
+    pair: Pair
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+
+    @property
+    def first(self) -> int:
+        """Position in the responses, from 0; the last token where they were cut to the same, as in the release."""
+        both = zip(self.chosen, self.rejected, strict=False)
+        shorter, longer = sorted((len(self.chosen), len(self.rejected)))
+        return next((t for t, (a, b) in enumerate(both) if a != b), min(shorter, longer - 1))
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and longer response."""
+        return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+
+
+def tokenised(spec: RunSpec, pairs: Sequence[Pair], data: Path, tokenizer: PreTrainedTokenizerBase) -> list[Sides]:
+    """The pairs in tokens, in their order; a row that is too long is shortened (see `protocol.truncation`).
+
+    Raises:
+        ConfigError: a pair's row is not among the prepared ones.
+    """
+    made: dict[int, Sides] = {}
+    start = answer_start(spec.protocol)
+    for task in spec.train_tasks:
+        numbers = [n for n, pair in enumerate(pairs) if pair.task == task.name]
+        if not numbers:  # no sampled pair came out of this task
+            continue
+        rows = {row.id: row for split in ("train", "validation") for row in load_rows(data, task.name, split)}
+        if missing := [pairs[n].row for n in numbers if pairs[n].row not in rows]:
+            raise ConfigError(
+                f"{data / task.name}: holds no row {missing[0]}, which a pair is about; prepare pairs again"
+            )
+        own = [rows[pairs[n].row] for n in numbers]
+        sides = [
+            [encode_answer(tokenizer, getattr(pairs[n], s), start) for n in numbers] for s in ("chosen", "rejected")
+        ]
+        chosen, rejected = (fitting(tokenizer, task, own, spec, texts) for texts in sides)
+        for n, (prompt, a, _), (other, b, _) in zip(numbers, chosen, rejected, strict=True):
+            made[n] = Sides(pairs[n], min(prompt, other, key=len), a, b)
+    return [made[n] for n in range(len(pairs))]
+
+
+# 2. The loss ------------------------------------------------------------------------------------------------------------
+
+
+def dense_loss(chosen: Tensor, rejected: Tensor, first: Tensor, end: Tensor, temperature: float = 1.0) -> Tensor:
+    """Bradley-Terry losses `[pairs]` of scores `[pairs, tokens]`: the mean over positions t of `first <= t < end`.
+
+    `-log sigmoid((chosen_t - rejected_t) / temperature)` (papers/2, section 5.2).
+    """
+    place = torch.arange(chosen.shape[1], device=chosen.device)
+    mask = (place >= first[:, None]) & (place < end[:, None])
+    losses = -functional.logsigmoid((chosen - rejected) / temperature)
+    return (losses * mask).sum(1) / mask.sum(1)
+
+
+def scored(model: Any, head: ValueHead, sides: Sequence[Sides], padding: int) -> tuple[Tensor, Tensor]:
+    """Scores `[pairs, tokens]` of the chosen and the rejected sides, in one forward pass."""
+    prompts = [side.prompt for side in sides] * 2
+    hidden = states(model, prompts, [s.chosen for s in sides] + [s.rejected for s in sides], read=True, padding=padding)
+    chosen, rejected = head(hidden).chunk(2)
+    return chosen, rejected
+
+
+def at_end(scores: Tensor, responses: Sequence[list[int]]) -> Tensor:
+    """The scores `[rows]` of the responses' last tokens."""
+    last = torch.tensor([len(response) - 1 for response in responses], device=scores.device)
+    return scores.gather(1, last[:, None]).squeeze(1)
+
+
+def pair_losses(model: Any, head: ValueHead, sides: Sequence[Sides], settings: RewardModel, padding: int) -> Tensor:
+    """The losses `[pairs]` of some pairs, by the loss that `settings` names."""
+    chosen, rejected = scored(model, head, sides, padding)
+    if settings.loss == "last":
+        ends = at_end(chosen, [s.chosen for s in sides]), at_end(rejected, [s.rejected for s in sides])
+        return last_loss(*ends, settings.temperature)
+    first = torch.tensor([side.first for side in sides], device=chosen.device)
+    end = torch.tensor([max(len(side.chosen), len(side.rejected)) for side in sides], device=chosen.device)
+    return dense_loss(chosen, rejected, first, end, settings.temperature)
+
+
+def responses_scored(
+    model: Any,
+    head: ValueHead,
+    prompts: list[list[int]],
+    responses: list[list[int]],
+    groups: Sequence[str],
+    settings: Any,
+) -> list[float]:
+    """The reward of every response: the score of its last token; dropout is off, as the model is left in its mode.
+
+    `settings` bound a forward pass (see `policy.plan`); `groups` are the rows' tasks.
+    """
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    found = [0.0] * len(prompts)
+    with torch.no_grad():
+        for rows in plan(range(len(prompts)), lengths, groups, settings):
+            answers = [responses[r] for r in rows]
+            hidden = states(model, [prompts[r] for r in rows], answers, read=True)
+            for row, score in zip(rows, at_end(head(hidden), answers).tolist(), strict=True):
+                found[row] = score
+    return found
+
+
+# 3. Training ------------------------------------------------------------------------------------------------------------
+
+
+def fit(
+    model: Any,
+    head: ValueHead,
+    sides: Sequence[Sides],
+    order: Sequence[list[int]],
+    settings: RewardModel,
+    padding: int,
+    checkpoint: Checkpoint = NOT_SAVED,
+) -> list[dict[str, Any]]:
+    """Train adapter and head on batches of pairs (numbers into `sides`); one history row a step.
+
+    Raises:
+        ConfigError: the loss stops being a number.
+        Stopped: the process was asked to stop, and the state is saved.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    lengths, groups = [2 * side.length for side in sides], [side.pair.task for side in sides]
+    history: list[dict[str, Any]] = []
+    if settings.lora.dropout:
+        model.train()
+    if (saved := checkpoint.load()) is not None:
+        history = saved["history"]
+        put_back(parameters, saved["weights"])
+        optimiser.load_state_dict(saved["optimiser"])
+        restore_random(saved["random"])
+
+    def state() -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {
+            "step": len(history),
+            "history": history,
+            "weights": [parameter.detach() for parameter in parameters],
+            "optimiser": optimiser.state_dict(),
+            "random": random_state(),
+        }
+
+    for step, batch in enumerate(order[len(history) :], start=len(history)):
+        for parameter_group in optimiser.param_groups:  # half a cosine to zero, without warm-up
+            parameter_group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(order)))
+        total = torch.zeros((), device=head.linear.weight.device)
+        for rows in plan(batch, lengths, groups, settings):
+            loss = pair_losses(model, head, [sides[r] for r in rows], settings, padding).sum() / len(batch)
+            loss.backward()
+            total += loss.detach()
+        nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        value = total.item()
+        if not math.isfinite(value):
+            raise ConfigError(
+                f"step {step}: the reward model's loss is {value} at a learning rate of {settings.learning_rate:g}: "
+                "lower reward_model.learning_rate"
+            )
+        history.append({"step": step + 1, "examples": sum(map(len, order[: step + 1])), "loss": value})
+        checkpoint.keep(state)
+    model.eval()
+    return history
+
+
+def held_out(model: Any, head: ValueHead, sides: Sequence[Sides], settings: RewardModel) -> list[tuple[float, float]]:
+    """Scores (chosen, rejected) of every pair."""
+    if not sides:
+        return []
+    found = []
+    prompts, groups = [side.prompt for side in sides], [side.pair.task for side in sides]
+    for name in ("chosen", "rejected"):
+        responses = [getattr(side, name) for side in sides]
+        found.append(responses_scored(model, head, prompts, responses, groups, settings))
+    return list(zip(*found, strict=True))
+
+
+def train(
+    spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], checkpoint: Checkpoint = NOT_SAVED
+) -> dict[str, Any]:
+    """Train a reward model: `out/adapter` (with its head) and `out/history.jsonl`; returns the facts of its record.
+
+    Facts: `held_out`, by kind of pair (`label`, `rationale`, and `policy`: label-sensitive ones on the merged model's own
+    errors), see `told_apart`; `right_scores`, the quantiles of the scores of held-out right responses, from which tau is
+    chosen.
+
+    Args:
+        spec: the resolved run; its method says which pairs are learnt from.
+        data: folder of prepared rows.
+        out: folder to write.
+        stands_on: `backbone`: folder of the merged model; `pairs`: folder of the pairs.
+        checkpoint: state of the run, from which it is resumed.
+
+    Raises:
+        ConfigError: pairs or rows are missing or faulty, or the loss stops being a number.
+    """
+    settings = spec.settings
+    assert isinstance(settings, RewardModel)
+    torch.set_num_threads(spec.threads)
+    kind = spec.method.removeprefix("reward-")
+    model_spec = merged_model(spec, stands_on["backbone"])
+    tokenizer, backbone = load_tokenizer(model_spec), load_backbone(model_spec)
+    padding = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
+    model = add_lora(backbone, settings.lora, spec.seed).eval()
+    head = reward_head(backbone.get_output_embeddings().in_features, backbone.dtype, spec.seed).to(backbone.device)
+
+    learnt = tokenised(spec, read_pairs(stands_on["pairs"] / f"{kind}.train.jsonl", spec.train_tasks), data, tokenizer)
+    pools = [[n for n, s in enumerate(learnt) if s.pair.task == task.name] for task in spec.train_tasks]
+    seen = draw_from(pools, settings.pairs, spec.seed)
+    batches = [
+        [seen[i] for i in batch] for batch in group([learnt[n].length for n in seen], settings.batch_size, spec.seed)
+    ]
+    started = time.perf_counter()
+    history = fit(model, head, learnt, batches, settings, padding, checkpoint)
+    seconds = time.perf_counter() - started
+
+    margins: dict[str, list[float]] = {"label": [], "rationale": [], "policy": []}
+    right: list[float] = []
+    for name in ("label", "rationale"):
+        pairs = read_pairs(stands_on["pairs"] / f"{name}.validation.jsonl", spec.train_tasks)
+        for pair, (good, bad) in zip(
+            pairs, held_out(model, head, tokenised(spec, pairs, data, tokenizer), settings), strict=True
+        ):
+            own = name == "label" and pair.origin == "policy"
+            margins["policy" if own else name].append(good - bad)
+            if name == "label" and not own:
+                right.append(good)
+    results = {name: told_apart(values) for name, values in margins.items()}
+    history[-1]["validation"] = 100 * (results[kind]["accuracy"] or 0.0)
+    save_reward(model, head, out / "adapter")
+    write_jsonl(out / "history.jsonl", history)
+    steps = torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64)
+    return {
+        "optimiser_steps": len(batches),
+        "prompts_seen": len(seen),
+        "tokens_trained": sum(len(s.prompt) * 2 + len(s.chosen) + len(s.rejected) for s in (learnt[n] for n in seen)),
+        "tokens_generated": 0,
+        "pairs_available": len(learnt),
+        "pairs_cut_alike": sum(side.chosen == side.rejected for side in learnt),
+        "held_out": results,
+        "right_scores": torch.tensor(right, dtype=torch.float64).quantile(steps).tolist() if right else [],
+        "learning_rate": settings.learning_rate,
+        "validation": history[-1]["validation"],
+        "loss": history[-1]["loss"],
+        "seconds": round(seconds, 3),
+        "samples_per_second": round(len(seen) / seconds, 3),
+    }

@@ -1,0 +1,265 @@
+"""The shape of a model, and what follows from it alone: parameters, LoRA parameters, key/value cache, FLOPs, activations.
+
+Everything is arithmetic on a handful of integers, without torch, so that plans and the DAG stay light. Letters below:
+d hidden size, f intermediate size, h attention heads, k key/value heads, c size of a head, L layers, V vocabulary,
+r rank, T tokens of a sequence. A multiplication and an addition are two FLOPs.
+`tests/unit/test_plan.py` holds the counts against real models, PEFT, torch's FLOP counter and autograd's saved tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..base.files import REPOSITORY, read_json
+from ..config import Lora, Model, read_yaml
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of one number."""
+
+FAMILIES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "mpt": "mpt", "bert": "bert"}
+"""`model_type` of a config.json, and the architecture whose formulas hold for it."""
+
+PEFT_DEFAULTS = {"llama": ("q_proj", "v_proj"), "qwen2": ("q_proj", "v_proj"), "mpt": ("Wqkv",)}
+"""Modules that PEFT adapts where none are named."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a config.json that memory and time depend on."""
+
+    family: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    tied: bool
+    positions: int = 0
+    dropout: float = 0.0
+
+    @property
+    def eager(self) -> bool:
+        """Whether attention is computed step by step, with all T x T probabilities in memory (MPT in transformers)."""
+        return self.family == "mpt"
+
+
+def read_shape(values: dict[str, Any]) -> Shape | None:
+    """The shape that a config.json tells; None for an architecture whose formulas are not known here."""
+    family = FAMILIES.get(values.get("model_type", ""))
+    if family is None:
+        return None
+    if family == "mpt":
+        hidden, heads = values["d_model"], values["n_heads"]
+        layers = values["n_layers"]
+        intermediate = 4 * hidden  # transformers' MPT ignores expansion_ratio
+        tied = values.get("tie_word_embeddings", True)
+    else:
+        hidden, heads = values["hidden_size"], values["num_attention_heads"]
+        layers, intermediate = values["num_hidden_layers"], values["intermediate_size"]
+        tied = values.get("tie_word_embeddings", family == "bert")
+    return Shape(
+        family,
+        layers,
+        hidden,
+        intermediate,
+        heads,
+        values.get("num_key_value_heads") or heads,
+        values.get("head_dim") or hidden // heads,
+        values["vocab_size"],
+        tied,
+        values.get("max_position_embeddings", 0) if family == "bert" else 0,
+        values.get("hidden_dropout_prob", 0.0) if family == "bert" else 0.0,
+    )
+
+
+@cache
+def planning() -> dict[str, Any]:
+    """`resources/planning.yaml`: shapes of hub models, and typical rows of tasks."""
+    values: dict[str, Any] = read_yaml(REPOSITORY / "resources" / "planning.yaml")
+    return values
+
+
+@cache
+def shape_of(model: Model) -> Shape | None:
+    """The model's shape from its folder, from `resources/planning.yaml` or from the hub's cache; None where none tells it."""
+    for folder in (REPOSITORY / model.path, Path(model.path)):
+        if (folder / "config.json").is_file():
+            return read_shape(read_json(folder / "config.json"))
+    if model.path in planning()["models"]:
+        return read_shape(planning()["models"][model.path])
+    try:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
+    except ValueError:  # neither a folder nor a hub repository's name
+        return None
+    return read_shape(read_json(Path(cached))) if isinstance(cached, str) else None
+
+
+# Parameters ----------------------------------------------------------------------------------------------------------
+
+
+def linears(shape: Shape) -> dict[str, tuple[int, int]]:
+    """The linear modules of one layer: name -> (inputs, outputs)."""
+    d, f = shape.hidden, shape.intermediate
+    q, kv = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
+    if shape.family == "mpt":
+        return {"Wqkv": (d, 3 * d), "out_proj": (d, d), "up_proj": (d, f), "down_proj": (f, d)}
+    if shape.family == "bert":
+        return {"query": (d, d), "key": (d, d), "value": (d, d), "out": (d, d), "up": (d, f), "down": (f, d)}
+    return {
+        "q_proj": (d, q), "k_proj": (d, kv), "v_proj": (d, kv), "o_proj": (q, d),
+        "gate_proj": (d, f), "up_proj": (d, f), "down_proj": (f, d),
+    }  # fmt: skip
+
+
+def matrix_parameters(shape: Shape) -> int:
+    """Parameters of all layers' linear modules without biases: what every token is multiplied with, the head apart."""
+    return shape.layers * sum(inputs * outputs for inputs, outputs in linears(shape).values())
+
+
+def parameters(shape: Shape) -> int:
+    """Parameters of a decoder with its head, or of an encoder with its pooler (d^2 + d) and without a task's head."""
+    d, V, L = shape.hidden, shape.vocabulary, shape.layers
+    count = V * d + matrix_parameters(shape)
+    if shape.family == "bert":
+        biases = sum(outputs for _, outputs in linears(shape).values())
+        # positions, two segments and a norm; a layer's biases and its two norms; the pooler
+        return count + (shape.positions + 2) * d + 2 * d + L * (biases + 4 * d) + d * d + d
+    if shape.family == "qwen2":  # biases of query, key and value
+        count += L * (shape.heads + 2 * shape.kv_heads) * shape.head_size
+    return count + (2 * L + 1) * d + (0 if shape.tied else V * d)
+
+
+def lora_targets(shape: Shape, lora: Lora) -> tuple[str, ...]:
+    """Names of the adapted modules of a layer."""
+    if lora.targets == "default":
+        return PEFT_DEFAULTS[shape.family]
+    return tuple(name for name in linears(shape) if lora.targets == "all-linear" or name in lora.targets)
+
+
+def lora_parameters(shape: Shape, lora: Lora) -> int:
+    """Trained parameters of an adapter: r x (inputs + outputs) for every adapted module of every layer.
+
+    `bias: all` trains the backbone's own biases too, which only Qwen2's query, key and value have.
+    """
+    modules = linears(shape)
+    pairs = sum(sum(modules[name]) for name in lora_targets(shape, lora))
+    biases = (shape.heads + 2 * shape.kv_heads) * shape.head_size if shape.family == "qwen2" else 0
+    return shape.layers * (lora.rank * pairs + (biases if lora.bias == "all" else 0))
+
+
+# Memory that grows with tokens ------------------------------------------------------------------------------------------
+
+
+def kv_bytes(shape: Shape, width: int) -> int:
+    """Bytes of the key/value cache of one token: 2 L k c x bytes of a number."""
+    return 2 * shape.layers * shape.kv_heads * shape.head_size * width
+
+
+def saved_bytes(
+    shape: Shape, dtype: str, length: int, lora: Lora | None, *, autocast: bool = False, training: bool = True,
+    gpu: bool = False,
+) -> int:  # fmt: skip
+    """Bytes that autograd keeps for backward, for one token of a sequence of `length` tokens, all layers.
+
+    The terms are what the operators save: a frozen linear module saves nothing, an adapted one its input (in the
+    adapter's float32, once a module, unless all is float32 and they share it; in bfloat16 under autocast) and the r
+    numbers between A and B; a norm its input (RMSNorm in float32); attention its query, key, value, output and
+    log-normaliser, or if eager its probabilities; the activation of a gated MLP three times f numbers.
+
+    Args:
+        shape: of the model.
+        dtype: of the backbone.
+        length: tokens that a token may attend to (matters for eager attention only).
+        lora: adapters on a frozen backbone; None: everything is trained (encoders).
+        autocast: whether forward passes run under bfloat16 autocast (PPO on a GPU).
+        training: whether dropout acts.
+        gpu: dropout masks take one byte on a GPU, four on a CPU.
+    """
+    b, d, f, h = BYTES[dtype], shape.hidden, shape.intermediate, shape.heads
+    q, kv = h * shape.head_size, shape.kv_heads * shape.head_size
+    mask = 1 if gpu else 4
+    if lora is None:  # BERT: what linear modules, attention and norms read, GELU's input and output
+        layer = b * (8 * d + 2 * f) + 4 * h + 16
+        if training and shape.dropout:
+            layer += 2 * mask * d + (0 if gpu else 12 * h * length + 4 * d)
+        return shape.layers * layer + 2 * b * d
+    adapted = lora_targets(shape, lora)
+    modules = linears(shape)
+    read = 2 if autocast else 4  # bytes in which adapters compute
+    if training and lora.dropout:
+        layer = sum((mask + read) * modules[name][0] for name in adapted)
+    elif b == 4:  # one copy of an input serves all modules that read it
+        layer = 4 * sum({_reads(name): modules[name][0] for name in adapted}.values())
+    else:
+        layer = read * sum(modules[name][0] for name in adapted)
+    layer += read * lora.rank * len(adapted)
+    if shape.eager:  # the causal mask: a byte, once for all layers
+        layer += b * (3 * d + 2 * d + f) + (4 if b == 4 else 4 + b) * h * length + 4 * b
+        return shape.layers * layer + length
+    layer += b * (2 * q + 2 * kv + 3 * f) + 4 * h + 8 * d + 8
+    return shape.layers * layer
+
+
+def _reads(module: str) -> str:
+    """What a linear module's input is, by name: modules that read the same share one saved copy."""
+    if module in ("q_proj", "k_proj", "v_proj"):
+        return "attention"
+    return "mlp" if module in ("gate_proj", "up_proj") else module
+
+
+def layer_bytes(shape: Shape, dtype: str, length: int) -> int:
+    """Bytes that one layer's computation holds at a time for one token, beyond what is saved: its widest moment.
+
+    MLP: input, two or three times f and their sum; eager attention: scores with bias, masked, in float32, softmax.
+    """
+    b, d, f = BYTES[dtype], shape.hidden, shape.intermediate
+    mlp = b * (3 * d + 3 * f)
+    if shape.eager:
+        return max(mlp, 3 * b * d + shape.heads * length * (3 * b + 8))
+    return mlp
+
+
+def backward_bytes(shape: Shape, dtype: str, length: int) -> int:
+    """Bytes that the first step of the backward pass needs for one token, all that was saved still being there."""
+    b = BYTES[dtype]
+    return b * (shape.hidden + shape.intermediate) + (8 * shape.heads * length if shape.eager else 0)
+
+
+# Floating-point operations ----------------------------------------------------------------------------------------------
+
+
+def forward_flops(shape: Shape, tokens: float, context: float, predicted: float, lora: Lora | None = None) -> float:
+    """FLOPs of a forward pass over `tokens` tokens.
+
+    2 x (matrix and adapter parameters) a token, 4 h c x context a token and layer for attention (scores and their
+    product with the values, causal or not: the matrices are computed whole), 2 d V a predicted position for the head.
+
+    Args:
+        shape: of the model.
+        tokens: read in all.
+        context: tokens that each of them attends to, padding and cache counted.
+        predicted: positions that the head is applied to (encoders: 0; pooler and task head are left out).
+        lora: adapters, if any.
+    """
+    weights = matrix_parameters(shape) + (lora_parameters(shape, lora) if lora else 0)
+    attention = 4 * shape.layers * shape.heads * shape.head_size * context
+    return tokens * (2 * weights + attention) + 2 * predicted * shape.hidden * shape.vocabulary
+
+
+def training_flops(shape: Shape, tokens: float, context: float, predicted: float, lora: Lora | None) -> float:
+    """FLOPs of a forward and a backward pass.
+
+    Backward costs one forward for the gradients of activations, and one more for those of weights where these are
+    trained: all of an encoder's, an adapter's only in a decoder; attention's backward costs two of its forwards.
+    """
+    forward = forward_flops(shape, tokens, context, predicted, lora)
+    attention = tokens * 4 * shape.layers * shape.heads * shape.head_size * context
+    trained = matrix_parameters(shape) if lora is None else lora_parameters(shape, lora)
+    return 2 * forward + attention + 2 * tokens * trained

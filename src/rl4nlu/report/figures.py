@@ -1,0 +1,226 @@
+"""The paper's figures, as vector PDF and PNG, in colours that colour-blind readers can tell apart (Okabe and Ito 2008).
+
+Every figure is a function from the collected files to a matplotlib `Figure`; where there is nothing to draw it says so.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from ..scores.collect import CATEGORIES, MAIN
+from .drawing import COLOURS, empty, finish
+from .figures_rllr import over_optimisation_figure, thresholds_figure
+from .inputs import BASELINES, GRID, SHORT, Inputs, Row
+from .tables.rllr import ROWS as RLLR_ROWS
+from .tables.rllr import SUITE as RLLR_SUITE
+
+FIGURES = ("scores", "curves", "gains", "invalid", "over-optimisation", "thresholds")
+"""Names of all figures; each is written as .pdf and .png."""
+
+MARKERS = {
+    "zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v",
+    "sft-rationale": "<", "rlhf": "P", "rllr": "X", "rllr-mixed": "*",
+}  # fmt: skip
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
+STYLE: Any = {
+    "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.5,
+    "axes.axisbelow": True, "lines.linewidth": 1.1, "pdf.fonttype": 42, "svg.hashsalt": "rl4nlu", "figure.dpi": 150,
+}  # fmt: skip
+MOST_CURVES = 6
+"""Tasks that the learning curves show: those with the most seeds, in table order."""
+
+
+def build(inputs: Inputs) -> dict[str, Figure]:
+    """Every figure by name."""
+    matplotlib.use("Agg")
+    with matplotlib.rc_context(STYLE):
+        return {
+            "scores": scores_figure(inputs),
+            "curves": curves_figure(inputs),
+            "gains": gains_figure(inputs),
+            "invalid": invalid_figure(inputs),
+            "over-optimisation": over_optimisation_figure(inputs),
+            "thresholds": thresholds_figure(inputs),
+        }
+
+
+def write_figure(figure: Figure, name: str, folder: Path) -> None:
+    """Write `<name>.pdf` and `<name>.png`; without dates, so that equal numbers give equal files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for form, facts in (("pdf", {"CreationDate": None, "ModDate": None}), ("png", {"Software": None})):
+        beside = folder / f".{name}.{os.getpid()}.{form}"
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(beside, format=form, metadata=facts, dpi=200)
+        beside.replace(folder / f"{name}.{form}")
+
+
+def scores_figure(inputs: Inputs) -> Figure:
+    """Every method's score on every task, with the 95 % interval over examples (bounds averaged over seeds)."""
+    models = inputs.decoders("main")
+    if not models:
+        return empty("Scores by method: nothing was reproduced in this build.")
+    model = models[0]
+    suites = [
+        s
+        for s in dict.fromkeys(t.suite for t in inputs.tasks.values())
+        if any(_has(inputs, t.name) for t in inputs.of_suite(s))
+    ]
+    figure = Figure(figsize=(6.9, 2.35 * len(suites) + 0.5), layout="constrained")
+    seen: dict[str, Any] = {}
+    for place, suite in enumerate(suites):
+        axes = figure.add_subplot(len(suites), 1, place + 1)
+        tasks = [t for t in inputs.of_suite(suite) if _has(inputs, t.name)]
+        methods = RLLR_ROWS if suite == RLLR_SUITE else GRID
+        rows = [(model, row) for row in methods if row.method not in BASELINES]
+        rows += [(m, Row("encoder", "st")) for m in inputs.encoders()]
+        rows = [(name, row) for name, row in rows if any(inputs.first(name, row, task) for task in tasks)]
+        for at, task in enumerate(tasks):
+            for method in BASELINES:
+                values = inputs.first(model, Row(method, "none"), task)
+                if values:
+                    height = sum(values) / len(values)
+                    style = "-" if method == "majority" else ":"
+                    (line,) = axes.plot([at - 0.42, at + 0.42], [height] * 2, color="#999999", lw=1, ls=style, zorder=1)
+                    seen.setdefault(Row(method, "none").label, line)
+            for index, (name, row) in enumerate(rows):
+                cell = inputs.values(name, row, task.name, task.columns[0])
+                if cell.empty:
+                    continue
+                x, y = at + (index - (len(rows) - 1) / 2) * 0.8 / len(rows), float(cell["value"].mean())
+                low, high = float(cell["low"].mean()), float(cell["high"].mean())
+                spread = [[max(0.0, y - low)], [max(0.0, high - y)]] if low == low else None
+                hollow = row.kind == "mt"
+                mark = axes.errorbar(
+                    [x], [y], yerr=spread, color=COLOURS[row.method], marker=MARKERS[row.method], ms=3.6, lw=0, elinewidth=0.9,
+                    mfc="white" if hollow else COLOURS[row.method], zorder=3 if row.method in ("sft", "ppo") else 2,
+                    alpha=0.55 if row.method == "encoder" and "base" in name else 1.0,
+                )  # fmt: skip
+                seen.setdefault(inputs.title(name) if row.method == "encoder" else row.label, mark)
+        labels = [t.title.replace(" (SuperGLUE)", "") + f"\n{SHORT.get(t.columns[0], t.columns[0])}" for t in tasks]
+        axes.set_xticks(range(len(tasks)), labels)
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel("score, %")
+        axes.set_title(
+            f"{inputs.tasks[tasks[0].name].suite.upper().replace('SUPER', 'Super')} – {inputs.title(model)}", loc="left"
+        )
+    figure.legend(list(seen.values()), list(seen), loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
+def _has(inputs: Inputs, task: str) -> bool:
+    return bool((inputs.metrics["task"] == task).any())
+
+
+def curves_figure(inputs: Inputs) -> Figure:
+    """PPO's reward, KL, unreadable answers and validation score, and SFT's loss, against prompts seen."""
+    models = inputs.decoders("main")
+    history = inputs.history
+    history = history[
+        (history["variant"] == MAIN) & history["model"].isin(models[:1]) & history["method"].isin(["ppo", "sft"])
+    ]
+    if history.empty:
+        return empty("Learning curves: no training history in this build.")
+    seeds = history[history["method"] == "ppo"].groupby("mixture")["seed"].nunique()
+    seeds = seeds if len(seeds) else history.groupby("mixture")["seed"].nunique()
+    order = {name: place for place, name in enumerate(inputs.tasks)}
+    names = sorted(seeds.index, key=lambda n: (n not in order, -seeds[n], order.get(n, 99)))[:MOST_CURVES]
+    panels = (
+        ("ppo", "reward", "PPO: mean reward", 1), ("ppo", "kl", "PPO: KL to the base model, nats", 1),
+        ("ppo", "invalid_rate", "PPO: unreadable answers, %", 100), ("ppo", "validation", "PPO: validation score, %", 1),
+        ("sft", "loss", "SFT: loss on answer tokens", 1), ("sft", "validation", "SFT: validation score, %", 1),
+    )  # fmt: skip
+    figure = Figure(figsize=(6.9, 4.3), layout="constrained")
+    handles: dict[str, Any] = {}
+    for place, (method, column, title, factor) in enumerate(panels):
+        axes = figure.add_subplot(2, 3, place + 1)
+        for colour, name in zip(CYCLE, names, strict=False):
+            rows = history[(history["method"] == method) & (history["mixture"] == name)].dropna(subset=[column])
+            if rows.empty:
+                continue
+            title_of = inputs.tasks[name].title if name in inputs.tasks else f"{name} (multi-task)"
+            for _, run in rows.groupby("seed"):
+                axes.plot(
+                    run["examples"],
+                    run[column] * factor,
+                    color=colour,
+                    lw=0.6,
+                    alpha=0.35,
+                    marker="." if len(run) < 5 else None,
+                    ms=4,
+                )
+            mean = rows.groupby("examples")[column].mean() * factor
+            (line,) = axes.plot(mean.index, mean, color=colour, lw=1.4, marker="o" if len(mean) < 5 else None, ms=3)
+            handles.setdefault(title_of, line)
+        finish(axes, title, place >= 3)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6, frameon=False)
+    return figure
+
+
+def gains_figure(inputs: Inputs) -> Figure:
+    """PPO's gain over SFT per task with the paired interval; filled where the corrected test says that they differ."""
+    found = inputs.comparisons
+    found = found[
+        (found["method_a"] == "ppo") & (found["method_b"] == "sft") & found["model_a"].isin(inputs.decoders("main")[:1])
+    ]
+    if found.empty:
+        return empty("Gain of PPO over SFT: nothing to compare in this build.")
+    kinds = [kind for kind in ("st", "mt") if (found["mixture_kind"] == kind).any()]
+    heights = max(int((found["mixture_kind"] == kind).sum()) for kind in kinds)
+    figure = Figure(figsize=(6.9, 0.9 + 0.19 * heights), layout="constrained")
+    for place, kind in enumerate(kinds):
+        axes = figure.add_subplot(1, len(kinds), place + 1)
+        rows = found[found["mixture_kind"] == kind]
+        rows = rows.set_index("task").loc[[t for t in inputs.tasks if t in set(rows["task"])]].iloc[::-1]
+        axes.axvline(0, color="#777777", lw=0.8)
+        for height, (_, row) in enumerate(rows.iterrows()):
+            sure = row["p_holm"] < 0.05
+            colour = COLOURS["ppo"] if row["difference"] >= 0 else "#0072B2"
+            axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=1.2)
+            axes.plot([row["difference"]], [height], "o", ms=4.5, color=colour, mfc=colour if sure else "white")
+        axes.set_yticks(range(len(rows)), [inputs.tasks[t].title for t in rows.index])
+        axes.set_ylim(-0.7, len(rows) - 0.3)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("PPO − SFT, points (95 % interval over rows)")
+        axes.set_title({"st": "single-task", "mt": "multi-task"}[kind], loc="left")
+    return figure
+
+
+def invalid_figure(inputs: Inputs) -> Figure:
+    """What was wrong with answers that could not be read, as a share of each method's answers."""
+    found = inputs.invalid[(inputs.invalid["variant"] == MAIN) & (inputs.invalid["mixture_kind"] != "transfer")]
+    if found.empty:
+        return empty("Unreadable answers: no predictions in this build.")
+    order = {(row.method, row.kind): place for place, row in enumerate(GRID)}
+    models = [*inputs.decoders("main"), *inputs.decoders("other")]
+    bars = sorted(
+        {
+            (str(m), str(me), str(k))
+            for m, me, k in zip(found["model"], found["method"], found["mixture_kind"], strict=True)
+        },
+        key=lambda b: (models.index(b[0]), order.get((b[1], b[2]), 99)),
+    )
+    figure = Figure(figsize=(6.9, 1.0 + 0.17 * len(bars)), layout="constrained")
+    axes = figure.add_subplot()
+    for height, (model, method, kind) in enumerate(reversed(bars)):
+        rows = found[(found["model"] == model) & (found["method"] == method) & (found["mixture_kind"] == kind)]
+        total, left = rows.drop_duplicates(["mixture", "task"])["rows"].sum(), 0.0
+        for shade, name in zip(SHADES, CATEGORIES, strict=True):
+            share = 100 * float(rows.loc[rows["category"] == name, "answers"].sum()) / float(total)
+            axes.barh(height, share, left=left, color=shade, height=0.72, label=name if height == 0 else None)
+            left += share
+        axes.text(left, height, f" {left:.2f}", va="center", fontsize=6)
+    axes.set_yticks(range(len(bars)), [f"{inputs.title(m)} {Row(me, k).label}" for m, me, k in reversed(bars)])
+    axes.set_ylim(-0.6, len(bars) - 0.4)
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.08)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("answers that the parser could not read, % of all")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False)
+    return figure

@@ -1,0 +1,149 @@
+"""The second paper's tables: scores of its methods, their differences beside the printed ones, and the reward models."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ...scores.collect import MAIN
+from ...scores.intervals import mean_sd
+from ..inputs import MARKS, Inputs, Row, average, number, own_cell
+from ..typeset import Cell, Line, Sheet
+from .scores import RULE, SIGNIFICANT, task_columns
+
+SUITE = "rllr"
+PAPER = "rllr"
+"""The published file of paper 2."""
+
+ROWS = tuple(Row(method, "none") for method in ("majority", "random", "zero-shot", "few-shot")) + tuple(
+    Row(method, kind) for kind in ("st", "mt") for method in ("sft", "sft-rationale", "rlhf", "rllr", "rllr-mixed")
+)
+DIFFERENCES = (
+    ("rllr", "sft"),
+    ("rllr", "sft-rationale"),
+    ("rllr", "rlhf"),
+    ("rllr-mixed", "rllr"),
+    ("rlhf", "sft-rationale"),
+)
+"""Methods that are compared, the first with the second; each is a column."""
+
+REWARD_MODELS = {
+    "reward-label": "Label model (RLLR)", "reward-rationale": "Rationale model (RLHF)", "reward-encoder": "Encoder (PPO-RM)",
+}  # fmt: skip
+PAIR_KINDS = {"label": "Label-sensitive", "rationale": "Rationale-sensitive", "policy": "Own errors"}
+
+
+def rllr_sheet(inputs: Inputs) -> Sheet:
+    """Methods by tasks: accuracy, mean and standard deviation over seeds, and the mean over tasks."""
+    tasks = inputs.of_suite(SUITE)
+    columns = [*task_columns(inputs, tasks), ("Avg.", f"of {len(tasks)}")]
+    title = "RLLR: accuracy of the second paper's methods on its eight tasks."
+    sheet = Sheet("rllr", title, ("Model", "Method"), columns, size="scriptsize")
+    for model in [*inputs.decoders("main"), *inputs.decoders("other")]:
+        for row in ROWS:
+            cells = [own_cell(inputs, model, row, task) for task in tasks]
+            if row.kind == "none" and not any(_has_trained(inputs, model, t.name) for t in tasks):
+                continue
+            if any(cell.text for cell in cells):
+                mean = average([inputs.score(model, row, task) for task in tasks])
+                sheet.lines.append(Line((inputs.title(model), row.label), (*cells, mean)))
+        sheet.lines.append(RULE)
+    sheet.notes = [
+        inputs.provenance(),
+        "The paper's own table is not available to us. The suite's methods train one adapter on all eight tasks; RLHF, RLLR and "
+        "RLLR-mixed start from the merged SFT model with rationales, and answers with a rationale are read by the one parser.",
+        MARKS,
+    ]
+    return sheet
+
+
+def _has_trained(inputs: Inputs, model: str, task: str) -> bool:
+    m = inputs.metrics
+    return bool(((m["model"] == model) & (m["task"] == task) & (m["mixture_kind"] != "none")).any())
+
+
+def differences_sheet(inputs: Inputs) -> Sheet:
+    """Paired differences per task, their mean over tasks, and the two differences that the paper's abstract prints."""
+    columns = [(f"{Row(a, 'none').label} −", Row(b, "none").label) for a, b in DIFFERENCES]
+    title = "RLLR: paired differences on the same rows, in points, beside the printed ones."
+    sheet = Sheet("rllr-differences", title, ("Task", "Source"), columns)
+    tasks, models = inputs.of_suite(SUITE), inputs.decoders("main")[:1]
+    found = inputs.comparisons[
+        inputs.comparisons["model_a"].isin(models) & (inputs.comparisons["mixture_kind"] == "mt")
+    ]
+    found = found[found["mixture_a"] == SUITE]
+    tested = {key: rows.iloc[0] for key, rows in found.groupby(["method_a", "method_b", "task"])}
+    for task in tasks:
+        rows = [tested.get((a, b, task.name)) for a, b in DIFFERENCES]
+        if any(row is not None for row in rows):
+            sheet.lines.append(Line((task.title, "ours"), tuple(difference_cell(row) for row in rows)))
+    if sheet.lines:
+        means = []
+        for a, b in DIFFERENCES:
+            gaps = [float(tested[a, b, t.name]["difference"]) for t in tasks if (a, b, t.name) in tested]
+            means.append(Cell(number(sum(gaps) / len(gaps), 2, sign=True)) if len(gaps) == len(tasks) else Cell())
+        sheet.lines += [RULE, Line(("Mean over tasks", "ours"), tuple(means))]
+    printed = inputs.published[inputs.published["paper"] == PAPER].set_index("method")["value"]
+    values = [float(printed.get(f"{a} - {b}", math.nan)) for a, b in DIFFERENCES]
+    sheet.lines.append(
+        Line(("Mean over tasks and models", "paper"), tuple(Cell(number(v, 2, sign=True)) for v in values), "paper")
+    )
+    sheet.notes = [
+        inputs.provenance(),
+        "Brackets: 95 % bootstrap interval. * p < .05, paired test over all seeds, Holm-corrected over the column. The printed "
+        "differences are averages over five models and eight tasks; the abstract doesn't say which SFT it means, nor whether "
+        "its per cent are points.",
+    ]
+    return sheet
+
+
+def difference_cell(row: pd.Series | None) -> Cell:
+    """A row of comparisons.csv: the difference, its interval below, a star where the corrected test is below .05."""
+    if row is None:
+        return Cell()
+    bounds = f"[{number(row['low'])}, {number(row['high'])}]" if row["low"] == row["low"] else ""
+    return Cell(number(row["difference"], sign=True), bounds, "*" if row["p_holm"] < SIGNIFICANT else "")
+
+
+def reward_models_sheet(inputs: Inputs) -> Sheet:
+    """What each reward model tells apart: both models on both kinds of held-out pairs, and on the merged model's own errors."""
+    columns = []
+    for kind in PAIR_KINDS.values():
+        columns += [(kind, "accuracy, %"), ("", "margin"), ("", "calibration error")]
+    title = "RLLR: reward models on held-out pairs; the objective mismatch is what stands off the diagonal."
+    sheet = Sheet("reward-models", title, ("Model", "Trained on", "Reward model"), columns)
+    frame = inputs.rewards[inputs.rewards["variant"] == MAIN]
+    for (model, mixture), rows in frame.groupby(["model", "mixture"]):
+        for method, name in REWARD_MODELS.items():
+            cells = []
+            for kind in PAIR_KINDS:
+                some = rows[(rows["method"] == method) & (rows["pairs"] == kind)]
+                for column, factor, digits in (("accuracy", 100, 1), ("margin", 1, 2), ("calibration", 1, 3)):
+                    cells.append(over_seeds(some[column].dropna().astype(float) * factor, digits))
+            if any(cell.text for cell in cells):
+                trained = inputs.tasks[mixture].title if mixture in inputs.tasks else str(mixture)
+                sheet.lines.append(Line((inputs.title(str(model)), trained, name), tuple(cells)))
+    shares = inputs.replies[(inputs.replies["variant"] == MAIN) & (inputs.replies["split"] == "train")][
+        "same_label"
+    ].dropna()
+    sheet.notes = [
+        inputs.provenance(),
+        "Margin: chosen minus rejected score; calibration error: of the confidence that the margin implies, over ten bins. Own "
+        "errors: a right against a wrong reply that the merged model itself gave to one prompt. Of the encoder's pairs the "
+        "rationale-sensitive ones are a response with a rationale against one without.",
+    ]
+    if len(shares):
+        sheet.notes.append(
+            f"Of the pairs that plain RLHF learns from (best against worst reply, whatever they say) "
+            f"{number(100 * float(shares.mean()))} % have two equal labels (mean over seeds); the paper's share is not known to us."
+        )
+    return sheet
+
+
+def over_seeds(values: pd.Series, digits: int) -> Cell:
+    """Mean over seeds, the standard deviation below; empty where there is no value."""
+    if values.empty:
+        return Cell()
+    mean, sd = mean_sd(values.tolist())
+    return Cell(number(mean, digits), "" if sd is None else f"±{number(sd, digits)}")

@@ -1,0 +1,109 @@
+"""All that a config runs: its tasks that have rows, and every run of its grid, resolved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..base.errors import ConfigError
+from ..config import (
+    SUPPORTING_METHODS,
+    TRAINED_METHODS,
+    Config,
+    Data,
+    Model,
+    load_models,
+)
+from ..config.experiment import MAIN
+from ..tasks.prepare import local_files
+from ..tasks.task import Task, expand, load_tasks
+from .resolve import _known, followed_by, resolve, training_tasks
+from .spec import Address, RunSpec
+
+
+def available_tasks(data: Data, tasks: dict[str, Task]) -> tuple[dict[str, Task], dict[str, str]]:
+    """The tasks that have rows in this config's source, and why the others have none (by name).
+
+    Raises:
+        ConfigError: files are absent, and data.skip_absent does not allow it.
+    """
+    absent: dict[str, str] = {}
+    for name, task in tasks.items():
+        source = task.source or data.source
+        if getattr(task.sources, source) is None:
+            absent[name] = f"task {name} is left out: its file names no source {source}"
+        for path in local_files(task, data):
+            if not path.is_file():
+                absent[name] = f"task {name} is left out: {path} is absent"
+                if not data.skip_absent:
+                    raise ConfigError(f"task {name}: {path} is absent (data.skip_absent: true leaves such tasks out)")
+    for name, task in tasks.items():
+        if task.trained_with in absent and name not in absent:
+            absent[name] = f"task {name} is left out: it is trained with {task.trained_with}, which is left out"
+    return {name: task for name, task in tasks.items() if name not in absent}, absent
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All that a config runs: tasks with rows, those left out (with the reason), and every run resolved."""
+
+    tasks: dict[str, Task]
+    absent: dict[str, str]
+    models: dict[str, Model]
+    runs: dict[Address, RunSpec]
+
+
+def open_grid(config: Config) -> Grid:
+    """The config's grid, resolved against the task and model files of the checkout.
+
+    Raises:
+        ConfigError: a name is unknown, or something does not fit.
+    """
+    models, (tasks, absent) = load_models(), available_tasks(config.data, load_tasks())
+    evaluated = list_runs(config, models, tasks, tuple(absent))
+    return Grid(tasks, absent, models, {a: resolve(config, models, tasks, a, names) for a, names in evaluated.items()})
+
+
+def list_runs(
+    config: Config, models: dict[str, Model], tasks: dict[str, Task], absent: tuple[str, ...] = ()
+) -> dict[Address, list[str]]:
+    """Every run of the grid with the names of the tasks that it is evaluated on; duplicates are joined.
+
+    A run brings what it starts from or stands on into the grid. Tasks in `absent` are passed over.
+
+    Raises:
+        ConfigError: a name in the grid is unknown, or does not fit its method.
+    """
+    runs: dict[Address, list[str]] = {}
+    for index, arm in enumerate(config.grid):
+        where = f"{config.name}: grid.{index}"
+        for model in arm.models:
+            _known(model, models, f"{where}.models")
+            if arm.method in TRAINED_METHODS and (arm.method == "encoder") != (models[model].kind == "encoder"):
+                raise ConfigError(
+                    f"{where}: method {arm.method} does not fit {model}, whose kind is {models[model].kind}"
+                )
+        for variant in arm.variants:
+            _known(variant, {"main": MAIN, **config.variants}, f"{where}.variants")
+        named = expand([t for t in arm.tasks if t not in absent], tasks) if arm.tasks else None
+        for mixture in arm.mixtures:
+            if mixture in absent:
+                continue
+            trained = [t.name for t in training_tasks(mixture, tasks)]
+            evaluated = named or followed_by(trained, tasks) or list(tasks)
+            if arm.method in SUPPORTING_METHODS:
+                evaluated = []
+            for model in arm.models:
+                for variant in arm.variants:
+                    for seed in arm.seeds:
+                        known = runs.setdefault(Address(model, arm.method, mixture, variant, seed), [])
+                        known += [name for name in evaluated if name not in known]
+    waiting = list(runs)
+    while waiting:
+        spec = resolve(config, models, tasks, waiting.pop(0), [])
+        for path in filter(None, (spec.start, *spec.stands_on.values())):
+            needed = Address.parse(path)
+            if needed not in runs:
+                own = needed.method not in SUPPORTING_METHODS
+                runs[needed] = followed_by([t.name for t in spec.train_tasks], tasks) if own else []
+                waiting.append(needed)
+    return runs

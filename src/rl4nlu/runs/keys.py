@@ -1,0 +1,125 @@
+"""What names a trained run and its scores: settings, rows, weights and code. Two results with one key are the same.
+
+The names are found without torch, so that a job whose result is there already costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..base.code import code_digest
+from ..base.errors import ConfigError
+from ..base.files import digest_of, file_digest, local_weights, read_json
+from ..config import METHODS
+from .grid import Grid
+from .spec import Address, RunSpec
+
+
+def data_digest(spec: RunSpec, data: Path) -> str:
+    """Names the rows that a run trains on and selects with.
+
+    Raises:
+        ConfigError: a task's rows were not prepared.
+    """
+    records = {}
+    for task in spec.train_tasks:
+        digests = task_digests(data, task.name)
+        records[task.name] = [digests["train"], digests["validation"]]
+        if spec.method in ("sft-rationale", "pairs"):
+            records[task.name].append(rationales_digest(data, task.name))
+    return digest_of(records)
+
+
+def rationales_digest(data: Path, task: str) -> str:
+    """Names a task's rationales.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    path = data / task / "rationales.jsonl"
+    if not path.is_file():
+        raise ConfigError(f"{path}: no rationales of task {task}; `snakemake rationales` makes them")
+    return file_digest(path)
+
+
+def task_digests(data: Path, name: str) -> dict[str, str]:
+    """Digests of a task's prepared rows, by split.
+
+    Raises:
+        ConfigError: they were not prepared.
+    """
+    path = data / name / "record.json"
+    if not path.is_file():
+        raise ConfigError(f"{path}: no prepared rows of task {name}; `snakemake data` makes them")
+    found: dict[str, str] = read_json(path)["digests"]
+    return found
+
+
+def foundations(spec: RunSpec) -> dict[str, str]:
+    """Trained runs that a run stands on: the address of each, by its role there (`start`: its adapter is started from)."""
+    return ({"start": spec.start} if spec.start else {}) | spec.stands_on
+
+
+def folders_of(spec: RunSpec, grid: Grid, data: Path, results: Path) -> dict[str, Path] | None:
+    """Runs that a run stands on, in `results`; None where one is not trained yet by the settings, rows and code of now."""
+    found = {}
+    for name, address in foundations(spec).items():
+        below, folder = grid.runs[Address.parse(address)], results / address
+        stands_on = folders_of(below, grid, data, results)
+        if stands_on is None or not (folder / "run.json").is_file():
+            return None
+        if read_json(folder / "run.json").get("key") != training_key(below, data, stands_on):
+            return None
+        found[name] = folder
+    return found
+
+
+def keys_of(stands_on: dict[str, Path]) -> dict[str, str]:
+    """Keys of trained runs."""
+    return {name: read_json(folder / "run.json")["key"] for name, folder in stands_on.items()}
+
+
+def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
+    """Names a trained run: its settings, its rows, its foundation models' weights, what it stands on, and the code.
+
+    Raises:
+        ConfigError: its rows are not prepared.
+    """
+    weights = [local_weights(model.path) for model in (spec.model_spec, spec.encoder_spec) if model]
+    return digest_of(
+        [
+            spec.digest,
+            data_digest(spec, data),
+            weights,
+            keys_of(stands_on),
+            code_digest(str(METHODS[spec.method].module)),
+        ]
+    )
+
+
+def evaluated_digest(spec: RunSpec, data: Path) -> str:
+    """Names the rows that a run is scored on, and those that demonstrations and the majority label come from.
+
+    Raises:
+        ConfigError: a task's rows were not prepared.
+    """
+    return digest_of({name: task_digests(data, name) for name in spec.scored_from})
+
+
+def evaluation_key(spec: RunSpec, data: Path, trained: str) -> str:
+    """Names the scores of the trained run whose key is `trained`.
+
+    Raises:
+        ConfigError: rows are not prepared.
+    """
+    return digest_of([spec.evaluation_digest, trained, evaluated_digest(spec, data), code_digest("scores.evaluate")])
+
+
+def prompting_key(spec: RunSpec, data: Path) -> str:
+    """Names the scores of a baseline that trains nothing.
+
+    Raises:
+        ConfigError: rows are not prepared.
+    """
+    weights, code = local_weights(spec.model_spec.path), code_digest("scores.evaluate")
+    return digest_of([spec.evaluation_digest, evaluated_digest(spec, data), weights, code])

@@ -1,0 +1,166 @@
+"""Prompts: the same text for training, reward and test (paper 1, section 2.1 and its release's prompt shape).
+
+A prompt is plain text with four parts: what the model is told to be, how to answer, the row's question, and an opened
+answer tag that the model continues. Few-shot prompts put solved examples before the question. The chat form of a prompt
+is made from this text by `models.encode_prompts`, which knows the tokenizer.
+
+Under `protocol.response: rationale` (paper 2) the prompt asks for a reason first and leaves the tag to the model: a
+response is `<rationale> <Judgement> <label word> </Judgement>`.
+
+A template is filled once, and only with a row's fields: braces in data, or in a demonstration, are plain characters
+(the release fills few-shot prompts twice; papers/1, section 7, item 20).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from ..config import Protocol
+from .prepare import Row
+from .reading import CLOSE_TAG, OPEN_TAG
+from .task import Task
+
+ASKED = "Assistant:\n"
+"""What stands before the model's turn."""
+
+REASON = "{Insert a short reason here}"
+"""The part of the answer's format that stands before the tags under `protocol.response: rationale`."""
+
+SST2 = "sst2"
+"""The task whose negative word the release writes wrongly in SFT data and demonstrations (papers/1, section 7, item 1)."""
+
+Use = Literal["train", "demo", "test"]
+
+CORRECTED = Protocol.model_validate({})
+
+
+def answer_format(task: Task) -> str:
+    """What may stand between the tags, in words: the label words, or the range of numbers."""
+    if task.parser == "number":
+        return f"{{Insert only a number from {task.low:g} to {task.high:g} here}}"
+    quoted = [f'"{word}"' for word in task.words]
+    return f"{{Insert only {', '.join(quoted[:-1])} or {quoted[-1]} here}}"
+
+
+def prompt_parts(
+    task: Task,
+    demonstrations: Sequence[Row] = (),
+    protocol: Protocol | None = None,
+    wording: Literal["test", "sft"] = "test",
+) -> tuple[str, Callable[[dict[str, str]], str]]:
+    """The part that all rows share, and the function that writes a row's own part from its fields.
+
+    Their concatenation is the prompt, so that a key/value cache of the shared part serves every row.
+
+    Args:
+        task: names the prompt.
+        demonstrations: solved rows to show first.
+        protocol: label word of negative SST-2 demonstrations; the corrected protocol when absent.
+        wording: `sft` takes the release's other wording for SFT, where the task has one.
+    """
+    protocol = protocol or CORRECTED
+    separate = wording == "sft" and protocol.sft_prompt == "separate" and task.sft_query is not None
+    description = task.sft_description if separate else task.description
+    query = task.sft_query if separate and task.sft_query else task.query
+
+    def asked(fields: dict[str, str]) -> str:
+        return f"Prompt:\n{query.format_map(fields)}\n{answer_start(protocol)}"
+
+    reason = f"{REASON} " if protocol.response == "rationale" else ""
+    shape = f"{reason}{OPEN_TAG} {answer_format(task)} {CLOSE_TAG}"
+    shared = f"System_prompt:\n{description}\nAnswer in this format :\n{shape}\n"
+    if demonstrations:
+        shown = (
+            f"[ {asked(row.fields)}{answer_text(task, row.label, protocol, 'demo', row.rationale)} ]\n"
+            for row in demonstrations
+        )
+        shared += "Here are some examples:\n" + "".join(shown) + "\n"
+    return shared, asked
+
+
+def build_prompt(
+    task: Task, fields: dict[str, str], demonstrations: Sequence[Row] = (), protocol: Protocol | None = None
+) -> str:
+    """The whole prompt of one row, up to where the model's answer begins (see `answer_start`)."""
+    shared, asked = prompt_parts(task, demonstrations, protocol)
+    return shared + asked(fields)
+
+
+def training_prompt(
+    task: Task, fields: dict[str, str], demonstrations: Sequence[Row] = (), protocol: Protocol | None = None
+) -> str:
+    """The prompt that SFT trains on: the test prompt, or under `protocol.sft_prompt: separate` the task's other wording.
+
+    As released, STS-B's other wording asks for a paraphrase judgement though the answer is a number (papers/1, section 5).
+    """
+    shared, asked = prompt_parts(task, demonstrations, protocol, "sft")
+    return shared + asked(fields)
+
+
+def label_word(task: Task, label: str | float | None, protocol: Protocol, use: Use = "train") -> str:
+    """The word of a canonical label, or a number with one decimal.
+
+    Under `protocol.sst2_negative: No` negative SST-2 rows say "No" in SFT data (`train`) and in demonstrations (`demo`),
+    as released, though the parser knows only "Positive" and "Negative" (`test`).
+
+    Raises:
+        ValueError: the row has no label, or one that the task does not know.
+    """
+    if task.parser == "number" and isinstance(label, int | float):
+        return f"{label:.1f}"
+    if not isinstance(label, str) or label not in task.labels:
+        raise ValueError(f"task {task.name}: {label!r} is no label; known are {', '.join(task.labels) or 'numbers'}")
+    if task.name == SST2 and label == "0" and use != "test":
+        return protocol.sst2_negative
+    return task.labels[label]
+
+
+def answer_start(protocol: Protocol) -> str:
+    """The end of every prompt, behind which the model's answer begins: the opened tag, or an empty turn."""
+    return ASKED if protocol.response == "rationale" else ASKED + OPEN_TAG
+
+
+def answer_text(
+    task: Task, label: str | float | None, protocol: Protocol, use: Use = "train", rationale: str | None = None
+) -> str:
+    """What follows the prompt when the answer is `label`.
+
+    A space, the word, a space, the closing tag; under `protocol.response: rationale` the rationale and the opening tag
+    stand before these.
+
+    Args:
+        task: its label words.
+        label: a canonical label, or a number.
+        protocol: the response's grammar.
+        use: `test` where the text is scored against other answers rather than learnt from (see `label_word`).
+        rationale: why the label should hold; of no account where the response is a label alone.
+
+    Raises:
+        ValueError: the label is unknown, or the rationale is empty or holds a tag.
+    """
+    word = f" {label_word(task, label, protocol, use)} {CLOSE_TAG}"
+    if protocol.response == "label":
+        return word
+    if not rationale or not rationale.strip():
+        raise ValueError(f"task {task.name}: the rationale for label {label!r} is empty or missing")
+    if OPEN_TAG in rationale or CLOSE_TAG in rationale:
+        raise ValueError(f"task {task.name}: a rationale must not hold {OPEN_TAG} or {CLOSE_TAG}: {rationale!r}")
+    return f"{rationale.strip()} {OPEN_TAG}{word}"
+
+
+def choose_demonstrations(rows: Sequence[Row], k: int, how: Literal["first", "random"], seed: int) -> list[Row]:
+    """`k` training rows to show: the first ones, as released, or drawn by `seed`.
+
+    Fewer demonstrations of one seed are the first ones of more, so that a sweep over k compares like with like.
+
+    Raises:
+        ValueError: there are fewer than `k` rows.
+    """
+    if k > len(rows):
+        raise ValueError(f"{k} demonstrations are asked for, and there are {len(rows)} training rows")
+    if how == "first":
+        return list(rows[:k])
+    order = random.Random(f"demonstrations|{seed}").sample(range(len(rows)), len(rows))
+    return [rows[i] for i in order[:k]]

@@ -1,0 +1,105 @@
+"""One parser reads an answer for the reward and for the score (papers/1, sections 3.3 and 3.6; DESIGN: one parser).
+
+`strict` is the release's training parser with two of its faults mended: label words count as whole words only ("know"
+is no "No"; the release looks for substrings), and no task lets one word win over another. `lenient` is the release's
+test parser as it is. What neither can read is None: wrong, and counted.
+
+Where a response is a rationale and then a label (`protocol.response: rationale`), the model opens the answer tag itself:
+what stands before the first opening tag is the rationale and never counts as a label.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from typing import Literal
+
+from .task import Task
+
+OPEN_TAG, CLOSE_TAG = "<Judgement>", "</Judgement>"
+
+Response = Literal["label", "rationale"]
+
+DECIMAL = re.compile(r"[-+]?[0-9]*\.[0-9]+(?:[eE][-+]?[0-9]+)?")
+INTEGER = re.compile(r"(?:(?<!\w)[-+])?\b[0-9]+\b")
+
+ONE_FORM = ("sst2",)
+"""Tasks whose words the lenient parser takes only as written; it takes the others in lower case, too (papers/1, 3.6)."""
+
+
+def split_response(text: str, response: Response = "label") -> tuple[str, str | None, bool]:
+    """A completion's rationale, its judgement, and whether it is closed; nothing after the first closing tag counts.
+
+    The judgement is None where a response with a rationale opens no tag (before it closes one): it is all rationale.
+    """
+    before, closing, _ = text.partition(CLOSE_TAG)
+    if response == "label":
+        return "", before, bool(closing)
+    rationale, opening, judgement = before.partition(OPEN_TAG)
+    return rationale.strip(), judgement if opening else None, bool(closing)
+
+
+def parse(task: Task, text: str, strict: bool = True, response: Response = "label") -> str | float | None:
+    """The answer that a completion gives, as a canonical label or a number; None where it gives none.
+
+    Args:
+        task: its label words, or its range of numbers.
+        text: what the model wrote: what follows the opened answer tag or, with a rationale, the empty turn.
+        strict: only text before the closing tag counts, and naming two labels is no answer. Otherwise the release's
+            test parser: without a tag the whole text counts, capitalised or lower-case substrings do, and the first
+            label of the task's order wins.
+        response: the grammar. A response with a rationale that opens no tag is no answer, whichever parser reads it.
+
+    Numbers: the first decimal number anywhere, else the first integer that stands alone ("5 (very similar, 0.9)" is
+    0.9, "3/5" is 3, "1e3" is none). Strict parsing never clamps, so that a reward sees how far off an answer is;
+    metrics clamp to the task's range. Lenient parsing clamps, as released.
+    """
+    _, judgement, closed = split_response(text, response)
+    if judgement is None or (strict and not closed):
+        return None
+    judgement = judgement.strip()
+    if task.parser == "number":
+        number = first_number(judgement)
+        return number if strict or number is None else min(max(number, task.low), task.high)
+    return _strict_label(task, judgement) if strict else _lenient_label(task, judgement)
+
+
+def first_number(text: str) -> float | None:
+    """The first decimal number of a text, else its first integer that stands alone, else None."""
+    found = DECIMAL.search(text) or INTEGER.search(text)
+    number = float(found.group()) if found else math.nan
+    return number if math.isfinite(number) else None
+
+
+@cache
+def _pattern(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+
+
+def _strict_label(task: Task, judgement: str) -> str | None:
+    """The one label whose word stands in the text as a whole word.
+
+    Case counts; with three labels or more the lower-case form is taken, too, as in the release's MNLI and CB rule.
+    """
+    both_cases = len(task.labels) > 2
+    named = [
+        label
+        for label, word in task.labels.items()
+        if _pattern(word).search(judgement) or (both_cases and _pattern(word.lower()).search(judgement))
+    ]
+    return named[0] if len(named) == 1 else None
+
+
+def _lenient_label(task: Task, judgement: str) -> str | None:
+    """The first label, in the task's order, whose word (or what tells it from the others) is a substring."""
+    words = list(task.labels.values())
+    shared = 0
+    while all(len(w.split()) > shared + 1 for w in words) and len({w.split()[shared] for w in words}) == 1:
+        shared += 1  # "Option one" and "Option two" are told apart by "one" and "two"
+    for label, word in task.labels.items():
+        telling = " ".join(word.split()[shared:])
+        forms = [telling] if task.name in ONE_FORM else [telling, telling.lower(), telling.capitalize()]
+        if any(form in judgement for form in forms):
+            return label
+    return None

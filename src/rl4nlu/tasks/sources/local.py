@@ -1,0 +1,142 @@
+"""Rows from files: the official GLUE and SuperGLUE formats, or a user's own csv, tsv or JSON lines.
+
+GLUE's files hold stray quotes, byte-order marks and, in MNLI, 12 columns in train and 16 in dev: they are read with
+quoting off, and columns are found by the header's names (papers/1, section 3.2; section 7, item 23).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from ...base.errors import ConfigError, nearest
+from ...base.files import REPOSITORY
+from ...config import Data
+from ..task import Local, Task
+from .layouts import Raw, Reading
+
+
+def folder_of(source: Local, data: Data) -> Path:
+    """Folder that the source's paths start from.
+
+    Raises:
+        ConfigError: neither the task nor the config names one.
+    """
+    if source.root is not None:
+        return REPOSITORY / source.root
+    if data.data_root is None:
+        raise ConfigError("data.data_root: is missing; source local needs the folder of the files")
+    return Path(data.data_root)
+
+
+def files_of(source: Local, data: Data) -> dict[str, Path]:
+    """Split -> file of a task; a task that another one trains for has no train file."""
+    folder = folder_of(source, data)
+    names = {"train": source.train, "test": source.test}
+    return {split: folder / name for split, name in names.items() if name is not None}
+
+
+def absent(task: Task, source: Local, data: Data) -> str | None:
+    """One line about the first file that is not there; None when all are."""
+    for path in files_of(source, data).values():
+        if not path.is_file():
+            others = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+            return f"task {task.name}: no file {path}{nearest(path.name, others)}"
+    return None
+
+
+def read(task: Task, source: Local, data: Data) -> tuple[dict[str, Reading], dict[str, Any]]:
+    """Rows of each split, and the files that they come from.
+
+    Raises:
+        ConfigError: a file is absent, has no header where one is expected, or lacks a column.
+    """
+    if (line := absent(task, source, data)) is not None:
+        raise ConfigError(line)
+    folder, files = folder_of(source, data), files_of(source, data)
+    readings = {split: read_file(path, source, path.relative_to(folder).as_posix()) for split, path in files.items()}
+    return readings, {"files": {split: path.relative_to(folder).as_posix() for split, path in files.items()}}
+
+
+def read_file(path: Path, source: Local, name: str) -> Reading:
+    """Rows of one file; `name` is what ids and messages call it."""
+    lines, dropped = decoded_lines(path, name)
+    reading = Reading([], source, dropped)
+    if source.format == "jsonl":
+        _read_json(lines, name, reading)
+    elif source.format == "csv":
+        _read_cells(_csv_rows(lines, name), source, name, reading)
+    else:
+        _read_cells([(number, line.split("\t")) for number, line in lines], source, name, reading)
+    return reading
+
+
+def decoded_lines(path: Path, name: str) -> tuple[list[tuple[int, str]], list[dict[str, str]]]:
+    """Numbered lines of a file that are not empty, and those that are no UTF-8.
+
+    Lines end at a line feed only: real rows hold other characters that Python takes for a line's end.
+    """
+    lines, dropped = [], []
+    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        try:
+            text = line.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            dropped.append({"where": f"{name}:{number}", "reason": f"no UTF-8: {error.reason} at byte {error.start}"})
+            continue
+        if text.strip():
+            lines.append((number, text))
+    return lines, dropped
+
+
+def _read_json(lines: list[tuple[int, str]], name: str, reading: Reading) -> None:
+    for number, line in lines:
+        where = f"{name}:{number}"
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            reading.dropped.append({"where": where, "reason": f"no JSON: {error.msg} at column {error.colno}"})
+            continue
+        if isinstance(values, dict):
+            reading.rows.append(Raw(where, values))
+        else:
+            reading.dropped.append({"where": where, "reason": f"no JSON object but {type(values).__name__}"})
+
+
+def _csv_rows(lines: list[tuple[int, str]], name: str) -> list[tuple[int, list[str]]]:
+    """Cells of a comma-separated file, each with the number of the line that its row begins on."""
+    reader = csv.reader(io.StringIO("\n".join(text for _, text in lines)), strict=True)
+    rows, start = [], 0
+    try:
+        for cells in reader:
+            rows.append((lines[start][0], cells))
+            start = reader.line_num
+    except csv.Error as error:
+        raise ConfigError(f"{name}: row that begins on line {lines[start][0]}: {error}") from None
+    return rows
+
+
+def _read_cells(rows: list[tuple[int, list[str]]], source: Local, name: str, reading: Reading) -> None:
+    """Rows of cells, with the header's names where there is a header; rows of another width are dropped."""
+    if not rows:
+        raise ConfigError(f"{name}: the file is empty")
+    header = [cell.strip() for cell in rows[0][1]] if source.header else None
+    if header is not None:
+        _check_header(header, source, name)
+        rows = rows[1:]
+    width = len(header) if header is not None else len(rows[0][1])
+    for number, cells in rows:
+        where = f"{name}:{number}"
+        if len(cells) != width:
+            reading.dropped.append({"where": where, "reason": f"{len(cells)} columns where {width} are expected"})
+        else:
+            reading.rows.append(Raw(where, dict(zip(header, cells, strict=True)) if header is not None else cells))
+
+
+def _check_header(header: list[str], source: Local, name: str) -> None:
+    for column in [*source.fields.values(), source.label]:
+        if isinstance(column, str) and header.count(column) != 1:
+            times = "is not in the header" if column not in header else "stands twice in the header"
+            raise ConfigError(f"{name}: column {column!r} {times}{nearest(column, header)} Found: {', '.join(header)}.")

@@ -1,0 +1,174 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import KINDS, RuleDecoder, byte_tokenizer, tiny_decoder
+
+from rl4nlu.answering import generate as generation
+from rl4nlu.answering.generate import (
+    choose,
+    decode_completions,
+    generate_texts,
+    generate_tokens,
+    length_batches,
+    shared_prefix,
+)
+
+TOKENIZER = byte_tokenizer()
+VOCABULARY = len(TOKENIZER)
+MODELS = {kind: tiny_decoder(kind, VOCABULARY) for kind in KINDS}
+NEVER, ALWAYS = 2.0, 0.0  # prefix_share
+
+
+@pytest.fixture(params=KINDS)
+def model(request):
+    return MODELS[request.param]
+
+
+def prompts_of(lengths, shared=0, seed=0):
+    source = torch.Generator().manual_seed(seed)
+    head = torch.randint(3, VOCABULARY, (shared,), generator=source).tolist()
+    return [head + torch.randint(3, VOCABULARY, (n,), generator=source).tolist() for n in lengths]
+
+
+def test_greedy_equals_transformers_generate(model):
+    prompts = prompts_of([9, 4, 17, 1, 30])
+    ours = generate_tokens(model, prompts, tokenizer=TOKENIZER, max_new_tokens=12)
+    for prompt, completion in zip(prompts, ours, strict=True):
+        theirs = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False)[0, len(prompt) :].tolist()
+        assert completion == theirs
+    assert len({tuple(c) for c in ours}) > 1
+
+
+def test_greedy_ends_at_the_end_token_like_transformers():
+    model = tiny_decoder("llama", VOCABULARY)
+    with torch.no_grad():
+        model.lm_head.weight[1] *= 3  # makes the end token likely now and then
+    prompts = prompts_of([5] * 40)
+    ours = generate_tokens(model, prompts, tokenizer=TOKENIZER, max_new_tokens=10)
+    lengths = {len(c) for c in ours}
+    assert any(c[-1] == 1 and len(c) < 10 for c in ours)
+    assert len(lengths) > 1
+    for prompt, completion in zip(prompts, ours, strict=True):
+        theirs = model.generate(torch.tensor([prompt]), max_new_tokens=10, do_sample=False)[0, len(prompt) :].tolist()
+        assert completion == theirs
+        assert 1 not in completion[:-1]
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_batch_size_and_padding_do_not_change_completions(model, sample):
+    prompts = prompts_of([9, 4, 17, 1, 30, 12])
+
+    def run(budget):
+        generator = torch.Generator().manual_seed(5)
+        return generate_tokens(
+            model,
+            prompts,
+            tokenizer=TOKENIZER,
+            max_new_tokens=8,
+            sample=sample,
+            generator=generator,
+            batch_tokens=budget,
+        )
+
+    assert run(1) == run(100) == run(10_000)
+
+
+def test_sampling_follows_its_seed_and_temperature():
+    model, prompts = MODELS["llama"], prompts_of([6] * 8)
+
+    def run(seed, **over):
+        generator = torch.Generator().manual_seed(seed)
+        return generate_tokens(
+            model, prompts, tokenizer=TOKENIZER, max_new_tokens=6, sample=True, generator=generator, **over
+        )
+
+    greedy = generate_tokens(model, prompts, tokenizer=TOKENIZER, max_new_tokens=6)
+    assert run(1) == run(1) != run(2)
+    assert run(1, top_k=1) == greedy == run(1, temperature=1e-4)
+    assert run(1, temperature=3.0) != run(1)
+
+
+@pytest.mark.parametrize("shared", [1, 40])
+def test_prefix_cache_changes_nothing(model, shared):
+    prompts = prompts_of([9, 4, 17, 1, 30], shared)
+    run = {"tokenizer": TOKENIZER, "max_new_tokens": 8, "batch_tokens": 200}
+    assert generate_tokens(model, prompts, prefix_share=ALWAYS, **run) == generate_tokens(
+        model, prompts, prefix_share=NEVER, **run
+    )
+
+
+@pytest.mark.parametrize("share", [NEVER, ALWAYS])
+def test_a_prompt_that_is_asked_several_times_is_read_once(model, share, monkeypatch):
+    one, other = prompts_of([9, 14], shared=3)
+    asked, read = [one, other, one, one, other], []
+    how = {"tokenizer": TOKENIZER, "max_new_tokens": 8, "sample": True, "prefix_share": share}
+    alone = generate_tokens(model, asked, generator=torch.Generator().manual_seed(5), batch_tokens=1, **how)
+    reading = generation.read_prompts
+    monkeypatch.setattr(generation, "read_prompts", lambda m, p, *rest: read.append(p) or reading(m, p, *rest))
+    assert generate_tokens(model, asked, generator=torch.Generator().manual_seed(5), **how) == alone
+    assert read == [[other, one]]
+    assert len({tuple(c) for c in alone}) > 2
+
+
+def test_stop_string_over_several_tokens_and_as_one():
+    for whole in ((), ("</J>",)):
+        tokenizer = byte_tokenizer(whole)
+        model = RuleDecoder(tokenizer, lambda prompt: "Yes </J>\nand more")
+        prompts = [tokenizer.encode(f"{text}<Judgement>") for text in ("a", "bcd")]
+        run = {"tokenizer": tokenizer, "max_new_tokens": 30}
+        assert generate_texts(model, prompts, stop="</J>", **run) == ["Yes </J>"] * 2
+        for tokens in generate_tokens(model, prompts, stop="</J>", **run):
+            assert tokenizer.decode(tokens) == "Yes </J>"
+            assert len(tokens) == (5 if whole else 8)
+        assert generate_texts(model, prompts, **run) == ["Yes </J>\nand more"] * 2
+        assert generate_tokens(model, prompts, **run)[0][-1] == tokenizer.eos_token_id
+
+
+def test_decoding_drops_end_and_padding_and_cuts_behind_the_stop():
+    ids = [*TOKENIZER.encode("No </J>x"), TOKENIZER.pad_token_id, TOKENIZER.eos_token_id]
+    model = MODELS["llama"]
+    assert decode_completions(model, TOKENIZER, [ids]) == ["No </J>x"]
+    assert decode_completions(model, TOKENIZER, [ids], stop="</J>") == ["No </J>"]
+
+
+def test_inverse_sampling_follows_the_distribution():
+    logits = torch.tensor([[0.0, -torch.inf, 1.0, 2.0]])
+    uniforms = (torch.arange(10_000) + 0.5) / 10_000
+    tokens = choose(logits.expand(10_000, 4), uniforms, temperature=2.0)
+    share = torch.bincount(tokens, minlength=4) / 10_000
+    assert share.tolist() == pytest.approx((logits[0] / 2).softmax(-1).tolist(), abs=2e-4)
+    assert choose(logits, torch.tensor([0.0])).item() == 0
+    assert choose(logits.roll(-1), torch.tensor([0.0])).item() == 1  # never a token of zero probability
+    assert choose(logits, torch.tensor([1.0])).item() == 3
+
+
+def test_nan_logits_and_empty_prompts_are_refused():
+    with pytest.raises(FloatingPointError, match="NaN"):
+        choose(torch.tensor([[float("nan"), 0.0]]), None)
+    with pytest.raises(FloatingPointError, match="NaN"):
+        choose(torch.tensor([[float("nan"), 0.0]]), torch.tensor([0.5]))
+    with pytest.raises(ValueError, match="prompt 1 is empty"):
+        generate_tokens(MODELS["llama"], [[3], []], tokenizer=TOKENIZER, max_new_tokens=1)
+    with pytest.raises(ValueError, match="Generator"):
+        generate_tokens(MODELS["llama"], [[3]], tokenizer=TOKENIZER, max_new_tokens=1, sample=True)
+
+
+def test_nothing_to_do():
+    assert generate_tokens(MODELS["llama"], [], tokenizer=TOKENIZER, max_new_tokens=3) == []
+
+
+def test_shared_prefix_threshold():
+    assert shared_prefix([[1, 2, 3, 4], [1, 2, 5, 6]], 0.25) == [1, 2]
+    assert shared_prefix([[1, 2, 3, 4], [1, 2, 5, 6]], 0.26) == []
+    assert shared_prefix([[1, 2], [1, 2]], 0.0) == [1]  # a token of each prompt stays outside
+    assert shared_prefix([[1, 2]], 0.0) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 400))
+def test_length_batches_hold_every_row_once_within_the_budget(lengths, budget):
+    batches = length_batches(lengths, budget)
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[r] for r in batch) <= budget

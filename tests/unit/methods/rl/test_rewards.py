@@ -1,0 +1,122 @@
+"""Reward tables of paper 1, section 3.4, and that rewards and scores read answers alike."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rl4nlu.config import Protocol
+from rl4nlu.methods.rl.rewards import TABLES, Prompt, by_rules, is_right, task_reward
+from rl4nlu.tasks.reading import parse
+from rl4nlu.tasks.rows import Row
+from rl4nlu.tasks.task import load_tasks
+
+TASKS = load_tasks()
+PAPER, RELEASED = Protocol(reward_table="paper"), Protocol(reward_table="released")
+
+
+def row(label: str | float | None) -> Row:
+    return Row(id="x", fields={}, label=label, group=None, answers=None, derivation=None)
+
+
+def reward(task: str, text: str, label: str | float, protocol: Protocol = RELEASED) -> float:
+    return task_reward(TASKS[task], protocol)(["prompt"], [text], [row(label)])[0]
+
+
+# task, completion, gold, released reward, reward of the paper's text
+TABLE = [
+    ("cola", " Yes </Judgement>", "1", 1, 1),
+    ("cola", " Yes </Judgement>", "0", -1, 0),
+    ("cola", " Yes or No </Judgement>", "1", -3, -1),
+    ("cola", " Yes", "1", -3, -1),
+    ("cola", "", "1", -3, -1),
+    ("cola", " </Judgement> Yes", "1", -3, -1),
+    ("sst2", " Negative </Judgement>", "0", 1, 1),
+    ("sst2", " No </Judgement>", "0", -3, -1),
+    ("copa", " Option two </Judgement>", "1", 1, 1),
+    ("copa", " Option one </Judgement>", "1", -1, 0),
+    ("multirc", " True </Judgement>", "1", 1, 1),
+    ("multirc", " False </Judgement>", "1", -1, 0),
+    ("multirc", " Yes </Judgement>", "1", -3, -1),
+    ("record", " No </Judgement>", "1", -1, 0),
+    # the release takes a closed answer without yes or no for a wrong one, on ReCoRD alone
+    ("record", " maybe </Judgement>", "1", -1, -1),
+    ("record", " Yes No </Judgement>", "1", -3, -1),
+    ("record", " maybe", "1", -3, -1),
+    # 2.5 - |predicted - gold| in both tables
+    ("stsb", " 3.8 </Judgement>", 3.8, 2.5, 2.5),
+    ("stsb", " 1.0 </Judgement>", 3.5, 0.0, 0.0),
+    ("stsb", " 5 </Judgement>", 0.0, -2.5, -2.5),
+    ("stsb", " 9.0 </Judgement>", 0.0, -6.5, -6.5),
+    ("stsb", " high </Judgement>", 5.0, -2.5, -2.5),
+    ("stsb", " 3.8", 3.8, -2.5, -2.5),
+]
+
+
+@pytest.mark.parametrize(("task", "text", "gold", "released", "paper"), TABLE)
+def test_reward_tables(task, text, gold, released, paper):
+    assert reward(task, text, gold, RELEASED) == pytest.approx(released)
+    assert reward(task, text, gold, PAPER) == pytest.approx(paper)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([name for name, task in TASKS.items() if task.labels and name != "record"]),
+    st.text(alphabet=st.sampled_from("YesNo TrueFalse</Judgement>entailmentneutral"), max_size=30),
+    st.booleans(),
+    st.data(),
+)
+def test_reward_agrees_with_the_parser(name, text, closed, data):
+    task = TASKS[name]
+    gold = data.draw(st.sampled_from(list(task.labels)))
+    text += data.draw(st.sampled_from(["", *task.labels.values()])) + ("</Judgement>" if closed else "")
+    answer = parse(task, text)
+    expected = -3 if answer is None else 1 if answer == gold else -1
+    assert reward(name, text, gold) == expected
+
+
+def test_every_label_word_is_rewarded():
+    for task in TASKS.values():
+        for label, word in task.labels.items():
+            assert reward(task.name, f" {word} </Judgement>", label) == 1
+
+
+def test_a_missing_label_is_not_passed_over():
+    with pytest.raises(ValueError):
+        task_reward(TASKS["stsb"], RELEASED)(["", ""], ["1.0", "2.0"], [row(None), row(1.0)])
+
+
+def test_batch_is_judged_by_its_own_tasks():
+    texts = [" Yes </Judgement>", " 4.5 </Judgement>", " Positive </Judgement>", "?"]
+    names, labels = ["cola", "stsb", "sst2", "cola"], ["1", 4.0, "0", "0"]
+    batch = [Prompt(TASKS[name], row(label), "", [1]) for name, label in zip(names, labels, strict=True)]
+    judge = by_rules(
+        [TASKS[name] for name in dict.fromkeys(names)], RELEASED, lambda responses: [texts[r[0]] for r in responses]
+    )
+    found = judge(batch, [[0], [1], [2], [3]])
+    assert found.scores == [1.0, 2.0, -1.0, -3.0]
+    assert found.right == 0.5
+    assert found.invalid == 0.25
+
+
+def test_near_numbers_count_as_right_in_learning_curves():
+    assert is_right(TASKS["stsb"], 3.5, row(3.0))
+    assert not is_right(TASKS["stsb"], 3.6, row(3.0))
+    assert not is_right(TASKS["stsb"], None, row(3.0))
+    assert not is_right(TASKS["cola"], "1", row(None))
+
+
+@pytest.mark.parametrize("table", ["released", "paper"])
+def test_rewards_read_the_label_behind_a_rationale(table: str) -> None:
+    protocol = Protocol(reward_table=table, response="rationale")
+    right, wrong, invalid = TABLES[table]
+    texts = [
+        "No. <Judgement> Yes </Judgement>",
+        "Yes. <Judgement> No </Judgement>",
+        "Yes. </Judgement>",
+        "<Judgement> Yes",
+    ]
+    rows = [Row("a", {}, "1")] * 4
+    assert task_reward(TASKS["mrpc"], protocol)([""] * 4, texts, rows) == [right, wrong, invalid, invalid]
+    assert task_reward(TASKS["stsb"], protocol)(
+        [""] * 2, ["0.0 <Judgement> 4.0 </Judgement>", "4.0 </Judgement>"], [Row("a", {}, 4.5)] * 2
+    ) == [2.0, -2.5]

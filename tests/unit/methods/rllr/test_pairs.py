@@ -1,0 +1,221 @@
+"""Pairs: what is a pair, which replies are paired, how they are judged, and one message for every kind of bad input."""
+
+import random
+from dataclasses import asdict, replace
+
+import pytest
+
+from rl4nlu.base.errors import ConfigError
+from rl4nlu.base.files import write_jsonl
+from rl4nlu.config import Model, load_config
+from rl4nlu.methods.replies import Question, Reply, sampled, some_of
+from rl4nlu.methods.rllr.judge import judge  # fmt: skip
+from rl4nlu.methods.rllr.pairs import (
+    Pair,
+    against_own_errors,
+    extremes,
+    label_pairs,
+    of_one_label,
+    questions,
+    read_pairs,
+    statistics,
+    supplied,
+    swapped,
+    ungrounded,
+)
+from rl4nlu.models.load import load_backbone, load_tokenizer
+from rl4nlu.rationales import overlap
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address
+from rl4nlu.tasks.rows import Row
+from rl4nlu.tasks.task import load_tasks
+
+TASKS = load_tasks()
+SST2 = TASKS["sst2"]
+
+
+def answer(rationale, word):
+    return f"{rationale} <Judgement> {word} </Judgement>"
+
+
+def spec_of(**settings):
+    models = {"tiny": Model(kind="decoder", path="resources/micro/micro-llama")}
+    return resolve(load_config({"pairs": settings}), models, TASKS, Address("tiny", "pairs", "sst2", "main", 0))
+
+
+def question(row="r", label="1", reasons=None):
+    reasons = reasons or {"1": f"it is good in {row}", "0": f"it is bad in {row}"}
+    gold = answer(reasons[label], SST2.labels[label])
+    wrong = [answer(text, SST2.labels[key]) for key, text in reasons.items() if key != label]
+    return Question(SST2, Row(row, {"sentence": "x"}, label), "prompt", reasons, gold, wrong)
+
+
+GOOD = Pair("sst2", "r", "p", answer("it is good", "Positive"), answer("it is bad", "Negative"), "label")
+
+
+# ------------------------------------------------------------------------------------------ what is a pair
+
+
+def test_pairs_are_read_back_as_they_were_written(tmp_path):
+    write_jsonl(tmp_path / "p.jsonl", [asdict(GOOD)])
+    assert read_pairs(tmp_path / "p.jsonl", [SST2]) == [GOOD]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rejected": GOOD.chosen}, r"line 2 \(task sst2, row r\): chosen and rejected are equal"),
+        ({"chosen": answer("", "Positive")}, r"line 2 .*: chosen has an empty rationale"),
+        (
+            {"rejected": answer("why", "Neutral")},
+            r"rejected: 'Neutral' is none of the task's label words: Positive, Negative",
+        ),
+        ({"rejected": "why <Judgement> Negative"}, r"rejected: no closed answer is none"),
+        ({"rejected": "why not"}, r"rejected: no closed answer is none"),
+        ({"task": "sst3"}, r"unknown task - did you mean 'sst2'"),
+        ({"colour": "red"}, r"line 2: is no pair: .*colour"),
+    ],
+)
+def test_a_faulty_pair_is_one_message(tmp_path, changes, message):
+    write_jsonl(tmp_path / "p.jsonl", [asdict(GOOD), asdict(GOOD) | changes])
+    with pytest.raises(ConfigError, match=message):
+        read_pairs(tmp_path / "p.jsonl", [SST2])
+
+
+def rationale_file(tmp_path, lines):
+    write_jsonl(tmp_path / "sst2" / "train.jsonl", [Row("r", {"sentence": "x"}, "1").stored()])
+    write_jsonl(
+        tmp_path / "sst2" / "rationales.jsonl", [{"split": "train", "id": "r", "gold": True} | line for line in lines]
+    )
+
+
+def test_supplied_pairs_set_the_gold_answer_against_every_wrong_one(tmp_path):
+    rationale_file(tmp_path, [{"label": "1", "rationale": "it is good"}, {"label": "0", "rationale": "it is bad"}])
+    (found,) = supplied(questions(spec_of(), tmp_path, "train"))
+    assert (found.chosen, found.rejected) == (answer("it is good", "Positive"), answer("it is bad", "Negative"))
+    assert found.prompt.endswith("Assistant:\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([{"label": "1", "rationale": " "}], r"rationales\.jsonl: row r \(train\): .*rationale for label '1' is empty"),
+        ([{"label": "9", "rationale": "why"}], r"row r \(train\): task sst2: '9' is no label; known are 1, 0"),
+        ([{"label": "0", "rationale": "why"}], r"no train row has a rationale for its label"),
+    ],
+)
+def test_a_faulty_rationale_is_one_message(tmp_path, lines, message):
+    rationale_file(tmp_path, lines)
+    with pytest.raises(ConfigError, match=message):
+        questions(spec_of(), tmp_path, "train")
+
+
+# ------------------------------------------------------------------------------------------ judgement
+
+
+def test_overlap_by_hand():
+    assert overlap("a b c", "a b c") == 1
+    assert overlap("a a b", "a c") == pytest.approx(2 * 1 / 5)  # one of three, one of two
+    assert overlap("x", "y") == 0
+    assert overlap("", "y") == 0
+
+
+def test_replies_are_sampled_reproducibly_and_read_by_the_one_parser():
+    spec = spec_of(replies=2)
+    rows = [replace(question(), row=Row(str(n), {"sentence": f"film {n}"}, "1")) for n in range(2)]
+    real, words = load_backbone(spec.model_spec), load_tokenizer(spec.model_spec)
+    once, twice = (sampled(spec, real, words, rows, 5) for _ in range(2))
+    assert once == twice
+    assert [len(row) for row in once] == [2, 2]
+
+
+def test_the_judge_reads_rationales_and_leaves_out_unreadable_replies():
+    replies = [[Reply("", "it is good in r", "1"), Reply("", "bad", "0"), Reply("", "good", None), Reply("", "", "1")]]
+    (found,) = judge(spec_of(), [question()], replies)
+    assert [(r.label, r.score) for r in found] == [("1", 1.0), ("0", 0.0)]
+
+
+def test_a_likelihood_judge_prefers_what_its_model_would_say():
+    replies = [[Reply("", "the film is good", "1"), Reply("", "zq7 xx %% zq7", "1")]]
+    spec = spec_of(judge="likelihood", judge_model="micro-llama")
+    (found,) = judge(spec, [question()], replies)
+    assert found[0].score > found[1].score
+    with pytest.raises(
+        ConfigError, match=r"pairs\.judge_model: 'micro-lama' is no decoder - did you mean 'micro-llama'"
+    ):
+        judge(spec_of(judge="likelihood", judge_model="micro-lama"), [question()], replies)
+
+
+@pytest.mark.parametrize("settings", [{"judge": "likelihood"}, {"judge": "overlap", "judge_model": "micro-llama"}])
+def test_a_judge_without_its_model_is_refused(settings):
+    with pytest.raises(ConfigError, match="judge likelihood needs judge_model"):
+        spec_of(**settings)
+
+
+# ------------------------------------------------------------------------------------------ sampled pairs
+
+
+def reply(rationale, label, score):
+    word = SST2.labels.get(label, "?")
+    return Reply(answer(rationale, word), rationale, label, score)
+
+
+def test_rationale_pairs_have_one_label():
+    row = [reply("a", "0", 0.9), reply("b", "1", 0.1), reply("c", "1", 0.8), reply("d", "1", 0.5)]
+    (found,) = of_one_label([question()], [row])
+    assert (found.chosen, found.rejected, found.kind) == (row[2].text, row[1].text, "rationale")
+    assert of_one_label([question()], [[reply("a", "1", 0.5), reply("a", "1", 0.5)]]) == []
+    assert of_one_label([question()], [[]]) == []
+    assert extremes([]) is None
+
+
+def test_policy_negatives_are_the_models_own_errors():
+    chance = random.Random(0)
+    row = [reply("a", "0", 0.9), reply("b", "1", 0.1)]
+    (found,) = against_own_errors([question()], [row], chance)
+    assert (found.chosen, found.rejected, found.origin) == (row[1].text, row[0].text, "policy")
+    (found,) = against_own_errors([question()], [row[:1]], chance)
+    assert found.chosen == question().gold
+    assert against_own_errors([question()], [row[1:]], chance) == []
+
+
+def test_swapped_and_ungrounded_negatives_by_hand():
+    chance = random.Random(0)
+    (found,) = swapped([question()], spec_of().protocol, chance)
+    assert found.rejected == answer("it is good in r", "Negative")
+    both = [question("r"), question("s"), question("t", label="0")]
+    found = ungrounded(both, chance)
+    assert [(p.row, p.rejected) for p in found] == [("r", both[1].gold), ("s", both[0].gold)]
+
+
+def test_questions_are_drawn_in_equal_shares():
+    asked = [question(str(n)) for n in range(9)]
+    other = [replace(q, task=TASKS["mrpc"]) for q in asked[:3]]
+    found = some_of(asked + other, [SST2, TASKS["mrpc"]], 6, 0)
+    assert [sum(q.task.name == name for q in found) for name in ("sst2", "mrpc")] == [3, 3]
+    assert len(some_of(asked, [SST2], 99, 0)) == 9
+
+
+def test_the_share_of_same_label_pairs_by_hand():
+    rows = [
+        [reply("a", "1", 0.9), reply("b", "1", 0.1), reply("c", "0", 0.5)],  # best and worst agree
+        [reply("a", "1", 0.9), reply("b", "0", 0.1)],
+        [reply("a", "1", 0.5), reply("b", "0", 0.5)],  # no best
+        [reply("a", None, 0.0)],
+    ]
+    judged = [[r for r in row if r.label] for row in rows]
+    found = statistics([question()] * 4, rows, judged)
+    assert (found["rows"], found["replies"], found["ranked_pairs"], found["same_label"]) == (4, 8, 2, 0.5)
+    assert (found["right"], found["unreadable"]) == (0.5, 0.125)
+
+
+def test_the_negatives_that_config_names_and_no_others():
+    asked = [question("r"), question("s")]
+    judged = [[reply("a", "0", 0.9)], []]
+
+    def origins(*wanted):
+        return [p.origin for p in label_pairs(wanted, asked, asked, judged, spec_of().protocol, random.Random(0))]
+
+    assert origins("supplied") == ["supplied"] * 2
+    assert origins("policy", "swapped") == ["policy", "swapped", "swapped"]
+    assert origins("ungrounded") == ["ungrounded"] * 2

@@ -1,0 +1,211 @@
+"""The reward models: losses by hand, scores against single forward passes, training, and how held-out pairs are measured."""
+
+import math
+
+import pytest
+import torch
+from test_ppo import backbone_of
+from torch import nn
+
+from rl4nlu.base.errors import ConfigError
+from rl4nlu.base.files import write_jsonl
+from rl4nlu.config import Lora, Model, RewardModel, load_config
+from rl4nlu.methods.preferences import last_loss, told_apart  # fmt: skip
+from rl4nlu.methods.rllr.pairs import Pair
+from rl4nlu.methods.rllr.reward_model import (
+    Sides,
+    at_end,
+    dense_loss,
+    fit,
+    held_out,
+    load_head,
+    pair_losses,
+    responses_scored,
+    reward_head,
+    save_reward,
+    tokenised,
+)
+from rl4nlu.models.load import add_lora
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address
+from rl4nlu.tasks.task import load_tasks
+
+TASKS = load_tasks()
+PAIR = Pair("sst2", "r", "p", "a", "b", "label")
+SIDES = [
+    Sides(PAIR, [1, 5, 6, 7], [11, 12, 13, 2], [11, 14, 2]),
+    Sides(PAIR, [1, 5, 6, 8, 9], [20, 2], [21, 22, 23, 2]),
+    Sides(PAIR, [1, 5, 6], [30, 31, 2], [30, 31, 3]),
+]
+SETTINGS = RewardModel(pairs=3, batch_size=3, learning_rate=1e-2, lora=Lora(rank=3))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(3)
+    lora = add_lora(backbone_of("llama"), Lora(rank=3), 0).eval()
+    with torch.no_grad():
+        for parameter in (p for p in lora.parameters() if p.requires_grad):
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return lora, reward_head(16, torch.float32, 0)
+
+
+def minus_log_sigmoid(x):
+    return math.log1p(math.exp(-x))
+
+
+# ------------------------------------------------------------------------------------------ by hand
+
+
+def test_dense_loss_by_hand():
+    chosen = torch.tensor([[9.0, 1.0, 2.0, 0.5], [1.0, 7.0, 7.0, 7.0]])
+    rejected = torch.tensor([[9.0, 0.0, 4.0, 0.5], [0.0, 7.0, 7.0, 7.0]])
+    first, end = torch.tensor([1, 0]), torch.tensor([4, 1])
+    expected = [(minus_log_sigmoid(1) + minus_log_sigmoid(-2) + minus_log_sigmoid(0)) / 3, minus_log_sigmoid(1)]
+    assert dense_loss(chosen, rejected, first, end).tolist() == pytest.approx(expected)
+    warm = [(minus_log_sigmoid(0.5) + minus_log_sigmoid(-1) + minus_log_sigmoid(0)) / 3, minus_log_sigmoid(0.5)]
+    assert dense_loss(chosen, rejected, first, end, temperature=2.0).tolist() == pytest.approx(warm)
+
+
+def test_last_loss_by_hand():
+    found = last_loss(torch.tensor([1.0, -1.0]), torch.tensor([0.0, 2.0]))
+    assert found.tolist() == pytest.approx([minus_log_sigmoid(1), minus_log_sigmoid(-3)])
+
+
+def test_the_first_difference_and_the_last_token():
+    assert [side.first for side in SIDES] == [1, 0, 2]
+    assert [side.length for side in SIDES] == [8, 9, 6]
+    assert Sides(PAIR, [1], [4, 5], [4, 5, 6]).first == 2
+    assert at_end(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), [[0, 0, 0], [0]]).tolist() == [3.0, 4.0]
+
+
+def test_told_apart_by_hand():
+    found = told_apart([math.log(3), math.log(3), -math.log(3), math.log(3)])  # confidence .75 four times, right thrice
+    assert (found["n"], found["accuracy"]) == (4, 0.75)
+    assert found["calibration"] == pytest.approx(0, abs=1e-12)
+    assert found["margin"] == pytest.approx(math.log(3) / 2)
+    assert found["loss"] == pytest.approx((3 * math.log(4 / 3) + math.log(4)) / 4)
+    assert told_apart([8.0, -8.0])["calibration"] == pytest.approx(1 / (1 + math.exp(-8)) - 0.5)
+    assert told_apart([])["accuracy"] is None
+    assert told_apart([0.0])["accuracy"] == 0  # a tie is not told apart
+
+
+# ------------------------------------------------------------------------------------------ against single forward passes
+
+
+def scores_alone(model, head, prompt, response):
+    """Scores of the response's tokens, of one row by itself."""
+    hidden = model.get_base_model().base_model(torch.tensor([prompt + response])).last_hidden_state
+    return head(hidden)[0, len(prompt) :]
+
+
+@pytest.mark.parametrize("loss", ["dense", "last"])
+def test_losses_are_those_of_pairs_by_themselves(model, loss):
+    """Padding is what the shorter side reads behind its end: the dense loss compares its scores there, too."""
+    settings = SETTINGS.model_copy(update={"loss": loss})
+    expected = []
+    for side in SIDES:
+        length = max(len(side.chosen), len(side.rejected))
+        padded = [r + [40] * (length - len(r)) for r in (side.chosen, side.rejected)]
+        chosen, rejected = (scores_alone(*model, side.prompt, r).tolist() for r in padded)
+        if loss == "dense":
+            terms = [minus_log_sigmoid(a - b) for a, b in zip(chosen, rejected, strict=True)][side.first :]
+        else:
+            terms = [minus_log_sigmoid(chosen[len(side.chosen) - 1] - rejected[len(side.rejected) - 1])]
+        expected.append(sum(terms) / len(terms))
+    with torch.no_grad():
+        assert pair_losses(*model, SIDES, settings, 40).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_two_losses_differ(model):
+    with torch.no_grad():
+        dense, last = (
+            pair_losses(*model, SIDES, SETTINGS.model_copy(update={"loss": how}), 40) for how in ("dense", "last")
+        )
+    assert not torch.allclose(dense, last, rtol=1e-2)
+
+
+def test_a_response_scores_what_its_last_token_scores_alone(model):
+    expected = [scores_alone(*model, side.prompt, side.chosen)[-1].item() for side in SIDES]
+    prompts, responses = [s.prompt for s in SIDES], [s.chosen for s in SIDES]
+    for settings in (SETTINGS, SETTINGS.model_copy(update={"micro_batch_size": 1})):
+        assert responses_scored(*model, prompts, responses, ["a"] * 3, settings) == pytest.approx(expected, abs=1e-5)
+
+
+# ------------------------------------------------------------------------------------------ training
+
+
+def test_training_tells_the_pairs_apart_and_leaves_the_backbone(model):
+    lora, head = model
+    before = {n: p.detach().clone() for n, p in lora.named_parameters()}
+    history = fit(lora, head, SIDES, [[0, 1, 2]] * 20, SETTINGS, 40)
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert all(chosen > rejected for chosen, rejected in held_out(lora, head, SIDES, SETTINGS))
+    assert all(torch.equal(p, before[n]) for n, p in lora.named_parameters() if "lora" not in n)
+
+
+def test_cutting_a_batch_into_pieces_changes_nothing(model):
+    lora, head = model
+    start = [p.detach().clone() for p in [*lora.parameters(), *head.parameters()]]
+    ends = []
+    for size in (None, 1):
+        with torch.no_grad():
+            for parameter, value in zip([*lora.parameters(), *head.parameters()], start, strict=True):
+                parameter.copy_(value)
+        fit(lora, head, SIDES, [[0, 1, 2]] * 2, SETTINGS.model_copy(update={"micro_batch_size": size}), 40)
+        ends.append(nn.utils.parameters_to_vector([p for p in lora.parameters() if p.requires_grad]))
+    torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-5)
+
+
+def test_a_loss_that_is_no_number_is_one_message(model):
+    lora, head = model
+    with torch.no_grad():
+        head.linear.weight.fill_(math.nan)
+    with pytest.raises(
+        ConfigError, match=r"step 0: the reward model's loss is nan .*lower reward_model\.learning_rate"
+    ):
+        fit(lora, head, SIDES, [[0]], SETTINGS, 40)
+
+
+def test_a_head_is_read_back_as_it_was_written(model, tmp_path):
+    lora, head = model
+    save_reward(lora, head, tmp_path)
+    assert (tmp_path / "adapter_config.json").is_file()
+    again = load_head(tmp_path, 16, torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True))
+    assert head.linear.weight.abs().sum() > 0  # unlike a fresh value head's
+
+
+# ------------------------------------------------------------------------------------------ tokens that fit
+
+
+def spec_of(**protocol):
+    models = {"tiny": Model(kind="decoder", path="resources/micro/micro-llama", max_length=96)}
+    config = load_config({"protocol": protocol})
+    return resolve(config, models, TASKS, Address("tiny", "reward-label", "sst2", "main", 0))
+
+
+def test_right_truncation_cuts_off_the_label_and_shortening_does_not(tmp_path):
+    """papers/2, section 2.4: the release cuts prompt and response at the right, in proportion."""
+    from rl4nlu.models.load import load_tokenizer
+
+    text = " ".join(["good film"] * 60)
+    row = {"id": "r", "fields": {"sentence": text}, "label": "1"}
+    for split in ("train", "validation"):
+        write_jsonl(tmp_path / "sst2" / f"{split}.jsonl", [row] if split == "train" else [])
+    chosen, rejected = (f"the film is good . <Judgement> {word} </Judgement>" for word in ("Positive", "Negative"))
+    pair = Pair("sst2", "r", "", chosen, rejected, "label")
+    tokenizer = load_tokenizer(spec_of().model_spec)
+    (whole,) = tokenised(spec_of(), [pair], tmp_path, tokenizer)
+    assert whole.length <= 96
+    assert "Positive" in tokenizer.decode(whole.chosen)
+    (cut,) = tokenised(spec_of(truncation="proportional"), [pair], tmp_path, tokenizer)
+    assert cut.length <= 96
+    assert cut.chosen == cut.rejected  # what told them apart is gone
+    assert cut.first == len(cut.chosen) - 1
+
+
+def test_no_held_out_pairs_are_no_fault(model, tmp_path):
+    """Of a small or settled model's replies no pair may come out."""
+    assert tokenised(spec_of(), [], tmp_path, None) == []
+    assert held_out(*model, [], SETTINGS) == []

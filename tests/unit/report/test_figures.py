@@ -1,0 +1,71 @@
+"""Figures are drawn from full, partial and empty inputs, and are the same bytes for the same numbers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from synthetic import inputs
+
+from rl4nlu.report.figures import FIGURES, build, write_figure
+
+
+def texts(figure: Figure) -> str:
+    return " ".join(
+        t.get_text() for axes in figure.axes for t in [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels()]
+    )
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, Figure]:
+    return build(inputs(True))
+
+
+def test_all_figures_are_written_as_vector_and_image(figures: dict[str, Figure], tmp_path: Path) -> None:
+    assert tuple(figures) == FIGURES
+    for name, figure in figures.items():
+        write_figure(figure, name, tmp_path)
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".pdf"] * len(FIGURES) + [".png"] * len(FIGURES)
+
+
+def test_empty_inputs_say_so(tmp_path: Path) -> None:
+    for name, figure in build(inputs(False)).items():
+        assert "in this build" in texts(figure), name
+        write_figure(figure, name, tmp_path)
+
+
+def test_equal_numbers_give_equal_files(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        for name, figure in build(inputs(True)).items():
+            write_figure(figure, name, tmp_path / folder)
+    for name in FIGURES:
+        for form in ("pdf", "png"):
+            assert (tmp_path / "a" / f"{name}.{form}").read_bytes() == (tmp_path / "b" / f"{name}.{form}").read_bytes()
+
+
+def test_what_is_drawn(figures: dict[str, Figure]) -> None:
+    assert len(figures["scores"].axes) == 2  # a suite each
+    assert "MNLI-mm" in texts(figures["scores"])
+    assert "CB" in texts(figures["scores"])
+    single, multi = figures["gains"].axes
+    assert [t.get_text() for t in single.get_yticklabels()][::-1][:3] == ["QNLI", "SST-2", "CoLA"]
+    assert len(multi.get_yticklabels()) == 11
+    assert len(figures["curves"].axes) == 6
+    assert all(axes.lines for axes in figures["curves"].axes)
+    assert "micro-llama Zero-shot" in texts(figures["invalid"])
+
+
+def test_gains_show_the_paired_difference(figures: dict[str, Figure]) -> None:
+    found = inputs(True).comparisons
+    wanted = found[(found["comparison"] == "ppo vs sft (st)") & (found["model_a"] == "micro-llama")]["difference"]
+    drawn = [line.get_xdata()[0] for line in figures["gains"].axes[0].lines if line.get_marker() == "o"]
+    assert sorted(float(x) for x in drawn) == pytest.approx(sorted(wanted))
+
+
+def test_histories_without_validation_or_sft_are_drawn() -> None:
+    history = inputs(True).history
+    history = history[history["method"] == "ppo"].assign(validation=float("nan"))
+    figure = build(replace(inputs(True), history=history))["curves"]
+    assert texts(figure).count("not recorded") == 3

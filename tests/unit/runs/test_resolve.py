@@ -1,0 +1,199 @@
+"""The resolver: addresses, layers of overrides, what a run's digest depends on, absent tasks."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rl4nlu.base.errors import ConfigError
+from rl4nlu.config import load_config, load_models, merge
+from rl4nlu.runs.grid import available_tasks, list_runs, open_grid
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address
+from rl4nlu.tasks.task import load_tasks
+
+MODELS, TASKS = load_models(), load_tasks()
+GRID = [
+    {"method": "zero-shot", "models": ["micro-llama"]},
+    {"method": "sft", "models": ["micro-llama"], "mixtures": ["mnli", "rte"], "seeds": [0, 1]},
+    {"method": "ppo", "models": ["micro-llama"], "mixtures": ["sst2"], "variants": ["main", "from-sft"]},
+]
+BASE = {"grid": GRID, "variants": {"from-sft": {"ppo": {"start": "sft"}}}}
+PPO = Address("micro-llama", "ppo", "sst2", "main", 0)
+
+
+def spec(address=PPO, **over):
+    return resolve(load_config(merge(BASE, over)), MODELS, TASKS, address)
+
+
+words = st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True)
+
+
+@given(words, words, words, words, st.integers(0, 99))
+def test_an_address_is_read_back_as_written(model, method, mixture, variant, seed):
+    address = Address(model, method, mixture, variant, seed)
+    assert Address.parse(address.path) == address
+
+
+@pytest.mark.parametrize("path", ["a/b/c/seed0", "a/b/c/d/0x", "a/b/c/d/e/seed0", ""])
+def test_another_form_is_no_address(path):
+    with pytest.raises(ConfigError, match="seed<k>"):
+        Address.parse(path)
+
+
+def test_the_grid_is_the_product_of_its_arms_and_brings_what_runs_start_from():
+    runs = list_runs(load_config(BASE), MODELS, TASKS)
+    assert len(runs) == 1 + 4 + 2 + 1
+    assert runs[Address("micro-llama", "zero-shot", "none", "main", 0)] == list(TASKS)
+    assert Address("micro-llama", "sft", "sst2", "main", 0) in runs
+
+
+def test_a_run_is_scored_on_the_tasks_that_follow_its_own():
+    runs = list_runs(load_config(BASE), MODELS, TASKS)
+    assert set(runs[Address("micro-llama", "sft", "mnli", "main", 0)]) == {"mnli", "mnli-mm", "ax"}
+    assert set(runs[Address("micro-llama", "sft", "rte", "main", 1)]) == {"rte", "superglue-rte", "axb", "axg"}
+
+
+def test_overrides_are_laid_over_each_other_in_the_stated_order():
+    over = {
+        "ppo": {"epochs": 2, "gamma": 0.9, "lora": {"rank": 4, "alpha": 8}},
+        "models": {"micro-llama": {"ppo": {"epochs": 3, "lora": {"rank": 5}}}},
+        "mixtures": {"sst2": {"ppo": {"epochs": 5, "clip_range": 0.3}}},
+        "variants": {"hot": {"ppo": {"epochs": 7}}},
+    }
+    main, hot = spec(**over), spec(Address("micro-llama", "ppo", "sst2", "hot", 0), **over)
+    assert (main.settings.epochs, hot.settings.epochs) == (5, 7)
+    assert (main.settings.gamma, main.settings.clip_range) == (0.9, 0.3)
+    assert (main.settings.lora.rank, main.settings.lora.alpha) == (5, 8)
+
+
+def test_a_variants_preset_starts_afresh():
+    over = {"protocol": {"schedule": "cosine"}, "variants": {"as-released": {"protocol": {"preset": "released"}}}}
+    assert spec(**over).protocol.schedule == "cosine"
+    released = spec(Address("micro-llama", "ppo", "sst2", "as-released", 0), **over).protocol
+    assert (released.schedule, released.sst2_negative) == ("constant", "No")
+
+
+def test_a_wrong_override_names_its_layer():
+    with pytest.raises(ConfigError, match=r"mixtures\.sst2: ppo: .*clip_rang: unknown key - did you mean 'clip_range'"):
+        spec(mixtures={"sst2": {"ppo": {"clip_rang": 1}}})
+
+
+@pytest.mark.parametrize(
+    ("over", "trains_again"),
+    [
+        ({"ppo": {"epochs": 2}}, True),
+        ({"protocol": {"reward_table": "paper"}}, True),
+        ({"data": {"train_rows": 9}}, True),
+        ({"threads": 2}, True),
+        ({"sft": {"prompts": 9}}, False),
+        ({"protocol": {"parser": "lenient"}}, False),
+        ({"protocol": {"random_fallback": True}}, False),
+        ({"evaluation": {"bootstrap": 9}}, False),
+        ({"data_root": "elsewhere"}, False),
+        ({"note": "other words"}, False),
+    ],
+)
+def test_a_digest_changes_with_what_training_reads_and_nothing_else(over, trains_again):
+    assert (spec(**over).digest != spec().digest) == trains_again
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ({"method": "sft", "models": ["micro-lama"], "mixtures": ["rte"]}, "did you mean 'micro-llama'"),
+        ({"method": "sft", "models": ["micro-llama"], "mixtures": ["rtee"]}, "did you mean 'rte'"),
+        ({"method": "sft", "models": ["micro-llama"], "mixtures": ["axb"]}, "train on 'rte' instead"),
+        ({"method": "sft", "models": ["micro-bert-base"], "mixtures": ["rte"]}, "whose kind is encoder"),
+        ({"method": "ppo", "models": ["micro-llama"], "mixtures": ["rte"], "variants": ["from-sf"]}, "from-sft"),
+    ],
+)
+def test_what_does_not_fit_in_the_grid_is_named(arm, said):
+    with pytest.raises(ConfigError, match=said):
+        list_runs(load_config(merge(BASE, {"grid": [arm]})), MODELS, TASKS)
+
+
+def test_files_that_are_absent_stop_or_are_skipped_with_their_followers(tmp_path):
+    values = {"source": "local", "data_root": str(tmp_path)}
+    with pytest.raises(ConfigError, match=r"is absent \(data\.skip_absent"):
+        available_tasks(load_config({"data": values}).data, TASKS)
+    local = TASKS["rte"].sources.local
+    for name in (local.train, local.test):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    present, absent = available_tasks(load_config({"data": {**values, "skip_absent": True}}).data, TASKS)
+    assert list(present) == ["rte"]
+    assert "mnli-mm" in absent
+    grid = open_grid(load_config({"data": {**values, "skip_absent": True}, "grid": GRID[1:2]}))
+    assert {address.mixture for address in grid.runs} == {"rte"}
+
+
+def test_local_rows_need_a_folder():
+    with pytest.raises(ConfigError, match="data_root"):
+        available_tasks(load_config({"data": {"source": "local"}}).data, TASKS)
+
+
+# The second paper's chain ------------------------------------------------------------------------------------------
+
+RLLR = {
+    "grid": [
+        {"method": "rllr-mixed", "models": ["micro-llama"], "mixtures": ["sst2"], "variants": ["main", "tau", "other"]}
+    ],
+    "variants": {"tau": {"rllr": {"threshold": 1.0}}, "other": {"pairs": {"replies": 3}}},
+    "rationales": {"max_tokens": 40},
+}
+
+
+def test_an_arm_brings_the_chain_that_it_stands_on():
+    runs = list_runs(load_config(RLLR), MODELS, TASKS)
+    methods = [address.method for address in runs if address.variant == "main"]
+    assert sorted(methods) == [
+        "merged-backbone", "pairs", "reward-label", "reward-rationale", "rllr-mixed", "sft-rationale"
+    ]  # fmt: skip
+    scored = {address.method for address, names in runs.items() if names}
+    assert scored == {"sft-rationale", "rllr-mixed"}
+
+
+def test_a_variant_has_a_chain_of_its_own_from_what_it_changes_on():
+    def stands_on(variant):
+        run = resolve(load_config(RLLR), MODELS, TASKS, Address("micro-llama", "rllr-mixed", "sst2", variant, 0))
+        return {role: Address.parse(path).variant for role, path in run.stands_on.items()}
+
+    assert stands_on("tau") == {"backbone": "main", "label": "main", "rationale": "main"}
+    assert stands_on("other") == {"backbone": "main", "label": "other", "rationale": "other"}
+
+
+def test_responses_with_a_rationale_have_room_for_it():
+    for method in ("sft-rationale", "rllr", "sft"):
+        run = resolve(load_config(RLLR), MODELS, TASKS, Address("micro-llama", method, "sst2", "main", 0))
+        own = method != "sft"
+        assert run.protocol.response == ("rationale" if own else "label")
+        assert run.evaluation.decoding.max_new_tokens == (40 if own else 12)
+        if method == "rllr":
+            assert run.settings.max_new_tokens == 40
+            assert run.model_dump()["settings"]["combination"] == "capped"
+
+
+def test_a_run_is_another_one_on_another_chain():
+    one, other = (
+        resolve(load_config(RLLR), MODELS, TASKS, Address("micro-llama", "reward-label", "sst2", variant, 0))
+        for variant in ("main", "other")
+    )
+    assert one.model_copy(update={"variant": "other"}).digest != other.digest
+
+
+def test_the_released_critic_needs_adapters_of_one_kind_and_says_so_before_any_job():
+    run = Address("micro-llama", "rllr", "rllr-sst2", "released", 0)
+    large = {"targets": "all-linear", "rank": 32}
+
+    def released(policy):
+        variants = {"released": {"rllr": {"value_gradients": "released", "lora": policy}}}
+        return spec(run, reward_model={"lora": large}, variants=variants)
+
+    with pytest.raises(
+        ConfigError,
+        match=r"rank 16, targets default, dropout 0.0\) must be .* reward_model.lora \(rank 32, targets all-linear",
+    ):
+        released({})
+    with pytest.raises(ConfigError, match=r"dropout 0.1\) must be .* dropout 0.0\)"):
+        released({**large, "dropout": 0.1})
+    assert released(large).settings.lora.rank == 32

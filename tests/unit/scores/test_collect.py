@@ -1,0 +1,260 @@
+"""Collecting a results tree: one row a number, costs, histories, unreadable answers, paired tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import make_predictions, make_rows, write_scored, write_tree
+
+from rl4nlu.base.files import read_json, write_json, write_jsonl
+from rl4nlu.scores.collect import (
+    HISTORY_ROWS,
+    METRICS,
+    category,
+    data_table,
+    find_scored,
+    history_table,
+    invalid_table,
+    metrics_table,
+    mixture_kind,
+    runs_table,
+)
+from rl4nlu.scores.comparisons import comparisons_table, pair_seeds
+from rl4nlu.scores.intervals import holm
+from rl4nlu.tasks.task import load_tasks
+
+TASKS = load_tasks()
+GRID = [
+    ("micro-llama", "majority", "none", "main", [0], ["cola", "sst2", "axg"]),
+    ("micro-llama", "zero-shot", "none", "main", [0], ["cola", "sst2", "axg", "record"]),
+    ("micro-llama", "few-shot", "none", "main", [0, 1], ["cola", "record"]),
+    ("micro-llama", "sft", "cola", "main", [0, 1, 2], ["cola", "sst2"]),
+    ("micro-llama", "ppo", "cola", "main", [0, 1, 2], ["cola"]),
+    ("micro-llama", "sft", "sst2", "main", [0], ["sst2"]),
+    ("micro-llama", "ppo", "sst2", "main", [0], ["sst2"]),
+    ("micro-llama", "ppo", "glue", "main", [0], ["cola", "sst2"]),
+    ("micro-llama", "ppo", "cola", "released", [0], ["cola"]),
+    ("micro-bert-base", "encoder", "cola", "main", [0, 1, 2], ["cola"]),
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_tree(folder, TASKS, GRID)
+    return folder
+
+
+def test_one_row_a_number(results: Path) -> None:
+    found = metrics_table(find_scored(results, TASKS), TASKS, "embedded", None)
+    assert tuple(found) == METRICS
+    numbers = sum(len(TASKS[name].metrics) * len(arm[4]) for arm in GRID for name in arm[5])
+    assert len(found) == numbers
+    one = found[
+        (found["method"] == "ppo") & (found["variant"] == "main") & (found["mixture"] == "cola") & (found["seed"] == 1)
+    ]
+    record = read_json(results / "micro-llama/ppo/cola/main/seed1/evaluation/cola/metrics.json")
+    assert one.set_index("metric")["value"].to_dict() == {m: v["value"] for m, v in record["metrics"].items()}
+    assert set(one["suite"]) == {"glue"}
+    assert not found["stale"].any()
+
+
+def test_what_a_run_was_trained_on() -> None:
+    suites = {"glue", "superglue"}
+    assert mixture_kind("none", TASKS["cola"], suites) == "none"
+    assert mixture_kind("cola", TASKS["cola"], suites) == "st"
+    assert mixture_kind("rte", TASKS["axb"], suites) == "st"
+    assert mixture_kind("glue", TASKS["cola"], suites) == "mt"
+    assert mixture_kind("cola", TASKS["sst2"], suites) == "transfer"
+    assert mixture_kind("cola", None, suites) == "transfer"
+
+
+def test_rows_of_other_settings_are_stale(results: Path) -> None:
+    scored = find_scored(results, TASKS)
+    digests = {item.address: "0" * 16 for item in scored}
+    digests["micro-llama/sft/cola/main/seed2"] = "other"
+    found = metrics_table(scored, TASKS, "embedded", digests)
+    assert set(found.loc[found["stale"], ["method", "mixture", "seed"]].itertuples(index=False, name=None)) == {
+        ("sft", "cola", 2)
+    }
+
+
+def test_costs_come_from_the_runs_record(results: Path) -> None:
+    found = runs_table(find_scored(results, TASKS), TASKS, "embedded")
+    assert len(found) == sum(len(arm[4]) for arm in GRID)
+    ppo = found[(found["method"] == "ppo") & (found["mixture"] == "cola")].iloc[0]
+    assert (ppo["optimiser_steps"], ppo["prompts_seen"], ppo["tokens_generated"], ppo["candidates"]) == (
+        80,
+        1600,
+        6400,
+        1,
+    )
+    assert (ppo["torch"], ppo["peak_cpu_mb"], ppo["mixture_kind"]) == ("2.13.0", 700.0, "st")
+    prompted = found[found["method"] == "zero-shot"].iloc[0]
+    assert prompted["evaluated_rows"] == 4 * 60
+    assert pd.isna(prompted["optimiser_steps"])
+
+
+def test_histories_are_thinned_but_keep_validation(tmp_path: Path) -> None:
+    write_tree(tmp_path, TASKS, [("micro-llama", "ppo", "cola", "main", [0], ["cola"])])
+    run = tmp_path / "micro-llama/ppo/cola/main/seed0"
+    write_jsonl(
+        run / "history.jsonl",
+        (
+            {"step": i, "prompts": 64 * i, "reward": 0.1, "validation": 50.0 if i == 777 else None}
+            for i in range(1, 1001)
+        ),
+    )
+    found = history_table(find_scored(tmp_path, TASKS), TASKS, "embedded")
+    assert len(found) <= HISTORY_ROWS + 2
+    assert {777, 1000} <= set(found["step"])
+    assert found["examples"].tolist() == [64 * step for step in found["step"]]
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "wanted"),
+    [
+        ("sst2", " Positive", "no closing tag"),
+        ("sst2", "", "no closing tag"),
+        ("sst2", "  </Judgement>", "empty"),
+        ("sst2", " Positive or Negative </Judgement>", "several labels"),
+        ("sst2", " fine </Judgement> Positive", "no label"),
+        ("sst2", " positive </Judgement>", "no label"),
+        ("stsb", " high </Judgement>", "no number"),
+        ("cb", " entailment, neutral </Judgement>", "several labels"),
+    ],
+)
+def test_what_is_wrong_with_an_answer(task: str, text: str, wanted: str) -> None:
+    assert category(TASKS[task], text) == wanted
+
+
+def test_a_response_with_a_rationale_may_open_no_tag() -> None:
+    assert category(TASKS["sst2"], "It is good. Positive </Judgement>", "rationale") == "no opening tag"
+    assert category(TASKS["sst2"], "It is good. <Judgement> Positive", "rationale") == "no closing tag"
+    assert category(TASKS["sst2"], "It is good. <Judgement> good </Judgement>", "rationale") == "no label"
+
+
+def test_unreadable_answers_are_counted_over_seeds(results: Path) -> None:
+    found = invalid_table(find_scored(results, TASKS), TASKS, "embedded")
+    few = found[(found["method"] == "few-shot") & (found["task"] == "cola")]
+    rates = [
+        read_json(results / f"micro-llama/few-shot/none/main/seed{k}/evaluation/cola/metrics.json")["invalid_rate"]
+        for k in (0, 1)
+    ]
+    assert few["answers"].sum() == round(sum(rates) * 60)
+    assert set(few["rows"]) == {120}
+    assert "majority" not in set(found["method"])
+    assert "encoder" not in set(found["method"])
+
+
+def test_methods_are_compared_like_with_like(results: Path) -> None:
+    found = comparisons_table(find_scored(results, TASKS), TASKS, "embedded", 200, 0)
+    seen = {(row["comparison"], row["task"]): row["runs"] for _, row in found.iterrows()}
+    assert seen == {
+        ("ppo vs sft (st)", "cola"): 3,
+        ("ppo vs sft (st)", "sst2"): 1,
+        ("sft vs zero-shot (st)", "cola"): 3,
+        ("sft vs zero-shot (st)", "sst2"): 1,
+        ("ppo vs zero-shot (st)", "cola"): 3,
+        ("ppo vs zero-shot (st)", "sst2"): 1,
+        ("ppo vs zero-shot (mt)", "cola"): 1,
+        ("ppo vs zero-shot (mt)", "sst2"): 1,
+        ("few-shot vs zero-shot", "cola"): 2,
+        ("few-shot vs zero-shot", "record"): 2,
+        ("ppo vs micro-bert-base (st)", "cola"): 3,
+    }
+    assert dict(zip(found["task"], found["metric"], strict=True)) == {
+        "cola": "matthews",
+        "sst2": "accuracy",
+        "record": "record-em",
+    }
+    for _, family in found.groupby("comparison"):
+        assert family["p_holm"].tolist() == pytest.approx(holm(family["p"].tolist()))
+    metrics = metrics_table(find_scored(results, TASKS), TASKS, "embedded", None)
+    own = metrics[
+        (metrics["method"] == "ppo")
+        & (metrics["mixture"] == "cola")
+        & (metrics["variant"] == "main")
+        & (metrics["metric"] == "matthews")
+    ]
+    row = found[(found["comparison"] == "ppo vs sft (st)") & (found["task"] == "cola")].iloc[0]
+    assert row["value_a"] == pytest.approx(own["value"].mean())
+    assert row["low"] <= row["difference"] <= row["high"]
+
+
+def test_seeds_are_paired() -> None:
+    a, b = ({k: Path(f"{name}{k}") for k in seeds} for name, seeds in (("a", (0, 1, 2)), ("b", (1, 2, 3))))
+    assert pair_seeds(a, b) == [(Path("a1"), Path("b1")), (Path("a2"), Path("b2"))]
+    assert pair_seeds(a, {7: Path("c")}) == [(Path(f"a{k}"), Path("c")) for k in range(3)]
+    assert pair_seeds({5: Path("x"), 6: Path("y")}, a) == []
+
+
+def test_runs_on_different_rows_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tree(tmp_path, TASKS, [("m", method, "cola", "main", [0], ["cola"]) for method in ("sft", "ppo")])
+    address = {"model": "m", "method": "ppo", "mixture": "cola", "variant": "main", "seed": 0}
+    rows = make_rows(TASKS["cola"], 30)
+    folder = tmp_path / "m/ppo/cola/main/seed0"
+    write_scored(
+        folder / "evaluation" / "cola", address, TASKS["cola"], rows, make_predictions(TASKS["cola"], rows, 0.5, "x")
+    )
+    assert comparisons_table(find_scored(tmp_path, TASKS), TASKS, "embedded", 50, 0).empty
+    assert "hold different rows" in capsys.readouterr().out
+
+
+def test_a_record_without_a_key_is_named(tmp_path: Path) -> None:
+    write_json(tmp_path / "m/sft/cola/main/seed0/evaluation/cola/metrics.json", {"model": "m", "n": 1})
+    with pytest.raises(ValueError, match=r"evaluation/cola/metrics\.json: no key method, mixture"):
+        find_scored(tmp_path, TASKS)
+
+
+def test_nothing_collected_is_empty_but_whole(tmp_path: Path) -> None:
+    scored = find_scored(tmp_path, TASKS)
+    for table in (
+        metrics_table(scored, TASKS, "x", None),
+        comparisons_table(scored, TASKS, "x", 10, 0),
+        data_table(None, TASKS, "x"),
+    ):
+        assert table.empty
+        assert "scale" in table
+
+
+def test_data_sets(tmp_path: Path) -> None:
+    write_json(
+        tmp_path / "cola/record.json",
+        {"source": "microworld", "rows": {"train": 8, "validation": 2, "test": 4}, "dropped": 1},
+    )
+    found = data_table(tmp_path, TASKS, "embedded").iloc[0]
+    assert found[["task", "title", "train", "test", "dropped"]].tolist() == ["cola", "CoLA", 8, 4, 1]
+
+
+def test_the_program_takes_the_configs_grid(results: Path, tmp_path: Path, root: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("name: tiny\ngrid:\n  - {method: sft, models: [micro-llama], mixtures: [sst2]}\n")
+    command = [
+        sys.executable,
+        str(root / "workflow/scripts/collect.py"),
+        "--results",
+        str(results),
+        "--config",
+        str(config),
+    ]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "left out: micro-llama/ppo/cola/main/seed0 is not in the grid of c.yaml" in done.stdout
+    found = pd.read_csv(tmp_path / "out/metrics.csv")
+    assert found[["scale", "method", "mixture", "stale"]].drop_duplicates().to_numpy().tolist() == [
+        ["tiny", "sft", "sst2", True]
+    ]
+
+
+def test_collecting_and_reporting_import_no_torch() -> None:
+    code = (
+        "import sys, rl4nlu.scores.collect, rl4nlu.scores.comparisons, rl4nlu.report.tables.records, rl4nlu.report.macros\n"
+        "print([m for m in ('torch', 'transformers', 'datasets', 'sklearn', 'scipy', 'matplotlib') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

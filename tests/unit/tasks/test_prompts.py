@@ -1,0 +1,187 @@
+"""Prompts: their exact shape, braces in data, shared prefixes, label words under the protocol's switches."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rl4nlu.config import Protocol
+from rl4nlu.tasks.prompts import (
+    answer_text,
+    build_prompt,
+    choose_demonstrations,
+    label_word,
+    prompt_parts,
+    training_prompt,
+)
+from rl4nlu.tasks.reading import parse, split_response
+from rl4nlu.tasks.rows import Row
+from rl4nlu.tasks.task import load_tasks
+
+TASKS = load_tasks()
+CORRECTED = Protocol()
+RELEASED = Protocol.model_validate({"preset": "released"})
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\n") | st.sampled_from("{}"), min_size=1)
+
+
+def fields_of(task, value: str = "x") -> dict[str, str]:
+    return {name: f"{value} {name}" for name in task.fields}
+
+
+def some_label(task):
+    return next(iter(task.labels)) if task.labels else 3.8
+
+
+def test_the_prompt_has_the_shape_of_the_release() -> None:
+    task = TASKS["cola"]
+    assert build_prompt(task, {"sentence": "Birds sing ."}) == (
+        "System_prompt:\n"
+        f"{task.description}\n"
+        "Answer in this format :\n"
+        '<Judgement> {Insert only "Yes" or "No" here} </Judgement>\n'
+        "Prompt:\n"
+        'Is this sentence acceptable ? "Birds sing ."\n'
+        "Assistant:\n"
+        "<Judgement>"
+    )
+
+
+def test_demonstrations_stand_between_the_format_and_the_question() -> None:
+    task = TASKS["cola"]
+    demos = [Row("a", {"sentence": "One ."}, "1"), Row("b", {"sentence": "Two ."}, "0")]
+    prompt = build_prompt(task, {"sentence": "Three ."}, demos)
+    assert prompt.endswith(
+        "</Judgement>\nHere are some examples:\n"
+        '[ Prompt:\nIs this sentence acceptable ? "One ."\nAssistant:\n<Judgement> Yes </Judgement> ]\n'
+        '[ Prompt:\nIs this sentence acceptable ? "Two ."\nAssistant:\n<Judgement> No </Judgement> ]\n'
+        '\nPrompt:\nIs this sentence acceptable ? "Three ."\nAssistant:\n<Judgement>'
+    )
+
+
+def test_the_format_names_every_label_word_or_the_range() -> None:
+    for task in TASKS.values():
+        prompt = build_prompt(task, fields_of(task))
+        for word in task.words:
+            assert f'"{word}"' in prompt
+    assert "{Insert only a number from 0 to 5 here}" in build_prompt(TASKS["stsb"], fields_of(TASKS["stsb"]))
+    assert '"Entailment", "Neutral" or "Contradiction"' in build_prompt(TASKS["cb"], fields_of(TASKS["cb"]))
+
+
+@given(st.sampled_from(list(TASKS.values())), st.data())
+def test_braces_and_any_text_in_rows_survive_in_question_and_demonstrations(task, data) -> None:
+    def draw() -> dict[str, str]:
+        return {name: data.draw(TEXT) for name in task.fields}
+
+    fields, shown = draw(), draw()
+    asked = task.query
+    for name in task.fields:
+        asked = asked.replace(f"{{{name}}}", f"\0{name}\0")
+    demo = asked
+    for name in task.fields:
+        asked, demo = asked.replace(f"\0{name}\0", fields[name], 1), demo.replace(f"\0{name}\0", shown[name], 1)
+    prompt = build_prompt(task, fields, [Row("d", shown, some_label(task))], CORRECTED)
+    assert prompt.endswith(f"\nPrompt:\n{asked}\nAssistant:\n<Judgement>")
+    assert f"[ Prompt:\n{demo}\nAssistant:\n<Judgement>{answer_text(task, some_label(task), CORRECTED)} ]\n" in prompt
+
+
+@given(st.sampled_from(list(TASKS.values())), st.integers(0, 3), st.text(min_size=1))
+def test_shared_part_and_own_part_make_the_prompt(task, k: int, value: str) -> None:
+    demos = [Row(str(i), fields_of(task, str(i)), some_label(task)) for i in range(k)]
+    shared, asked = prompt_parts(task, demos, CORRECTED)
+    assert shared + asked(fields_of(task, value)) == build_prompt(task, fields_of(task, value), demos, CORRECTED)
+    assert asked(fields_of(task, value)).startswith("Prompt:\n")
+
+
+@given(st.sampled_from([t for t in TASKS.values() if t.labels]), st.data())
+def test_the_parser_reads_every_answer_back(task, data) -> None:
+    label = data.draw(st.sampled_from(list(task.labels)))
+    text = answer_text(task, label, CORRECTED)
+    assert text.startswith(" ")
+    assert text.endswith(" </Judgement>")
+    assert parse(task, text) == label
+
+
+@given(st.floats(0, 5))
+def test_numbers_are_written_with_one_decimal_and_read_back(number: float) -> None:
+    text = answer_text(TASKS["stsb"], number, CORRECTED)
+    assert text == f" {number:.1f} </Judgement>"
+    assert abs(parse(TASKS["stsb"], text) - number) <= 0.05 + 1e-9
+
+
+def test_the_released_sst2_label_bug_is_a_switch() -> None:
+    task = TASKS["sst2"]
+    assert label_word(task, "0", CORRECTED) == "Negative"
+    assert label_word(task, "0", RELEASED, "train") == label_word(task, "0", RELEASED, "demo") == "No"
+    assert label_word(task, "0", RELEASED, "test") == "Negative"
+    assert label_word(task, "1", RELEASED) == "Positive"
+    assert label_word(TASKS["cola"], "0", Protocol.model_validate({"preset": "released"})) == "No"
+    demo = [Row("d", {"sentence": "bad"}, "0")]
+    assert "<Judgement> No </Judgement> ]" in build_prompt(task, {"sentence": "x"}, demo, RELEASED)
+    assert parse(task, answer_text(task, "0", RELEASED)) is None
+
+
+def test_sft_may_train_on_other_wording_and_stsb_then_asks_for_a_paraphrase_judgement() -> None:
+    for name in ("cola", "stsb", "boolq"):
+        task = TASKS[name]
+        fields = fields_of(task)
+        assert training_prompt(task, fields, (), CORRECTED) == build_prompt(task, fields, (), CORRECTED)
+        separate = training_prompt(task, fields, (), RELEASED)
+        assert separate != build_prompt(task, fields, (), RELEASED)
+        assert str(task.sft_description) in separate
+        assert build_prompt(task, fields, (), RELEASED) == build_prompt(task, fields, (), CORRECTED)
+    assert "say the same" in training_prompt(TASKS["stsb"], fields_of(TASKS["stsb"]), (), RELEASED)
+
+
+@pytest.mark.parametrize(
+    ("task", "label"), [("cola", "2"), ("cola", None), ("cola", 1.0), ("stsb", "3"), ("stsb", None)]
+)
+def test_an_unknown_label_is_an_error(task: str, label) -> None:
+    with pytest.raises(ValueError, match="no label"):
+        label_word(TASKS[task], label, CORRECTED)
+
+
+def test_demonstrations_are_the_first_rows_or_drawn_and_nested() -> None:
+    rows = [Row(str(i), {"sentence": str(i)}, "1") for i in range(50)]
+    assert choose_demonstrations(rows, 5, "first", 0) == rows[:5]
+    five = choose_demonstrations(rows, 5, "random", 3)
+    assert choose_demonstrations(rows, 2, "random", 3) == five[:2]
+    assert choose_demonstrations(rows, 5, "random", 3) == five
+    assert choose_demonstrations(rows, 5, "random", 4) != five
+    assert len({row.id for row in five}) == 5
+    with pytest.raises(ValueError, match="50 training rows"):
+        choose_demonstrations(rows, 51, "random", 0)
+
+
+REASONED = Protocol(response="rationale")
+
+
+def test_a_prompt_that_asks_for_a_reason_leaves_the_tag_to_the_model() -> None:
+    task = TASKS["cola"]
+    assert build_prompt(task, {"sentence": "Birds sing ."}, (), REASONED) == (
+        "System_prompt:\n"
+        f"{task.description}\n"
+        "Answer in this format :\n"
+        '{Insert a short reason here} <Judgement> {Insert only "Yes" or "No" here} </Judgement>\n'
+        "Prompt:\n"
+        'Is this sentence acceptable ? "Birds sing ."\n'
+        "Assistant:\n"
+    )
+    demo = Row("d", {"sentence": "One ."}, "1", rationale=" The forms fit. ")
+    assert "Assistant:\nThe forms fit. <Judgement> Yes </Judgement> ]\n" in build_prompt(
+        task, {"sentence": "Two ."}, [demo], REASONED
+    )
+
+
+@given(st.sampled_from([t for t in TASKS.values() if t.labels]), st.data())
+def test_the_parser_reads_every_reasoned_answer_back(task, data) -> None:
+    label = data.draw(st.sampled_from(list(task.labels)))
+    rationale = data.draw(TEXT.filter(str.strip))
+    text = answer_text(task, label, REASONED, rationale=rationale)
+    assert parse(task, text, response="rationale") == label
+    assert split_response(text, "rationale")[0] == rationale.strip()
+    assert answer_text(task, label, CORRECTED, rationale=rationale) == answer_text(task, label, CORRECTED)
+
+
+@pytest.mark.parametrize("rationale", [None, "", " \n", "So <Judgement> it is", "So </Judgement> it is"])
+def test_an_empty_rationale_or_one_with_a_tag_is_refused(rationale: str | None) -> None:
+    with pytest.raises(ValueError, match="rationale"):
+        answer_text(TASKS["cola"], "1", REASONED, rationale=rationale)
