@@ -217,9 +217,9 @@ def our_roll_outs(job: Job) -> dict[str, Any]:
     from rl4nlu.methods.rl.grpo import GRPO
     from rl4nlu.methods.rl.loop import optimise
     from rl4nlu.methods.rl.policy import Policy, ValueHead
+    from rl4nlu.methods.rl.ppo import PPO
     from rl4nlu.methods.rl.rewards import Judgement, Prompt
     from rl4nlu.methods.rl.rollout import Sampler
-    from rl4nlu.methods.rl.update import PPO
     from rl4nlu.models.load import add_lora
 
     spec, meter = spec_of(job, job["steps"]), Meter()

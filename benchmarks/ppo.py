@@ -108,6 +108,7 @@ def ours(job: Job, clock: measure.Clock) -> dict[str, Any]:
     from rl4nlu.answering.generate import generate_tokens
     from rl4nlu.config import Model
     from rl4nlu.methods.rl.loop import optimise
+    from rl4nlu.methods.rl.ppo import PPO
     from rl4nlu.methods.rl.rewards import Judgement, Prompt
     from rl4nlu.models.load import load_tokenizer
     from rl4nlu.tasks.task import load_task
@@ -124,7 +125,16 @@ def ours(job: Job, clock: measure.Clock) -> dict[str, Any]:
 
     def run(rows: list[list[int]]) -> None:
         asked: Any = [Prompt(task, None, "", tokens) for tokens in rows]  # type: ignore[arg-type]
-        optimise(policy, asked, sample, lambda _, found: Judgement(judged(found), 0, 0), settings, 1e-4, seed=0)
+        optimise(
+            policy,
+            asked,
+            sample,
+            lambda _, found: Judgement(judged(found), 0, 0),
+            settings,
+            1e-4,
+            seed=0,
+            objective=PPO,
+        )
 
     run(job["prompts"][:BATCH])
     sampling.seconds = 0.0
@@ -137,16 +147,19 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """One batch with the answers given, under SGD: the weights afterwards."""
     import torch
 
-    from rl4nlu.methods.rl.experience import experienced
+    from rl4nlu.methods.rl.experience import gather_experience
+    from rl4nlu.methods.rl.ppo import PPO, discounted
     from rl4nlu.methods.rl.update import update
 
     policy, settings = our_policy(job)
     prompts, answers = job["prompts"], job["answers"]
     before = flat(trained(policy.model, policy.head.linear))
     with clock:
-        experience, first = experienced(policy, prompts, answers, ["rte"] * len(prompts), judged(answers), KL, settings)
+        experience, first = gather_experience(
+            policy, prompts, answers, ["rte"] * len(prompts), judged(answers), KL, settings, discounted
+        )
         optimiser = torch.optim.SGD(policy.parameters(), SGD_RATE)
-        update(policy, optimiser, experience, settings, torch.Generator().manual_seed(3), first)
+        update(policy, optimiser, experience, settings, torch.Generator().manual_seed(3), PPO, first)
     return {"before": before, "after": flat(trained(policy.model, policy.head.linear))}
 
 

@@ -70,7 +70,7 @@ class Experience:
         }
 
 
-def experienced(
+def gather_experience(
     policy: Policy,
     prompts: list[list[int]],
     responses: list[list[int]],

@@ -25,7 +25,7 @@ from ...base.progress import Progress
 from ...config import PolicyOptimisation
 from ...models.load import load_tokenizer
 from ..schedule import rate_factor
-from .experience import adapted, experienced
+from .experience import adapted, gather_experience
 from .policy import Policy, build_policy, save_adapter
 from .rewards import Judgement, Prompt, by_rules
 from .rollout import Sampler, event_writer, planned
@@ -153,7 +153,7 @@ def optimise(
         # rows that share most of their tokens: the answers to one prompt, or else the prompts of one task
         alone = settings.answers == 1
         groups = [prompt.task.name if alone else str(n // settings.answers) for n, prompt in enumerate(batch)]
-        experience, first = experienced(
+        experience, first = gather_experience(
             policy, asked, responses, groups, judged.scores, coefficient, settings, objective.advantages
         )
 

@@ -58,7 +58,7 @@ def policy_of() -> Policy:
     return Policy(add_lora(backbone_of("llama"), Lora(rank=3), 0).eval(), ValueHead(16))
 
 
-def judge_of(folder: Path, moments: RunningMoments | None = None, **settings) -> ppo.Reward:
+def judge_of(folder: Path, moments: RunningMoments | None = None, **settings) -> loop.Reward:
     model, tokenizer = load_reward_encoder(folder)
     changed = SETTINGS.model_copy(update=settings)
     return by_encoder(model, tokenizer, lambda responses: TEXTS, changed, moments or RunningMoments())

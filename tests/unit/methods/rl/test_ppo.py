@@ -31,7 +31,7 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Config, Lora, Model, Ppo
 from rl4nlu.methods.batches import PIECE_COST, cut, plan
 from rl4nlu.methods.rl import experience, loop, ppo
-from rl4nlu.methods.rl.experience import Experience, experienced
+from rl4nlu.methods.rl.experience import Experience, gather_experience
 from rl4nlu.methods.rl.loop import TrainingError
 from rl4nlu.methods.rl.policy import Policy, ValueHead, build_policy, forward, save_adapter
 from rl4nlu.methods.rl.rewards import Judgement, Prompt
@@ -135,10 +135,10 @@ def test_log_probabilities_are_those_of_the_sampling_temperature():
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_kl_to_the_reference_is_exactly_zero_at_first(architecture):
     policy = policy_of(architecture, moved=False)
-    experience, _ = experienced(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS)
+    experience, _ = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
     assert torch.equal(experience.kl, torch.zeros_like(experience.kl))
     moved = policy_of(architecture)
-    experience, _ = experienced(moved, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS)
+    experience, _ = gather_experience(moved, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
     assert experience.kl.abs().sum() > 0.01
 
 
@@ -296,7 +296,9 @@ def test_update_equals_brute_force(architecture, variant):
     naive, before = copy.deepcopy(policy), copy.deepcopy(policy)
 
     chance = torch.Generator().manual_seed(3)
-    experience, first = experienced(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, settings.kl_coefficient, settings)
+    experience, first = gather_experience(
+        policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, settings.kl_coefficient, settings, ppo.discounted
+    )
     update(policy, torch.optim.SGD(policy.parameters(), rate), experience, settings, chance, ppo.PPO, first)
 
     chance = torch.Generator().manual_seed(3)
@@ -311,9 +313,15 @@ def test_update_equals_brute_force(architecture, variant):
 def gradients(policy: Policy, settings: Ppo) -> list[torch.Tensor]:
     """What one pass over the rows asks of the parameters (SGD at rate 1 leaves its negative)."""
     before = [p.detach().clone() for p in policy.parameters()]
-    experience, first = experienced(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, settings)
+    experience, first = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, settings, ppo.discounted)
     update(
-        policy, torch.optim.SGD(policy.parameters(), 1.0), experience, settings, torch.Generator().manual_seed(0), first
+        policy,
+        torch.optim.SGD(policy.parameters(), 1.0),
+        experience,
+        settings,
+        torch.Generator().manual_seed(0),
+        ppo.PPO,
+        first,
     )
     return [old - new.detach() for old, new in zip(before, policy.parameters(), strict=True)]
 
@@ -339,10 +347,12 @@ def test_first_forward_is_not_repeated(monkeypatch):
 
 def test_a_minibatch_whose_ratio_explodes_is_skipped():
     policy = policy_of("llama")
-    experience, _ = experienced(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS)
+    experience, _ = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
     far = Experience(**{**vars(experience), "logp": experience.logp - 90})  # its exponential is infinite
     before = [p.detach().clone() for p in policy.parameters()]
-    found = update(policy, torch.optim.SGD(policy.parameters(), 1.0), far, SETTINGS, torch.Generator().manual_seed(0), ppo.PPO)
+    found = update(
+        policy, torch.optim.SGD(policy.parameters(), 1.0), far, SETTINGS, torch.Generator().manual_seed(0), ppo.PPO
+    )
     assert found["skipped"] == 1
     assert found["loss"] == 0
     assert all(torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))

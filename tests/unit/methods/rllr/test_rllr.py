@@ -12,7 +12,7 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import write_json
 from rl4nlu.config import Lora, Model, Rllr, load_config
 from rl4nlu.methods.rl import loop, ppo
-from rl4nlu.methods.rl.experience import experienced
+from rl4nlu.methods.rl.experience import gather_experience
 from rl4nlu.methods.rl.policy import Policy, ValueHead, forward, values
 from rl4nlu.methods.rl.rewards import Prompt, RunningMoments
 from rl4nlu.methods.rl.update import make_optimiser, update
@@ -73,7 +73,7 @@ def moved(policy):
 
 
 def roll_out(policy, settings):
-    return experienced(policy, PROMPTS, RESPONSES, ["a"] * ROWS, SCORES, 0.3, settings)
+    return gather_experience(policy, PROMPTS, RESPONSES, ["a"] * ROWS, SCORES, 0.3, settings, ppo.discounted)
 
 
 def gradients(policy, settings):
@@ -273,7 +273,9 @@ def test_dropout_in_old_log_probabilities_moves_the_first_ratio(chain):
         moved(policy)
         prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), "", tokens) for tokens in PROMPTS]
         reward = by_models(policy, heads, run.settings, 0.1, lambda responses: ["none"] * ROWS)
-        (row,) = loop.optimise(policy, prompts, lambda asked: RESPONSES, reward, run.settings, 1e-3, seed=0, objective=ppo.PPO)
+        (row,) = loop.optimise(
+            policy, prompts, lambda asked: RESPONSES, reward, run.settings, 1e-3, seed=0, objective=ppo.PPO
+        )
         ratios[noisy] = row["approximate_kl"]
     assert ratios[False] == 0
     assert ratios[True] > 1e-6
