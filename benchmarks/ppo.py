@@ -167,8 +167,9 @@ def our_advantages(job: Job, clock: measure.Clock) -> dict[str, Any]:
     """Log-probabilities of the answers given, and the advantages that follow from the values given."""
     import torch
 
-    from rl4nlu.methods.rl.experience import gae, token_rewards, whiten
+    from rl4nlu.methods.rl.experience import token_rewards, whiten
     from rl4nlu.methods.rl.policy import forward
+    from rl4nlu.methods.rl.ppo import gae
 
     policy, settings = our_policy(job)
     with clock, torch.no_grad():
