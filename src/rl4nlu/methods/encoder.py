@@ -73,7 +73,9 @@ def encode(
 ) -> tuple[list[Encoding], int]:
     """Encodings of at most `max_length` tokens, and how many had to be cut.
 
-    The longer text loses its end: the passage, unless question and answer alone take more than half of the room.
+    The longer text loses its end, the shorter is kept whole: of a passage and a question, the passage. Only where the
+    shorter, too, takes more than half of the room (`max_length` less the special tokens) do both lose their ends, and
+    share the room equally.
     """
     encodings, cut = [], 0
     for first, second in pairs:

@@ -1,7 +1,7 @@
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import byte_tokenizer
 
@@ -80,7 +80,6 @@ def test_demonstrations_are_dropped_whole_the_last_one_first_and_counted():
         assert said == ([f"boolq: 1 of 1 prompts lost demonstrations to fit {longest} tokens"] if kept < 3 else [])
 
 
-@settings(deadline=None, max_examples=40)
 @given(words=st.integers(1, 60), room=st.integers(0, 400))
 def test_a_long_row_keeps_as_much_of_its_passage_as_fits(words, room):
     row = boolq_row(words)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import KINDS, RuleDecoder, byte_tokenizer, tiny_decoder
 
@@ -165,7 +165,6 @@ def test_shared_prefix_threshold():
     assert shared_prefix([[1, 2]], 0.0) == []
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 400))
 def test_length_batches_hold_every_row_once_within_the_budget(lengths, budget):
     batches = length_batches(lengths, budget)

@@ -1,18 +1,17 @@
-"""The plan of what is seen when: equal shares, whole passes, every row in one batch."""
+"""The plan of what is seen when, and how fast: equal shares, whole passes, every row in one batch, the learning rate."""
 
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rl4nlu.answering.fit import cut_in_proportion
-from rl4nlu.methods.schedule import draw, draw_from, group
+from rl4nlu.methods.schedule import draw, draw_from, group, rate_factor
 
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=5)
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(0, 200), st.integers(0, 5))
 def test_tasks_have_equal_shares_and_rows_repeat_only_after_a_whole_pass(sizes: list[int], n: int, seed: int) -> None:
     seen = draw(sizes, n, seed)
@@ -53,7 +52,6 @@ def test_a_task_without_rows_is_refused(sizes: list[int], n: int) -> None:
         draw(sizes, n, 0)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), max_size=120), st.integers(1, 9), st.integers(0, 3), st.integers(1, 5))
 def test_every_position_is_in_one_batch_and_only_the_last_is_short(
     lengths: list[int], size: int, seed: int, window: int
@@ -80,3 +78,20 @@ def test_batches_hold_rows_of_like_length_from_one_window() -> None:
 def test_cutting_in_proportion_by_hand():
     assert cut_in_proportion([1] * 6, [2] * 4, 10) == ([1] * 6, [2] * 4)
     assert cut_in_proportion([1] * 6, [2] * 4, 5) == ([1] * 3, [2] * 2)
+
+
+@given(st.integers(1, 400))
+def test_cosine_rises_over_a_tenth_and_falls_to_a_tenth(steps: int) -> None:
+    factors = [rate_factor(step, steps, "cosine") for step in range(steps)]
+    peak = factors.index(max(factors))
+    assert factors[peak] == 1
+    assert peak == max(1, round(steps / 10)) - 1
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert min(factors) > 0
+    if steps > 1:
+        assert factors[-1] == pytest.approx(0.1)
+
+
+def test_constant_is_constant() -> None:
+    assert {rate_factor(step, 30, "constant") for step in range(30)} == {1.0}

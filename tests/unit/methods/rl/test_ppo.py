@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
@@ -145,7 +144,6 @@ def test_kl_to_the_reference_is_exactly_zero_at_first(architecture):
 lengths_and_groups = st.lists(st.tuples(st.integers(1, 90), st.sampled_from("abc")), min_size=1, max_size=40)
 
 
-@settings_of_hypothesis(deadline=None)
 @given(lengths_and_groups, st.sampled_from([None, 1, 4]), st.integers(64, 400))
 def test_plan_holds_every_row_once_within_its_bounds(rows, most, tokens):
     lengths, groups = [length for length, _ in rows], [group for _, group in rows]
@@ -157,7 +155,6 @@ def test_plan_holds_every_row_once_within_its_bounds(rows, most, tokens):
         assert len(piece) == 1 or len(piece) * max(lengths[row] for row in piece) <= tokens
 
 
-@settings_of_hypothesis(deadline=None)
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=8), st.sampled_from([None, 1, 4]), st.integers(64, 4000))
 def test_no_other_cut_costs_less(lengths, most, tokens):
     settings = Ppo(minibatch_size=64, micro_batch_size=most, micro_batch_tokens=tokens)

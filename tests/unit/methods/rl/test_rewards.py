@@ -1,7 +1,7 @@
 """Reward tables of paper 1, section 3.4, and that rewards and scores read answers alike."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rl4nlu.config import Protocol
@@ -58,7 +58,6 @@ def test_reward_tables(task, text, gold, released, paper):
     assert reward(task, text, gold, PAPER) == pytest.approx(paper)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([name for name, task in TASKS.items() if task.labels and name != "record"]),
     st.text(alphabet=st.sampled_from("YesNo TrueFalse</Judgement>entailmentneutral"), max_size=30),
