@@ -1,9 +1,11 @@
 """What the README, the environments and the pins say is so."""
 
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -86,3 +88,16 @@ def test_the_readme_has_two_set_up_commands(root):
     assert len(lines) == 2
     assert lines[0].endswith("snakemake --cores all")
     assert lines[1].endswith("pytest")
+
+
+def test_packages_import_only_what_they_may(root):
+    program = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run(
+        [program, "--no-cache"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout

@@ -25,6 +25,10 @@ class ConfigError(ValueError):
     """A config, task or model file says something that it may not; the message is for the user."""
 
 
+class Diverged(ConfigError):
+    """The training loss is no number any more: the learning rate is too high."""
+
+
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """' - did you mean X?' for the nearest of `known`, or an empty string."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)

@@ -7,16 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.errors import ConfigError
+from ..base.errors import Diverged
 from ..base.files import write_jsonl
 from ..base.machine import free_memory
 
 if TYPE_CHECKING:
     from .trainer import Recorder
-
-
-class Diverged(ConfigError):
-    """The training loss is no number any more."""
 
 
 def best_of(

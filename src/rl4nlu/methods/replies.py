@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ..runs.spec import RunSpec
 
 
+SPLITS = ("train", "validation")
+"""Whose questions are asked: a reward model is trained on the first and chosen on the second."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A row, its prompt, and the supplied rationales by label; `gold` and `wrong` are whole responses."""

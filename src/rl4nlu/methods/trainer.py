@@ -10,8 +10,8 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ..base.checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
+from ..base.errors import Diverged
 from ..base.progress import Progress
-from .candidates import Diverged
 
 LINES = 50
 """Lines of a history, about: reading a loss off the device in every step would hold a GPU up."""

@@ -18,6 +18,7 @@ from .curriculum import Curriculum
 from .fact_tasks import NLI, Knobs, Row
 from .generators import clean, marked_rows
 from .templates import Wording
+from .tokenizer import world_words
 from .world import unmark
 
 # how often instruction documents take each task; SST-2 and COPA are learned soonest and shown least, to leave headroom
@@ -219,7 +220,7 @@ def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = Non
     streams = {task: marked_rows(task, "train", f"corpus{seed}", knobs) for task in generators}
     wordings = [wording for task, wording in tp.TASK_WORDING.items() if task in shown]
     borrowed = [words for wording in wordings for words in wording.labels if len(words) == 2] + tp.OTHER_LABELS
-    vocabulary = all_words()
+    vocabulary = world_words()
     makers: dict[str, Callable[[random.Random], str]] = {
         "copy_list": lambda r: sk.copy_list(r, most=curriculum.longest_copy()),
         "vocabulary": partial(sk.copy_list, vocabulary=vocabulary, most=12),
@@ -244,15 +245,3 @@ def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = Non
         weights = curriculum.weights()
         for name in rng.choices(list(weights), list(weights.values()), k=50):
             yield name, makers[name](rng)
-
-
-def all_template_texts() -> list[str]:
-    """Every wording whose words the tokenizer must hold."""
-    return tp.vocabulary_texts()
-
-
-def all_words() -> tuple[str, ...]:
-    """Every word the tokenizer holds whole, for exercises that train them all."""
-    from .tokenizer import world_words
-
-    return world_words()

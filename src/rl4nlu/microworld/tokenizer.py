@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from . import generators, lexicon, templates
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -49,10 +51,8 @@ def words_of(texts: Iterable[str]) -> list[str]:
 @lru_cache(maxsize=1)
 def world_words() -> tuple[str, ...]:
     """Every word that the world, its prompts and its labels use."""
-    from . import corpus, generators, lexicon
-
     texts = [json.dumps([v for k, v in vars(lexicon).items() if k.isupper()], default=str)]
-    texts += corpus.all_template_texts()
+    texts += templates.vocabulary_texts()
     for task in generators.VOCABULARY_TASKS:
         texts += [json.dumps(generators.clean(r)) for r in generators.rows(task, "train", 200, 0)]
     return tuple(words_of(text.replace("\\n", " ") for text in texts))

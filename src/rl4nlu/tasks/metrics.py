@@ -27,7 +27,7 @@ from .task import METRIC_NAMES, Task, load_tasks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .prepare import Row
+    from .rows import Row
 
     Array = NDArray[np.float64]
 

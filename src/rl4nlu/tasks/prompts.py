@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ..config import Protocol
-from .prepare import Row
 from .reading import CLOSE_TAG, OPEN_TAG
+from .rows import Row
 from .task import Task
 
 ASKED = "Assistant:\n"

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from rl4nlu.base.errors import Diverged
 from rl4nlu.methods import trainer as history
-from rl4nlu.methods.candidates import Diverged, best_of
+from rl4nlu.methods.candidates import best_of
 from rl4nlu.methods.trainer import Recorder
 
 

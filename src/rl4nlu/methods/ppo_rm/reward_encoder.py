@@ -31,8 +31,7 @@ from ..candidates import best_of
 from ..encoder import EncoderTrainer, Item, collate, encode, fit, outputs, with_head
 from ..merge import merged_model
 from ..preferences import last_loss, told_apart
-from ..replies import Question, sampled
-from ..rllr.pairs import SPLITS
+from ..replies import SPLITS, Question, sampled
 from ..schedule import draw_from, group
 from .ranking import DROPPED, RANKS, Comparison, Response, comparisons, responses_of
 

@@ -30,14 +30,11 @@ from ...tasks.reading import parse, split_response
 from ...tasks.rows import load_rows
 from ...tasks.task import Task
 from ..merge import merged_model
-from ..replies import Question, Reply, sampled, some_of
+from ..replies import SPLITS, Question, Reply, sampled, some_of
 from .judge import judge
 
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
-
-
-SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
