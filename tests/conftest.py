@@ -13,6 +13,8 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False, max_examples=5000)
 settings.load_profile("fixed")  # the other: pytest -m hypothesis --hypothesis-profile=explore
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the workers share the cores
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -26,5 +28,5 @@ def official_data() -> Path:
     """Folder of the official GLUE/SuperGLUE files (RL4NLU_DATA, else ../shared/data)."""
     folder = Path(os.environ.get("RL4NLU_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no official benchmark files: {folder} is absent (set RL4NLU_DATA to their folder)")
+        pytest.skip(f"no official files: no folder {folder} (RL4NLU_DATA names it, else it is ../shared/data)")
     return folder

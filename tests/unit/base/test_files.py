@@ -3,7 +3,6 @@
 import pytest
 
 from rl4nlu.base.files import digest_of, file_digest, read_json, read_jsonl, write_json, write_jsonl
-from rl4nlu.base.machine import environment
 
 
 def test_values_come_back_as_written(tmp_path):
@@ -42,10 +41,3 @@ def test_digests_ignore_the_order_of_keys_and_nothing_else(tmp_path):
     (tmp_path / "a").write_bytes(b"x")
     (tmp_path / "b").write_bytes(b"y")
     assert file_digest(tmp_path / "a") != file_digest(tmp_path / "b")
-
-
-def test_the_environment_is_recorded(root, tmp_path):
-    facts = environment(root)
-    assert {"torch", "transformers", "peft"} <= set(facts["versions"])
-    assert facts["device"]
-    assert environment(tmp_path)["git_commit"] is None

@@ -1,8 +1,11 @@
-"""Claims of GPUs by real processes; the machine needs none."""
+"""What a record says of the machine, and claims of GPUs by real processes; the machine needs none."""
 
+import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +77,23 @@ def test_the_device_is_told_without_torch(monkeypatch, visible, said):
 def test_the_environment_says_which_gpus_are_visible(monkeypatch, value, count):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert devices.visible_gpus() == count
+
+
+def test_a_record_says_with_which_versions_it_was_made_and_from_which_commit(tmp_path):
+    facts = devices.environment(tmp_path)
+    assert {"torch", "transformers", "peft"} <= set(facts["versions"])
+    assert all(metadata.version(package) == version for package, version in facts["versions"].items())
+    assert facts["git_commit"] is None
+    for command in (["init"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--allow-empty", "-m", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
+    assert re.fullmatch("[0-9a-f]{40}", devices.environment(tmp_path)["git_commit"])
+
+
+@pytest.mark.parametrize(("loaded", "gpu", "said"), [(True, True, "A GPU"), (True, False, "cpu"), (False, True, "cpu")])
+def test_a_record_names_the_device_where_torch_is_loaded(tmp_path, monkeypatch, loaded, gpu, said):
+    cuda = SimpleNamespace(is_available=lambda: gpu, get_device_name=lambda: "A GPU")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda) if loaded else None)
+    assert devices.environment(tmp_path)["device"] == said
 
 
 def program(folder: Path, name: str, *lines: str) -> None:

@@ -23,8 +23,7 @@ def test_the_merged_folder_computes_what_the_adapter_did(tmp_path):
     ids = torch.tensor([[1, 300, 400, 500]])
     expected = adapted.eval()(input_ids=ids).logits
 
-    facts = train(run, tmp_path, tmp_path, {"adapter": tmp_path / "sft"})
-    assert facts["seconds"] >= 0
+    train(run, tmp_path, tmp_path, {"adapter": tmp_path / "sft"})
     merged = merged_model(run, tmp_path)
     assert merged.revision is None
     torch.testing.assert_close(load_backbone(merged)(input_ids=ids).logits, expected, rtol=1e-3, atol=1e-4)

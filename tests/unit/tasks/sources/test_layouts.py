@@ -443,7 +443,7 @@ def test_the_hubs_flat_multirc_and_record_rows_equal_the_nested_ones() -> None:
 
 # Official files ----------------------------------------------------------------------------------------------------
 
-COUNTS = {  # rows of the official files at hand (../shared/data/README.md); MultiRC and ReCoRD in passages
+COUNTS = {  # rows of train and dev in the folder of official files; MultiRC and ReCoRD in passages
     "cola": (8551, 1043), "sst2": (12000, 872), "mrpc": (3499, 408), "stsb": (5749, 1500), "qqp": (6000, 1000),
     "mnli": (3000, 1000), "mnli-mm": (None, 1000), "qnli": (5000, 2000), "rte": (2490, 277), "wnli": (635, 71),
     "boolq": (2564, 770), "cb": (250, 56), "copa": (400, 100), "multirc": (456, 83), "record": (64, 5),
