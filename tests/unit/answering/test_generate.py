@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from random_decoders import ALWAYS, MODELS, NEVER, TOKENIZER, VOCABULARY, prompts_of
 from tiny_models import KINDS, RuleDecoder, byte_tokenizer, tiny_decoder
 
 from rl4nlu.answering import generate as generation
@@ -14,21 +15,10 @@ from rl4nlu.answering.generate import (
     shared_prefix,
 )
 
-TOKENIZER = byte_tokenizer()
-VOCABULARY = len(TOKENIZER)
-MODELS = {kind: tiny_decoder(kind, VOCABULARY) for kind in KINDS}
-NEVER, ALWAYS = 2.0, 0.0  # prefix_share
-
 
 @pytest.fixture(params=KINDS)
 def model(request):
     return MODELS[request.param]
-
-
-def prompts_of(lengths, shared=0, seed=0):
-    source = torch.Generator().manual_seed(seed)
-    head = torch.randint(3, VOCABULARY, (shared,), generator=source).tolist()
-    return [head + torch.randint(3, VOCABULARY, (n,), generator=source).tolist() for n in lengths]
 
 
 def test_greedy_equals_transformers_generate(model):

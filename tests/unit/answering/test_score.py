@@ -1,6 +1,6 @@
 import pytest
 import torch
-from test_generate import ALWAYS, MODELS, NEVER, TOKENIZER, VOCABULARY, prompts_of
+from random_decoders import ALWAYS, MODELS, NEVER, TOKENIZER, VOCABULARY, prompts_of
 from tiny_models import KINDS, RuleDecoder, tiny_decoder
 
 from rl4nlu.answering import score as scoring

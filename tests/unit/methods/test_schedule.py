@@ -95,3 +95,11 @@ def test_cosine_rises_over_a_tenth_and_falls_to_a_tenth(steps: int) -> None:
 
 def test_constant_is_constant() -> None:
     assert {rate_factor(step, 30, "constant") for step in range(30)} == {1.0}
+
+
+def test_cosine_by_hand() -> None:
+    found = [rate_factor(step, 20, "cosine") for step in range(20)]
+    assert found[:2] == [0.5, 1.0]
+    assert found[10] == pytest.approx(0.55)  # half way down from 1 to .1
+    assert found[-1] == pytest.approx(0.1)
+    assert rate_factor(0, 1, "cosine") == 1.0

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_ppo import PROMPTS, RESPONSES, backbone_of
-from test_reward_encoder import bert  # noqa: F401
+from roll_outs import PROMPTS, RESPONSES, backbone_of
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
@@ -42,7 +41,7 @@ PLANNED = [
 
 
 @pytest.fixture
-def reward_model(bert: Path, tmp_path: Path) -> Path:  # noqa: F811
+def reward_model(bert: Path, tmp_path: Path) -> Path:
     """Folder of a reward-encoder run, whose model is a random one."""
     model = encoder.with_head(Model(kind="encoder", path=str(bert)), 3, num_labels=1)
     with torch.no_grad():
@@ -118,7 +117,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(reward_model: Path, tmp
         policy, moments, given = policy_of(), RunningMoments(), iter(scores)
         reward = judge_of(reward_model, moments)
         loop.optimise(
-            policy, PLANNED * 4, lambda asked: RESPONSES, reward, settings, 1e-2, seed=0,
+            policy, PLANNED * 4, lambda asked: RESPONSES, reward, settings, 1e-2, seed=0, objective=ppo.PPO,
             validate=lambda: next(given), checkpoint=checkpoint, carried=[moments],
         )  # fmt: skip
         return policy.parameters()

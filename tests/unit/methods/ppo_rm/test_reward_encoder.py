@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForMaskedLM
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import REPOSITORY, read_jsonl, write_jsonl
@@ -48,20 +48,6 @@ def said(word: str, rationale: str = "") -> str:
 GOOD, PLAIN, BAD, WORST = (
     said("Positive", "The film is good."), said("Positive"), said("Negative", "The film is bad."), said("Negative"),
 )  # fmt: skip
-
-
-@pytest.fixture
-def bert(tmp_path: Path) -> Path:
-    """Folder of a tiny random BERT with the micro encoders' tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(MICRO / "micro-bert-base")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=128, initializer_range=0.2,
-    )  # fmt: skip
-    BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
-    tokenizer.save_pretrained(tmp_path / "bert")
-    return tmp_path / "bert"
 
 
 @pytest.fixture

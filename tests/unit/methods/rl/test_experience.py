@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, SCORES, SETTINGS, policy_of
 
 from rl4nlu.config import Ppo
-from rl4nlu.methods.rl.experience import adapted, token_rewards, whiten
+from rl4nlu.methods.rl import ppo
+from rl4nlu.methods.rl.experience import adapted, gather_experience, token_rewards, whiten
 from rl4nlu.methods.rl.ppo import gae
 
 
@@ -49,3 +51,13 @@ def test_adaptive_kl_by_hand():
     expected += [expected[2] * 1.00032]
     assert found == pytest.approx(expected, rel=1e-12)
     assert adapted(0.2, 60.0, 16, Ppo(kl_control="fixed")) == 0.2
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kl_to_the_reference_is_exactly_zero_at_first(architecture):
+    policy = policy_of(architecture, moved=False)
+    experience, _ = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
+    assert torch.equal(experience.kl, torch.zeros_like(experience.kl))
+    moved = policy_of(architecture)
+    experience, _ = gather_experience(moved, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
+    assert experience.kl.abs().sum() > 0.01

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_ppo import ARCHITECTURES, PROMPTS, RESPONSES, backbone_of, place  # noqa: F401 (a fixture)
+from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, backbone_of
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Config, Grpo, Lora, Model, check
@@ -92,14 +92,14 @@ def test_one_update_equals_brute_force(architecture: str, micro: int | None) -> 
         assert not torch.allclose(mine, old, atol=1e-4)
 
 
-def spec_of(place: Path, **settings: object):  # noqa: F811
+def spec_of(place: Path, **settings: object):
     values = {"prompts": 12, "batch_size": 4, "group_size": 2, "minibatch_size": 4, "epochs": 2, "max_new_tokens": 3}
     config = Config(grpo=Grpo.model_validate(values | {"lora": {"rank": 2}} | settings))
     model = Model(kind="decoder", path=str(place / "model"))
     return resolve(config, {"tiny": model}, load_tasks(), Address("tiny", "grpo", "sst2", "main", 1))
 
 
-def test_a_run_answers_every_prompt_of_a_group_and_saves_an_adapter(place, tmp_path):  # noqa: F811
+def test_a_run_answers_every_prompt_of_a_group_and_saves_an_adapter(place, tmp_path):
     facts = grpo.train(spec_of(place), place / "data", tmp_path)
     history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert [row["prompts"] for row in history] == [4, 8, 12]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from chat_server import KEY, completion, served, settings
-from test_pairs import SST2, TASKS, answer, question
+from questions import SST2, TASKS, answer, question
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Model, load_config

@@ -4,11 +4,12 @@ import random
 from dataclasses import asdict, replace
 
 import pytest
+from questions import SST2, TASKS, answer, question
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import write_jsonl
 from rl4nlu.config import Model, load_config
-from rl4nlu.methods.replies import Question, Reply, sampled, some_of
+from rl4nlu.methods.replies import Reply, sampled, some_of
 from rl4nlu.methods.rllr.judge import judge  # fmt: skip
 from rl4nlu.methods.rllr.pairs import (
     Pair,
@@ -28,26 +29,11 @@ from rl4nlu.rationales import overlap
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
 from rl4nlu.tasks.rows import Row
-from rl4nlu.tasks.task import load_tasks
-
-TASKS = load_tasks()
-SST2 = TASKS["sst2"]
-
-
-def answer(rationale, word):
-    return f"{rationale} <Judgement> {word} </Judgement>"
 
 
 def spec_of(**settings):
     models = {"tiny": Model(kind="decoder", path="resources/micro/micro-llama")}
     return resolve(load_config({"pairs": settings}), models, TASKS, Address("tiny", "pairs", "sst2", "main", 0))
-
-
-def question(row="r", label="1", reasons=None):
-    reasons = reasons or {"1": f"it is good in {row}", "0": f"it is bad in {row}"}
-    gold = answer(reasons[label], SST2.labels[label])
-    wrong = [answer(text, SST2.labels[key]) for key, text in reasons.items() if key != label]
-    return Question(SST2, Row(row, {"sentence": "x"}, label), "prompt", reasons, gold, wrong)
 
 
 GOOD = Pair("sst2", "r", "p", answer("it is good", "Positive"), answer("it is bad", "Negative"), "label")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from test_ppo import backbone_of
+from roll_outs import backbone_of
 from torch import nn
 
 from rl4nlu.base.errors import ConfigError

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from test_ppo import PROMPTS, RESPONSES, SCORES, backbone_of
+from roll_outs import PROMPTS, RESPONSES, SCORES, backbone_of
 from torch import nn
 
 from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
@@ -76,7 +76,7 @@ def roll_out(policy, settings):
     return gather_experience(policy, PROMPTS, RESPONSES, ["a"] * ROWS, SCORES, 0.3, settings, ppo.discounted)
 
 
-def gradients(policy, settings):
+def gradients(policy, settings, objective=ppo.PPO):
     """Gradients of one update step by name: the optimiser only remembers them."""
 
     class Remember(torch.optim.SGD):
@@ -86,7 +86,7 @@ def gradients(policy, settings):
     named = [*policy.model.named_parameters(), *((f"head.{n}", p) for n, p in policy.head.named_parameters())]
     seen = {}
     experience, first = roll_out(policy, settings)
-    update(policy, Remember(policy.parameters(), lr=0.0), experience, settings, torch.Generator(), ppo.PPO, first)
+    update(policy, Remember(policy.parameters(), lr=0.0), experience, settings, torch.Generator(), objective, first)
     return seen, experience
 
 
@@ -253,11 +253,11 @@ def test_checkpointing_across_a_switch_spoils_the_critics_gradients_alone(chain)
     """papers/2, B2: the policy's gradients and the head's stay as they were, those of the value adapter are wrong."""
     folders, spec = chain
     equal = {"lora": {"rank": 3}, "max_grad_norm": None}
-    run = {how: spec(value_gradients=how, **equal) for how in ("corrected", "released")}
     found = {}
-    for how, one in run.items():
-        policy, _ = rllr.build_policy(one, folders)
-        found[how], _ = gradients(moved(policy), one.settings)
+    for how, objective in (("corrected", ppo.PPO), ("released", rllr.PPO_AS_RELEASED)):
+        run = spec(value_gradients=how, **equal)
+        policy, _ = rllr.build_policy(run, folders)
+        found[how], _ = gradients(moved(policy), run.settings, objective)
     for name, gradient in found["corrected"].items():
         same = torch.allclose(gradient, found["released"][name], rtol=1e-4, atol=1e-7)
         assert same == (".critic." not in name), name
@@ -321,7 +321,15 @@ def optimise_with_scores(chain, scores, **settings):
         return next(given)
 
     history = loop.optimise(
-        policy, prompts * 4, lambda asked: RESPONSES, reward, run.settings, 1e-2, seed=0, validate=validate
+        policy,
+        prompts * 4,
+        lambda asked: RESPONSES,
+        reward,
+        run.settings,
+        1e-2,
+        seed=0,
+        objective=ppo.PPO,
+        validate=validate,
     )
     return policy, history, weights
 
@@ -375,7 +383,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(chain, tmp_path):
         moments, given = RunningMoments(), iter(scores)
         reward = by_models(policy, heads, run.settings, 0.1, lambda responses: ["none"] * ROWS, moments)
         loop.optimise(
-            policy, prompts, lambda asked: RESPONSES, reward, run.settings, 1e-2, seed=0,
+            policy, prompts, lambda asked: RESPONSES, reward, run.settings, 1e-2, seed=0, objective=ppo.PPO,
             validate=lambda: next(given), checkpoint=checkpoint, carried=[moments],
         )  # fmt: skip
         return policy.parameters()

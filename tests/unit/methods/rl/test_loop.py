@@ -1,0 +1,146 @@
+"""Whole runs of policy optimisation: what they leave, what stays as it was, candidates, resuming."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
+from roll_outs import spec_of
+
+from rl4nlu.base.checkpoint import Checkpoint
+from rl4nlu.base.errors import TrainingError
+from rl4nlu.config import Lora
+from rl4nlu.methods.rl import loop, ppo
+from rl4nlu.methods.rl.policy import build_policy
+from rl4nlu.models.load import add_lora, load_adapter, load_backbone
+
+
+def run(place: Path, out: Path, start_adapter: Path | None = None, **changes: object):
+    facts = ppo.train(spec_of(place, **changes), place / "data", out, start_adapter=start_adapter)
+    history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    return facts, history
+
+
+def test_the_same_seed_gives_the_same_numbers(place, tmp_path):
+    first, second = (run(place, tmp_path / name, evaluate_every=2) for name in "ab")
+    for history in (first[1], second[1]):
+        assert [row["step"] for row in history] == [1, 2, 3]
+        assert [row["validation"] is None for row in history] == [True, False, False]
+        for row in history:
+            del row["seconds"]
+    assert first[1] == second[1]
+    assert first[0]["validation"] == first[1][-1]["validation"]
+    weights = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+    assert first[1][0]["kl"] == 0
+    assert first[1][-1]["kl"] != 0
+    assert {k: first[0][k] for k in ("optimiser_steps", "prompts_seen")} == {"optimiser_steps": 12, "prompts_seen": 24}
+
+
+def test_candidates_are_chosen_on_validation(place, tmp_path, monkeypatch):
+    scores = iter([10.0, 30.0, 30.0])
+    monkeypatch.setattr(loop, "validation_score", lambda *arguments: next(scores))
+    facts, history = run(place, tmp_path, learning_rates=[1e-4, 2e-4, 3e-4])
+    assert facts["learning_rate"] == 2e-4
+    assert [c["validation"] for c in facts["candidates"]] == [10, 30, 30]
+    assert history[-1]["learning_rate"] == 2e-4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimiser": "adafactor", "value_learning_rate": None}, {"lora": {"rslora": True, "targets": "all-linear"}}],
+)
+def test_the_backbone_stays_as_it_was(place, tmp_path, changes, monkeypatch):
+    policies = []
+    monkeypatch.setattr(
+        loop, "build_policy", lambda *arguments: policies.append(build_policy(*arguments)) or policies[0]
+    )
+    run(place, tmp_path, protocol={"preset": "paper"}, **changes)
+    base = load_backbone(spec_of(place).model_spec)
+    ids = torch.tensor([[1, 7, 10, 6, 3]])
+    with torch.no_grad(), policies[0].model.disable_adapter():
+        assert torch.equal(policies[0].model(input_ids=ids).logits, base(input_ids=ids).logits)
+    with torch.no_grad():
+        trained = policies[0].model(input_ids=ids).logits
+        assert not torch.equal(trained, base(input_ids=ids).logits)
+        assert torch.allclose(load_adapter(base, tmp_path / "adapter")(input_ids=ids).logits, trained, atol=1e-6)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_from_sft_the_reference_is_the_sft_policy_and_one_adapter_is_saved(place, tmp_path, rslora, monkeypatch):
+    sft = add_lora(load_backbone(spec_of(place).model_spec), Lora(rank=3, alpha=5, rslora=rslora), 7)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in sft.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3)
+    sft.save_pretrained(str(tmp_path / "sft"))
+    ids = torch.tensor([[1, 7, 10, 6, 3]])
+    sft_logits = sft.eval()(input_ids=ids).logits
+
+    policies = []
+    monkeypatch.setattr(
+        loop, "build_policy", lambda *arguments: policies.append(build_policy(*arguments)) or policies[0]
+    )
+    _, history = run(place, tmp_path / "out", tmp_path / "sft", start="sft", learning_rates=[0.05])
+    assert history[0]["kl"] == 0
+    policy = policies[0]
+    with torch.no_grad():
+        with policy.reference():
+            assert torch.equal(policy.model(input_ids=ids).logits, sft_logits)
+        trained = policy.model(input_ids=ids).logits
+        assert (trained - sft_logits).abs().max() > 1e-2
+        alone = load_adapter(load_backbone(spec_of(place).model_spec), tmp_path / "out" / "adapter")
+        assert torch.allclose(alone(input_ids=ids).logits, trained, atol=1e-5)
+    assert alone.peft_config["default"].r == 5
+    assert sorted(p.name for p in (tmp_path / "out" / "adapter").iterdir()) == [
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+
+
+def test_a_loss_that_is_not_finite_names_run_and_step(place, tmp_path):
+    with pytest.raises(TrainingError, match=r"tiny/ppo/sst2/main/seed1: roll-out \d+ of 3"):
+        run(place, tmp_path, learning_rates=[1e30], max_grad_norm=None, optimiser="adafactor", ratio_threshold=None)
+
+
+def test_tensorboard_events_are_written_where_asked(place, tmp_path):
+    pytest.importorskip("tensorboard")
+    ppo.train(spec_of(place), place / "data", tmp_path / "out", tensorboard=tmp_path / "events")
+    assert list((tmp_path / "events" / "0.003").glob("events*"))
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("start", ["base", "sft"])
+def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(place, tmp_path, how, start):
+    changes = {"learning_rates": [3e-3, 1e-2], "evaluate_every": 2, "kl_control": "adaptive", "kl_horizon": 50}
+    adapter = None
+    if start == "sft":
+        run(place, tmp_path / "sft", prompts=8, learning_rates=[1e-1])
+        adapter = tmp_path / "sft" / "adapter"
+    spec = spec_of(place, prompts=40, start=start, **changes)
+
+    def train(checkpoint):
+        shutil.rmtree(tmp_path / "stopped", ignore_errors=True)
+        return ppo.train(spec, place / "data", tmp_path / "stopped", start_adapter=adapter, checkpoint=checkpoint)
+
+    undisturbed = ppo.train(spec, place / "data", tmp_path / "whole", start_adapter=adapter)
+    torch.rand(3)
+    # in the first candidate's steps 1 and 4, and in the second's
+    found = interrupted(train, tmp_path / "state", how, (1, 3, 3))
+    assert without_times(found) == without_times(undisturbed)
+    assert lines_of(tmp_path / "stopped" / "history.jsonl") == lines_of(tmp_path / "whole" / "history.jsonl")
+    weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("stopped", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_nothing_that_was_trained_is_trained_again(place, tmp_path, monkeypatch):
+    spec = spec_of(place, learning_rates=[3e-3, 1e-2])
+    first = ppo.train(spec, place / "data", tmp_path / "a", checkpoint=Checkpoint(tmp_path / "state", "x"))
+    monkeypatch.setattr(loop, "update", None)
+    again = ppo.train(spec, place / "data", tmp_path / "b", checkpoint=Checkpoint(tmp_path / "state", "x"))
+    assert again == first
