@@ -1,6 +1,7 @@
 """Shared fixtures: the checkout's root and, where it is at hand, the folder of official benchmark files."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,26 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def rules(root: Path) -> dict[str, str]:
+    """The text of every rule of the workflow, by name, in the order in which the Snakefile brings them."""
+    snakefile = (root / "Snakefile").read_text()
+    included = re.findall(r'^include: "(.+)"$', snakefile, re.MULTILINE)
+    text = snakefile + "".join((root / name).read_text() for name in included)
+    blocks = re.split(r"^((?:use )?rule \w+(?: as \w+ with)?:)$", text, flags=re.MULTILINE)[1:]
+    heads = [re.findall(r"\w+", head) for head in blocks[::2]]
+    return {
+        head[-2] if head[-1] == "with" else head[-1]: head[0] + body
+        for head, body in zip(heads, blocks[1::2], strict=True)
+    }
+
+
+@pytest.fixture(scope="session")
+def targets(rules: dict[str, str]) -> list[str]:
+    """Rules that only ask for files: the workflow's targets, without `all`."""
+    return [name for name, text in rules.items() if text.startswith("rule") and "output:" not in text and name != "all"]
 
 
 @pytest.fixture(scope="session")

@@ -38,16 +38,15 @@ def test_every_path_in_the_readme_exists(root):
         assert known, f"README.md names {name}, which does not exist"
 
 
-def test_every_config_and_target_in_the_readme_exists(root):
-    text = (root / "README.md").read_text()
-    for name in re.findall(r"--configfile (\S+)", text):
+def test_every_config_in_the_readme_exists(root):
+    for name in re.findall(r"--configfile (\S+)", (root / "README.md").read_text()):
         assert (root / name).is_file(), name
-    snakefile = (root / "Snakefile").read_text()
+
+
+def test_the_readme_lists_the_targets(root, targets):
+    text = (root / "README.md").read_text()
     listed = text[text.index("stops at any of them") :].split("\n\n")[0]
-    targets = re.findall(r"`(\w+)`", listed)
-    assert len(targets) == 15
-    for target in targets:
-        assert f"rule {target}:" in snakefile, target
+    assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(targets)
 
 
 def test_no_placeholder_is_left_in_the_readme(root):

@@ -5,20 +5,6 @@ import re
 import pytest
 
 CONFIGS = ["config", "smoke", "single-gpu", "paper"]
-TARGETS = [
-    "data",
-    "pretrain",
-    "baselines",
-    "sft",
-    "ppo",
-    "rllr",
-    "ppo_rm",
-    "encoder",
-    "evaluate",
-    "tables",
-    "figures",
-    "paper",
-]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -41,7 +27,7 @@ def test_ppo_against_a_learnt_reward_is_planned_with_all_that_it_stands_on(check
     planned = checkout.snakemake("-n", "ppo_rm", "--configfile", "config/smoke.yaml")
     for rule in (
         "train_sft_rationale",
-        "merge_backbone",
+        "train_merged_backbone",
         "train_reward_encoder",
         "train_ppo_rationale",
         "train_ppo_rm",
@@ -51,9 +37,9 @@ def test_ppo_against_a_learnt_reward_is_planned_with_all_that_it_stands_on(check
     assert "resources/micro/micro-bert-base/model.safetensors" in planned  # another encoder trains it again
 
 
-def test_every_target_can_be_asked_for_by_name(checkout):
-    planned = checkout.snakemake("-n", *TARGETS)
-    for target in TARGETS:
+def test_every_target_can_be_asked_for_by_name(checkout, targets):
+    planned = checkout.snakemake("-n", *targets)
+    for target in targets:
         assert re.search(rf"^{target} +1$", planned, re.MULTILINE), f"{target} is not planned"
 
 

@@ -3,8 +3,10 @@
 import re
 
 import pytest
-import yaml
+import yte
 from snakemake.profiles import ProfileConfigFileParser
+
+from rl4nlu.config import TRAINED_METHODS
 
 from .conftest import slurm_that_says
 
@@ -42,7 +44,7 @@ def test_every_config_is_planned_with_every_profile(checkout, request, config, p
 
 
 def profile(root, name):
-    return yaml.safe_load((root / "profiles" / name / "profile.yaml").read_text())
+    return yte.process_yaml((root / "profiles" / name / "profile.yaml").read_text())
 
 
 def test_the_slurm_profile_leaves_the_site_to_the_site(root):
@@ -56,11 +58,15 @@ def test_the_slurm_profile_leaves_the_site_to_the_site(root):
         assert set(resources) == {"slurm_extra"}, rule
 
 
-def test_every_submitted_rule_is_told_to_end_before_its_time_limit(root):
-    text = "".join(path.read_text() for path in (root / "workflow" / "rules").glob("*.smk"))
-    rules = set(re.findall(r"^(?:use )?rule (?:\w+ as )?(\w+)", text, re.MULTILINE))
-    local = {name for block in re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.MULTILINE) for name in re.findall(r"\w+", block)}  # fmt: skip
-    assert set(profile(root, "slurm")["set-resources"]) == rules - local
+def test_every_submitted_rule_is_told_to_end_before_its_time_limit(root, rules, targets):
+    local = {name for name, text in rules.items() if "localrule: True" in text}
+    assert set(profile(root, "slurm")["set-resources"]) == set(rules) - local - set(targets) - {"all"}
+
+
+def test_every_trained_method_has_its_rule(rules):
+    assert {f"train_{name.replace('-', '_')}" for name in TRAINED_METHODS} == {
+        name for name in rules if name.startswith("train_")
+    }
 
 
 def test_no_rule_repeats_itself(root):

@@ -5,6 +5,12 @@ OUTPUTS: results/<model>/<method>/none/<variant>/seed<k>/{run.json, evaluation/<
 """
 
 
+rule baselines:
+    """Majority, random, zero-shot and few-shot."""
+    input:
+        scores_of(*PROMPTING_METHODS),
+
+
 rule prompt:
     """Score the untouched model on every task of its arm."""
     input:

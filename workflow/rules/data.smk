@@ -3,17 +3,16 @@
 OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
 """
 
-# Rows from the hub are read where there is a network.
-if any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values()):
 
-    localrules:
-        prepare,
+rule data:
+    """Rows of every task of the config, in one schema."""
+    input:
+        [f"<data>/{task}/record.json" for task in TASKS],
 
 
 rule prepare:
-    """Read a task's rows, carve validation from train, cap, and write them in one schema."""
     input:
-        source_files,
+        lambda w: local_files(TASKS[w.task], SETTINGS.data),
     output:
         multiext(
             "<data>/{task}/",
@@ -27,6 +26,10 @@ rule prepare:
     benchmark:
         "<benchmarks>/data/{task}.tsv"
     priority: 2  # rows take seconds, and everything waits for some
+    """Read a task's rows, carve validation from train, cap, and write them in one schema."""
+
+    # rows from the hub are read where there is a network
+    localrule: any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values())
     conda:
         ENVIRONMENT
     resources:

@@ -5,6 +5,12 @@ OUTPUTS: results/<model>/encoder/<task>/<variant>/seed<k>/{run.json,history.json
 """
 
 
+rule encoder:
+    """BERT comparison: every run, trained."""
+    input:
+        records_of("encoder"),
+
+
 rule train_encoder:
     """Fine-tune one encoder."""
     input:
@@ -13,9 +19,9 @@ rule train_encoder:
     output:
         **run_files("encoder"),
     log:
-        "<logs>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("encoder"),
     benchmark:
-        "<benchmarks>/{model}/encoder/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("encoder")
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads

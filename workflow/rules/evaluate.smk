@@ -5,12 +5,18 @@ OUTPUTS: results/<model>/<method>/<mixture>/<variant>/seed<k>/evaluation/<task>/
 """
 
 
+rule evaluate:
+    """Scores of every run."""
+    input:
+        scores_of(*METHODS),
+
+
 rule evaluate_run:
     """Score one trained run on all of its tasks."""
     input:
-        rows=evaluated_rows,
+        rows=lambda w: [f"<data>/{task.name}/test.jsonl" for task in spec_of(w).eval_tasks],
         record="<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/run.json",
-        weights=trained_weights,
+        weights=lambda w: paths_of([address_of(w)], METHODS[w.method].leaves[-1]),
         model=model_files,
         stands_on=lambda w: stands_on(w.method)(w),
     output:

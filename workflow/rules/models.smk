@@ -4,18 +4,21 @@ OUTPUTS: models/<model>.json, with commit and checksums
 """
 
 
-localrules:
-    fetch_model,
+rule models:
+    """Models of the grid that lie on the hub, in its cache."""
+    input:
+        [f"<models>/{name}.json" for name in hub_models(GRID)],
 
 
 rule fetch_model:
-    """Download one hub model's files, check them and record what they are."""
     output:
         "<models>/{model}.json",
     log:
         "<logs>/models/{model}.log",
     benchmark:
         "<benchmarks>/models/{model}.tsv"
+    """Download one hub model's files, check them and record what they are."""
+    localrule: True
     conda:
         ENVIRONMENT
     params:

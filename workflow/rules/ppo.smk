@@ -5,6 +5,12 @@ OUTPUTS: results/<model>/ppo/<mixture>/<variant>/seed<k>/{run.json,history.jsonl
 """
 
 
+rule ppo:
+    """Proximal policy optimisation: every run, trained."""
+    input:
+        records_of("ppo"),
+
+
 rule train_ppo:
     """Train one PPO run."""
     input:
@@ -14,9 +20,9 @@ rule train_ppo:
     output:
         **run_files("ppo"),
     log:
-        "<logs>/{model}/ppo/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("ppo"),
     benchmark:
-        "<benchmarks>/{model}/ppo/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("ppo")
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads
@@ -26,3 +32,26 @@ rule train_ppo:
         **run_params("ppo"),
     shell:
         "{params.command} --run {params.run:q} {params.start} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule grpo:
+    """Group-relative policy optimisation: every run, trained."""
+    input:
+        records_of("grpo"),
+
+
+use rule train_ppo as train_grpo with:
+    input:
+        rows=training_rows("grpo"),
+        model=model_files,
+        start=start_adapter("grpo"),
+    output:
+        **run_files("grpo"),
+    log:
+        run_log("grpo"),
+    benchmark:
+        run_benchmark("grpo")
+    resources:
+        **run_resources("grpo"),
+    params:
+        **run_params("grpo"),

@@ -6,18 +6,24 @@ and what ppo-rm stands on: reward-encoder (responses.<split>.jsonl, history.json
 """
 
 
+rule ppo_rm:
+    """PPO against the first paper's reward model, and its counterpart with the label's reward: every run, trained."""
+    input:
+        records_of("ppo-rationale", "ppo-rm"),
+
+
 rule train_reward_encoder:
     """Rank responses of the merged model, and train an encoder with a scalar head on them."""
     input:
         rows=training_rows("reward-encoder"),
-        model=encoder_files,
+        model=lambda w: weights_of(spec_of(w, "reward-encoder").settings.encoder),
         stands_on=stands_on("reward-encoder"),
     output:
         **run_files("reward-encoder"),
     log:
-        "<logs>/{model}/reward-encoder/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("reward-encoder"),
     benchmark:
-        "<benchmarks>/{model}/reward-encoder/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("reward-encoder")
     priority: 1
     conda:
         ENVIRONMENT
@@ -37,9 +43,9 @@ use rule train_ppo as train_ppo_rationale with:
     output:
         **run_files("ppo-rationale"),
     log:
-        "<logs>/{model}/ppo-rationale/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("ppo-rationale"),
     benchmark:
-        "<benchmarks>/{model}/ppo-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("ppo-rationale")
     priority: 1
     resources:
         **run_resources("ppo-rationale"),
@@ -54,9 +60,9 @@ use rule train_ppo as train_ppo_rm with:
     output:
         **run_files("ppo-rm"),
     log:
-        "<logs>/{model}/ppo-rm/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("ppo-rm"),
     benchmark:
-        "<benchmarks>/{model}/ppo-rm/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("ppo-rm")
     priority: 1
     resources:
         **run_resources("ppo-rm"),

@@ -7,6 +7,16 @@ OUTPUTS: pretrained/<model>/{model.safetensors,config.json,tokenizer.json,record
 """
 
 
+rule pretrain:
+    """The micro models, made anew beside the shipped ones."""
+    input:
+        [
+            f"<pretrained>/{name}/model.safetensors"
+            for name, model in MODELS.items()
+            if model.path.startswith("resources/micro/")
+        ],
+
+
 rule pretrain_model:
     """Pretrain one micro model until its stated stop."""
     output:

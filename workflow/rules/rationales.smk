@@ -5,11 +5,21 @@ OUTPUTS: data/<task>/rationales.jsonl and rationales-record.json; answers of mod
 """
 
 
+rule rationales:
+    """Rationales of every task that a run of the grid gives reasons for."""
+    input:
+        [f"<data>/{task}/rationales.jsonl" for task in tasks_with_rationales(GRID)],
+
+
 rule rationales_of_task:
     """Ask for rationales, keep those that argue for their label, and count the others."""
     input:
         rows=multiext("<data>/{task}/", "train.jsonl", "validation.jsonl", "test.jsonl", "record.json"),
-        supplied=supplied_rationales,
+        supplied=lambda w: (
+            SETTINGS.rationales.supplied.format(task=w.task)
+            if SETTINGS.rationales.source == "supplied"
+            else []
+        ),
     output:
         rationales="<data>/{task}/rationales.jsonl",
         record="<data>/{task}/rationales-record.json",

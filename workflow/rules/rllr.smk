@@ -8,6 +8,12 @@ Their priority is above the other rules', because the chain is the longest of th
 """
 
 
+rule rllr:
+    """Methods that give a rationale first, the second paper's chain: every run, trained."""
+    input:
+        records_of(*RATIONALE_METHODS),
+
+
 use rule train_sft as train_sft_rationale with:
     input:
         rows=training_rows("sft-rationale"),
@@ -16,9 +22,9 @@ use rule train_sft as train_sft_rationale with:
     output:
         **run_files("sft-rationale"),
     log:
-        "<logs>/{model}/sft-rationale/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("sft-rationale"),
     benchmark:
-        "<benchmarks>/{model}/sft-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("sft-rationale")
     priority: 1
     resources:
         **run_resources("sft-rationale"),
@@ -26,7 +32,7 @@ use rule train_sft as train_sft_rationale with:
         **run_params("sft-rationale"),
 
 
-rule merge_backbone:
+rule train_merged_backbone:
     """Merge the SFT-with-rationale adapter into the backbone that everything after stands on."""
     input:
         rows=training_rows("merged-backbone"),
@@ -35,9 +41,9 @@ rule merge_backbone:
     output:
         **run_files("merged-backbone"),
     log:
-        "<logs>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("merged-backbone"),
     benchmark:
-        "<benchmarks>/{model}/merged-backbone/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("merged-backbone")
     priority: 1
     conda:
         ENVIRONMENT
@@ -49,7 +55,7 @@ rule merge_backbone:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"
 
 
-rule make_pairs:
+rule train_pairs:
     """Pairs of responses: supplied ones, and ranked replies of the merged model."""
     input:
         rows=training_rows("pairs"),
@@ -58,9 +64,9 @@ rule make_pairs:
     output:
         **run_files("pairs"),
     log:
-        "<logs>/{model}/pairs/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("pairs"),
     benchmark:
-        "<benchmarks>/{model}/pairs/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("pairs")
     priority: 1
     conda:
         ENVIRONMENT
@@ -80,9 +86,9 @@ rule train_reward_label:
     output:
         **run_files("reward-label"),
     log:
-        "<logs>/{model}/reward-label/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("reward-label"),
     benchmark:
-        "<benchmarks>/{model}/reward-label/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("reward-label")
     priority: 1
     conda:
         ENVIRONMENT
@@ -101,9 +107,9 @@ use rule train_reward_label as train_reward_rationale with:
     output:
         **run_files("reward-rationale"),
     log:
-        "<logs>/{model}/reward-rationale/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("reward-rationale"),
     benchmark:
-        "<benchmarks>/{model}/reward-rationale/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("reward-rationale")
     priority: 1
     resources:
         **run_resources("reward-rationale"),
@@ -118,9 +124,9 @@ use rule train_ppo as train_rlhf with:
     output:
         **run_files("rlhf"),
     log:
-        "<logs>/{model}/rlhf/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("rlhf"),
     benchmark:
-        "<benchmarks>/{model}/rlhf/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("rlhf")
     priority: 1
     resources:
         **run_resources("rlhf"),
@@ -135,9 +141,9 @@ use rule train_rlhf as train_rllr with:
     output:
         **run_files("rllr"),
     log:
-        "<logs>/{model}/rllr/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("rllr"),
     benchmark:
-        "<benchmarks>/{model}/rllr/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("rllr")
     priority: 1
     resources:
         **run_resources("rllr"),
@@ -152,9 +158,9 @@ use rule train_rlhf as train_rllr_mixed with:
     output:
         **run_files("rllr-mixed"),
     log:
-        "<logs>/{model}/rllr-mixed/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("rllr-mixed"),
     benchmark:
-        "<benchmarks>/{model}/rllr-mixed/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("rllr-mixed")
     priority: 1
     resources:
         **run_resources("rllr-mixed"),

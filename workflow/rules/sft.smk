@@ -5,6 +5,12 @@ OUTPUTS: results/<model>/sft/<mixture>/<variant>/seed<k>/{run.json,history.jsonl
 """
 
 
+rule sft:
+    """Supervised fine-tuning: every run, trained."""
+    input:
+        records_of("sft"),
+
+
 rule train_sft:
     """Train one SFT run."""
     input:
@@ -13,9 +19,9 @@ rule train_sft:
     output:
         **run_files("sft"),
     log:
-        "<logs>/{model}/sft/{mixture}/{variant}/seed{seed}.train.log",
+        run_log("sft"),
     benchmark:
-        "<benchmarks>/{model}/sft/{mixture}/{variant}/seed{seed}.train.tsv"
+        run_benchmark("sft")
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads

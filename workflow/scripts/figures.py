@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from rl4nlu.report.figures import draw_figures, write_figure
 from rl4nlu.report.inputs import inputs_from, report_arguments
 
 
@@ -13,9 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     report_arguments(parser, "folder to write <figure>.pdf and .png to")
     arguments = parser.parse_args(argv)
-    from rl4nlu.report.figures import build, write_figure
-
-    figures = build(inputs_from(arguments))
+    figures = draw_figures(inputs_from(arguments))
     for name, figure in figures.items():
         write_figure(figure, name, Path(arguments.out))
     print(f"{len(figures)} figures in {arguments.out}: {', '.join(figures)}")

@@ -1,6 +1,6 @@
 """What must hold of the machine before a workflow starts: its profile, its GPUs, the scheduler's settings.
 
-Each check is a function of plain values that returns what is wrong; `workflow/rules/common.smk` gathers the values,
+Each check is a function of plain values that returns what is wrong; `workflow/rules/checks.smk` gathers the values,
 stops on faults and prints warnings. The facts about Snakemake's slurm plugin (2.8) were measured on a real Slurm.
 """
 
@@ -157,8 +157,8 @@ def runtime_fault(
     where = f"partition {name}" if name else "the default partition"
     return (
         f"rule {rule} asks for {minutes} minutes, and {where} gives {limits[name]}: Slurm would keep it waiting for ever. "
-        f"Choose another partition (slurm_partition in your site's profile), or write runtime: {limits[name]} beside the "
-        f"slurm_extra of {rule} in a copy of profiles/slurm; training goes on from its saved state when its time is up"
+        f"Choose another partition (slurm_partition in your site's profile), or end a copy of profiles/slurm with "
+        f"`{rule}: {{slurm_extra: \"'--signal=TERM@120'\", runtime: {limits[name]}}}`; training goes on from its saved state when its time is up"
     )
 
 

@@ -267,7 +267,7 @@ def evaluating(spec: RunSpec, data: Path, machine: Machine | None = None) -> Est
         long = max(known.long for known in tasks)
         memory = encoding_memory(shape, max(1, 8192 // long), long, machine, trains=False)
         return Estimate(machine.gpu, memory, work, _prediction_bytes(tasks), "ask")
-    lora = None if isinstance(spec.settings, Prompting) else spec.settings.lora  # type: ignore[union-attr]
+    lora = None if isinstance(spec.settings, Prompting) else spec.settings.lora  # type: ignore[attr-defined]
     shots = spec.settings.shots if spec.method == "few-shot" and isinstance(spec.settings, Prompting) else [0]
     new, budget = spec.evaluation.decoding.max_new_tokens, spec.evaluation.batch_tokens
     work, peak = Work(), Memory()

@@ -8,18 +8,16 @@ from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
-from ..base.files import REPOSITORY
 from ..config import (
     PROMPTING_METHODS,
     SUPPORTING_METHODS,
     TRAINED_METHODS,
     Config,
     Encoder,
-    Model,
     PolicyOptimisation,
     Sft,
 )
-from ..runs.grid import Grid
+from ..runs.grid import Grid, hub_models, tasks_with_rationales
 from ..runs.spec import RunSpec
 from .costs import Machine
 from .estimate import CPU_MACHINE, Device, Estimate, evaluating, training
@@ -63,18 +61,16 @@ FINISHING = 5
 
 def job_counts(grid: Grid, jobs: list[Job]) -> dict[str, int]:
     """Number of jobs of every kind, as the workflow has them."""
-    rows, reasoned = set[str](), set[str]()
+    argued = tasks_with_rationales(grid)
+    rows = set(argued)
     for spec in grid.runs.values():
         rows |= {task.name for task in (*spec.train_tasks, *spec.eval_tasks)}
         if spec.method in PROMPTING_METHODS:
             rows |= set(spec.scored_from)
-        if spec.protocol.response == "rationale":
-            names = [task.trained_with or task.name for task in spec.train_tasks or spec.eval_tasks]
-            reasoned |= {name for name in names if grid.tasks[name].labels}
     return {
-        "fetch": len(hub_models(jobs)),
-        "prepare": len(rows | reasoned),
-        "rationales": len(reasoned),
+        "fetch": len(hub_models(grid)),
+        "prepare": len(rows),
+        "rationales": len(argued),
         **{kind: sum(job.kind == kind for job in jobs) for kind in ("prompt", "train", "evaluate")},
         "tables and paper": FINISHING,
     }
@@ -166,7 +162,7 @@ def report(config: Config, grid: Grid, data: Path, device: Device) -> tuple[list
     known = [(job, job.estimate) for job in jobs if job.estimate is not None]
     hours = sum(e.seconds(device, j.spec.model_spec.dtype) for j, e in known if e.gpu) / 3600
     minutes = sum(e.seconds(device) for _, e in known if not e.gpu) / 60
-    disk, weights = sum(e.disk for _, e in known), downloads(jobs)
+    disk, weights = sum(e.disk for _, e in known), downloads(grid)
     lines.append(
         f"GPU-hours: {hours:,.0f}. CPU-minutes, one thread a job: {minutes:,.0f}. Disk: {size(disk)} of results"
         + (f", {size(weights)} of weights from the hub." if weights else ".")
@@ -211,17 +207,10 @@ def table(jobs: list[Job], device: Device) -> list[list[str]]:
     return rows
 
 
-def hub_models(jobs: list[Job]) -> list[Model]:
-    """Models that come from the hub."""
-    models = [job.spec.model_spec for job in jobs if job.spec.method not in ("majority", "random")]
-    models += [job.spec.encoder_spec for job in jobs if job.spec.encoder_spec is not None]
-    return [model for model in dict.fromkeys(models) if not (REPOSITORY / model.path).is_dir()]
-
-
-def downloads(jobs: list[Job]) -> float:
-    """Bytes of the weights that come from the hub, a model once."""
-    shapes = [(model, shape_of(model)) for model in hub_models(jobs)]
-    return sum(parameters(shape) * BYTES[model.dtype] for model, shape in shapes if shape is not None)
+def downloads(grid: Grid) -> float:
+    """Bytes of the weights that come from the hub."""
+    models = [grid.models[name] for name in hub_models(grid)]
+    return sum(parameters(shape) * BYTES[model.dtype] for model in models if (shape := shape_of(model)) is not None)
 
 
 def refusals(jobs: list[Job], data: Path, device: Device) -> list[str]:

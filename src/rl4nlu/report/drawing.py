@@ -1,17 +1,37 @@
-"""What all figures share: a colour a method (Okabe and Ito 2008, and a darker one), and what stands where there is nothing to draw."""
+"""What all figures share: their style, an empty canvas, the end of a panel, and what stands where there is nothing to draw."""
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
-COLOURS = {
-    "majority": "#BBBBBB", "random": "#BBBBBB", "zero-shot": "#56B4E9", "few-shot": "#0072B2", "sft": "#E69F00",
-    "ppo": "#D55E00", "encoder": "#009E73", "sft-rationale": "#8C6D00", "rlhf": "#000000", "rllr": "#CC79A7", "rllr-mixed": "#009E73",
+if TYPE_CHECKING:  # matplotlib is imported where something is drawn, for the rules only ask for the figures' names
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE: Any = {
+    "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.5,
+    "axes.axisbelow": True, "lines.linewidth": 1.1, "pdf.fonttype": 42, "svg.hashsalt": "rl4nlu", "figure.dpi": 150,
 }  # fmt: skip
 
 
-def finish(axes: Axes, title: str, lowest: bool) -> None:
+def use_style() -> AbstractContextManager[None]:
+    """Matplotlib in the figures' style, without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    return matplotlib.rc_context(STYLE)
+
+
+def open_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def finish_panel(axes: Axes, title: str, lowest: bool) -> None:
     """The end of a panel of learning curves: its title, its words where it shows nothing, an axis title in the lowest row."""
     if not axes.lines:
         axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color="#777777")
@@ -21,9 +41,9 @@ def finish(axes: Axes, title: str, lowest: bool) -> None:
     axes.margins(x=0.02)
 
 
-def empty(text: str) -> Figure:
+def say_empty(text: str) -> Figure:
     """A figure that says why it shows nothing."""
-    figure = Figure(figsize=(6.4, 1.2), layout="constrained")
+    figure = open_figure(6.4, 1.2)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", color="#555555")

@@ -6,21 +6,20 @@ Every figure is a function from the collected files to a matplotlib `Figure`; wh
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.figure import Figure
-
+from ..config import METHODS
 from ..scores.collect import CATEGORIES, MAIN
-from .drawing import COLOURS, empty, finish
+from .drawing import finish_panel, open_figure, say_empty, use_style
 from .figures_rllr import over_optimisation_figure, thresholds_figure
 from .inputs import BASELINES, GRID, SHORT, Inputs, Row
 from .tables.rllr import ROWS as RLLR_ROWS
 from .tables.rllr import SUITE as RLLR_SUITE
 
-FIGURES = ("scores", "curves", "gains", "invalid", "over-optimisation", "thresholds")
-"""Names of all figures; each is written as .pdf and .png."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MARKERS = {
     "zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v",
@@ -28,27 +27,8 @@ MARKERS = {
 }  # fmt: skip
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
-STYLE: Any = {
-    "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.5,
-    "axes.axisbelow": True, "lines.linewidth": 1.1, "pdf.fonttype": 42, "svg.hashsalt": "rl4nlu", "figure.dpi": 150,
-}  # fmt: skip
 MOST_CURVES = 6
 """Tasks that the learning curves show: those with the most seeds, in table order."""
-
-
-def build(inputs: Inputs) -> dict[str, Figure]:
-    """Every figure by name."""
-    matplotlib.use("Agg")
-    with matplotlib.rc_context(STYLE):
-        return {
-            "scores": scores_figure(inputs),
-            "curves": curves_figure(inputs),
-            "gains": gains_figure(inputs),
-            "invalid": invalid_figure(inputs),
-            "over-optimisation": over_optimisation_figure(inputs),
-            "thresholds": thresholds_figure(inputs),
-        }
 
 
 def write_figure(figure: Figure, name: str, folder: Path) -> None:
@@ -56,7 +36,7 @@ def write_figure(figure: Figure, name: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for form, facts in (("pdf", {"CreationDate": None, "ModDate": None}), ("png", {"Software": None})):
         beside = folder / f".{name}.{os.getpid()}.{form}"
-        with matplotlib.rc_context(STYLE):
+        with use_style():
             figure.savefig(beside, format=form, metadata=facts, dpi=200)
         beside.replace(folder / f"{name}.{form}")
 
@@ -65,14 +45,14 @@ def scores_figure(inputs: Inputs) -> Figure:
     """Every method's score on every task, with the 95 % interval over examples (bounds averaged over seeds)."""
     models = inputs.decoders("main")
     if not models:
-        return empty("Scores by method: nothing was reproduced in this build.")
+        return say_empty("Scores by method: nothing was reproduced in this build.")
     model = models[0]
     suites = [
         s
         for s in dict.fromkeys(t.suite for t in inputs.tasks.values())
         if any(_has(inputs, t.name) for t in inputs.of_suite(s))
     ]
-    figure = Figure(figsize=(6.9, 2.35 * len(suites) + 0.5), layout="constrained")
+    figure = open_figure(6.9, 2.35 * len(suites) + 0.5)
     seen: dict[str, Any] = {}
     for place, suite in enumerate(suites):
         axes = figure.add_subplot(len(suites), 1, place + 1)
@@ -98,8 +78,8 @@ def scores_figure(inputs: Inputs) -> Figure:
                 spread = [[max(0.0, y - low)], [max(0.0, high - y)]] if low == low else None
                 hollow = row.kind == "mt"
                 mark = axes.errorbar(
-                    [x], [y], yerr=spread, color=COLOURS[row.method], marker=MARKERS[row.method], ms=3.6, lw=0, elinewidth=0.9,
-                    mfc="white" if hollow else COLOURS[row.method], zorder=3 if row.method in ("sft", "ppo") else 2,
+                    [x], [y], yerr=spread, color=METHODS[row.method].colour, marker=MARKERS[row.method], ms=3.6, lw=0, elinewidth=0.9,
+                    mfc="white" if hollow else METHODS[row.method].colour, zorder=3 if row.method in ("sft", "ppo") else 2,
                     alpha=0.55 if row.method == "encoder" and "base" in name else 1.0,
                 )  # fmt: skip
                 seen.setdefault(inputs.title(name) if row.method == "encoder" else row.label, mark)
@@ -126,7 +106,7 @@ def curves_figure(inputs: Inputs) -> Figure:
         (history["variant"] == MAIN) & history["model"].isin(models[:1]) & history["method"].isin(["ppo", "sft"])
     ]
     if history.empty:
-        return empty("Learning curves: no training history in this build.")
+        return say_empty("Learning curves: no training history in this build.")
     seeds = history[history["method"] == "ppo"].groupby("mixture")["seed"].nunique()
     seeds = seeds if len(seeds) else history.groupby("mixture")["seed"].nunique()
     order = {name: place for place, name in enumerate(inputs.tasks)}
@@ -136,7 +116,7 @@ def curves_figure(inputs: Inputs) -> Figure:
         ("ppo", "invalid_rate", "PPO: unreadable answers, %", 100), ("ppo", "validation", "PPO: validation score, %", 1),
         ("sft", "loss", "SFT: loss on answer tokens", 1), ("sft", "validation", "SFT: validation score, %", 1),
     )  # fmt: skip
-    figure = Figure(figsize=(6.9, 4.3), layout="constrained")
+    figure = open_figure(6.9, 4.3)
     handles: dict[str, Any] = {}
     for place, (method, column, title, factor) in enumerate(panels):
         axes = figure.add_subplot(2, 3, place + 1)
@@ -158,7 +138,7 @@ def curves_figure(inputs: Inputs) -> Figure:
             mean = rows.groupby("examples")[column].mean() * factor
             (line,) = axes.plot(mean.index, mean, color=colour, lw=1.4, marker="o" if len(mean) < 5 else None, ms=3)
             handles.setdefault(title_of, line)
-        finish(axes, title, place >= 3)
+        finish_panel(axes, title, place >= 3)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6, frameon=False)
     return figure
 
@@ -170,10 +150,10 @@ def gains_figure(inputs: Inputs) -> Figure:
         (found["method_a"] == "ppo") & (found["method_b"] == "sft") & found["model_a"].isin(inputs.decoders("main")[:1])
     ]
     if found.empty:
-        return empty("Gain of PPO over SFT: nothing to compare in this build.")
+        return say_empty("Gain of PPO over SFT: nothing to compare in this build.")
     kinds = [kind for kind in ("st", "mt") if (found["mixture_kind"] == kind).any()]
     heights = max(int((found["mixture_kind"] == kind).sum()) for kind in kinds)
-    figure = Figure(figsize=(6.9, 0.9 + 0.19 * heights), layout="constrained")
+    figure = open_figure(6.9, 0.9 + 0.19 * heights)
     for place, kind in enumerate(kinds):
         axes = figure.add_subplot(1, len(kinds), place + 1)
         rows = found[found["mixture_kind"] == kind]
@@ -181,7 +161,7 @@ def gains_figure(inputs: Inputs) -> Figure:
         axes.axvline(0, color="#777777", lw=0.8)
         for height, (_, row) in enumerate(rows.iterrows()):
             sure = row["p_holm"] < 0.05
-            colour = COLOURS["ppo"] if row["difference"] >= 0 else "#0072B2"
+            colour = METHODS["ppo"].colour if row["difference"] >= 0 else "#0072B2"
             axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=1.2)
             axes.plot([row["difference"]], [height], "o", ms=4.5, color=colour, mfc=colour if sure else "white")
         axes.set_yticks(range(len(rows)), [inputs.tasks[t].title for t in rows.index])
@@ -196,7 +176,7 @@ def invalid_figure(inputs: Inputs) -> Figure:
     """What was wrong with answers that could not be read, as a share of each method's answers."""
     found = inputs.invalid[(inputs.invalid["variant"] == MAIN) & (inputs.invalid["mixture_kind"] != "transfer")]
     if found.empty:
-        return empty("Unreadable answers: no predictions in this build.")
+        return say_empty("Unreadable answers: no predictions in this build.")
     order = {(row.method, row.kind): place for place, row in enumerate(GRID)}
     models = [*inputs.decoders("main"), *inputs.decoders("other")]
     bars = sorted(
@@ -206,7 +186,7 @@ def invalid_figure(inputs: Inputs) -> Figure:
         },
         key=lambda b: (models.index(b[0]), order.get((b[1], b[2]), 99)),
     )
-    figure = Figure(figsize=(6.9, 1.0 + 0.17 * len(bars)), layout="constrained")
+    figure = open_figure(6.9, 1.0 + 0.17 * len(bars))
     axes = figure.add_subplot()
     for height, (model, method, kind) in enumerate(reversed(bars)):
         rows = found[(found["model"] == model) & (found["method"] == method) & (found["mixture_kind"] == kind)]
@@ -224,3 +204,20 @@ def invalid_figure(inputs: Inputs) -> Figure:
     axes.set_xlabel("answers that the parser could not read, % of all")
     figure.legend(loc="outside lower center", ncols=5, frameon=False)
     return figure
+
+
+FIGURES: dict[str, Callable[[Inputs], Figure]] = {
+    "scores": scores_figure,
+    "curves": curves_figure,
+    "gains": gains_figure,
+    "invalid": invalid_figure,
+    "over-optimisation": over_optimisation_figure,
+    "thresholds": thresholds_figure,
+}
+"""Every figure in the paper's order; each is written as .pdf and .png, and has a caption in workflow/report/figures."""
+
+
+def draw_figures(inputs: Inputs) -> dict[str, Figure]:
+    """Every figure by name."""
+    with use_style():
+        return {name: draw(inputs) for name, draw in FIGURES.items()}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
+from ..config import METHODS
 from ..scores.collect import MAIN
-from .drawing import COLOURS, empty, finish
+from .drawing import finish_panel, open_figure, say_empty
 from .inputs import Inputs, Row
 from .tables.rllr import SUITE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN = ("rlhf", "rllr", "rllr-mixed")
 
@@ -23,7 +25,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
         & history["model"].isin(inputs.decoders("main")[:1])
     ]
     if history.empty:
-        return empty("Reward against label accuracy: no training against reward models in this build.")
+        return say_empty("Reward against label accuracy: no training against reward models in this build.")
     panels: tuple[tuple[str, tuple[tuple[str, str], ...], float], ...] = (
         ("mean reward of the policy's samples", (("reward", "-"),), 1),
         ("right labels among them, %", (("accuracy", "-"),), 100),
@@ -34,7 +36,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
         ),
         ("KL to the reference, nats a response", (("kl", "-"),), 1),
     )
-    figure = Figure(figsize=(6.9, 4.3), layout="constrained")
+    figure = open_figure(6.9, 4.3)
     handles: dict[str, Any] = {}
     for place, (title, columns, factor) in enumerate(panels):
         axes = figure.add_subplot(2, 2, place + 1)
@@ -45,13 +47,18 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
                     continue
                 for _, run in rows.groupby(["mixture", "seed"]):
                     axes.plot(
-                        run["examples"], run[column] * factor, color=COLOURS[method], lw=0.6, ls=style, alpha=0.35
+                        run["examples"],
+                        run[column] * factor,
+                        color=METHODS[method].colour,
+                        lw=0.6,
+                        ls=style,
+                        alpha=0.35,
                     )
                 mean = rows.groupby("examples")[column].mean() * factor
                 mark = "o" if len(mean) < 12 else None
-                (line,) = axes.plot(mean.index, mean, color=COLOURS[method], lw=1.4, ls=style, marker=mark, ms=3)
+                (line,) = axes.plot(mean.index, mean, color=METHODS[method].colour, lw=1.4, ls=style, marker=mark, ms=3)
                 handles.setdefault(Row(method, "none").label, line)
-        finish(axes, title, place >= 2)
+        finish_panel(axes, title, place >= 2)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -63,13 +70,13 @@ def thresholds_figure(inputs: Inputs) -> Figure:
     tasks = [task.name for task in inputs.of_suite(SUITE)]
     m = inputs.metrics[(inputs.metrics["method"] == "rllr-mixed") & (inputs.metrics["metric"] == "accuracy")]
     if runs["variant"].nunique() < 2:
-        return empty("Sweep over tau: no runs of it in this build (config/rllr-sweeps.yaml makes them).")
+        return say_empty("Sweep over tau: no runs of it in this build (config/rllr-sweeps.yaml makes them).")
     address = ["model", "mixture", "variant", "seed"]
     scores = m[m["task"].isin([*tasks, *m["mixture"].unique()])].groupby(address)["value"].mean()
     joined = runs.set_index(address).join(scores.rename("score"), how="inner")
-    figure = Figure(figsize=(4.2, 2.5), layout="constrained")
+    figure = open_figure(4.2, 2.5)
     axes = figure.add_subplot()
-    axes.plot(joined["threshold"], joined["score"], "o", ms=4, color=COLOURS["rllr-mixed"], mfc="white")
+    axes.plot(joined["threshold"], joined["score"], "o", ms=4, color=METHODS["rllr-mixed"].colour, mfc="white")
     axes.set_xlabel("tau, where the label reward is capped")
     axes.set_ylabel("accuracy, %")
     return figure

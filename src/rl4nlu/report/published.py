@@ -30,6 +30,11 @@ AVERAGES: dict[tuple[str, str], tuple[str, ...]] = {
 """Tasks whose scores a printed table averages, by (paper, table); found by trying, as captions are vague."""
 
 
+def published_files(folder: Path) -> list[Path]:
+    """The papers' files in `folder`, without the averages that are made of them."""
+    return [path for path in sorted(folder.glob("*.csv")) if not path.name.endswith(".averages.csv")]
+
+
 def load_published(folder: Path) -> pd.DataFrame:
     """Every printed number below `folder`, with a column `paper` (the file's stem) put first.
 
@@ -40,9 +45,7 @@ def load_published(folder: Path) -> pd.DataFrame:
         ValueError: a file lacks a column or has a number that cannot be read; names file and column.
     """
     frames = []
-    for path in sorted(folder.glob("*.csv")):
-        if path.name.endswith(".averages.csv"):
-            continue
+    for path in published_files(folder):
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         if missing := [name for name in COLUMNS if name not in frame]:
             raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(frame.columns)}")

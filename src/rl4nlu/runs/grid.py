@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..base.errors import ConfigError
+from ..base.files import REPOSITORY
 from ..config import (
+    METHODS,
     SUPPORTING_METHODS,
     TRAINED_METHODS,
     Config,
     Data,
     Model,
+    RewardEncoder,
     load_models,
 )
 from ..config.experiment import MAIN
@@ -107,3 +110,17 @@ def list_runs(
                 runs[needed] = followed_by([t.name for t in spec.train_tasks], tasks) if own else []
                 waiting.append(needed)
     return runs
+
+
+def tasks_with_rationales(grid: Grid) -> list[str]:
+    """Tasks of the runs that give a rationale before the label: those that they train on, or are shown."""
+    runs = [spec for spec in grid.runs.values() if spec.protocol.response == "rationale"]
+    names = {task.trained_with or task.name for spec in runs for task in spec.train_tasks or spec.eval_tasks}
+    return sorted(name for name in names if grid.tasks[name].labels)
+
+
+def hub_models(grid: Grid) -> list[str]:
+    """Models that runs load and that lie in no folder of this repository."""
+    used = {spec.model for spec in grid.runs.values() if METHODS[spec.method].loads is not None}
+    used |= {spec.settings.encoder for spec in grid.runs.values() if isinstance(spec.settings, RewardEncoder)}
+    return [name for name in sorted(used) if not (REPOSITORY / grid.models[name].path).is_dir()]

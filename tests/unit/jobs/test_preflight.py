@@ -129,7 +129,7 @@ def test_a_job_that_no_partition_would_start_is_a_fault():
     limits = {None: 60, "cpu": 60, "long": None}
     fault = runtime_fault({("prompt", None, 30), ("train_ppo", None, 90), ("train_sft", "cpu", 80)}, limits)
     assert "rule train_ppo asks for 90 minutes, and the default partition gives 60" in fault
-    assert "runtime: 60 beside the slurm_extra of train_ppo" in fault
+    assert "train_ppo: {slurm_extra: \"'--signal=TERM@120'\", runtime: 60}" in fault
     assert "partition cpu gives 60" in runtime_fault({("train_sft", "cpu", 80)}, limits)
     assert (
         runtime_fault({("a", "long", 9999), ("b", None, 60), ("c", None, None), ("d", "unknown", 99)}, limits) is None

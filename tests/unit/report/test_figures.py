@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic import inputs
 
-from rl4nlu.report.figures import FIGURES, build, write_figure
+from rl4nlu.report.figures import FIGURES, draw_figures, write_figure
 
 
 def texts(figure: Figure) -> str:
@@ -18,11 +18,11 @@ def texts(figure: Figure) -> str:
 
 @pytest.fixture(scope="module")
 def figures() -> dict[str, Figure]:
-    return build(inputs(True))
+    return draw_figures(inputs(True))
 
 
 def test_all_figures_are_written_as_vector_and_image(figures: dict[str, Figure], tmp_path: Path) -> None:
-    assert tuple(figures) == FIGURES
+    assert list(figures) == list(FIGURES)
     for name, figure in figures.items():
         write_figure(figure, name, tmp_path)
         assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -31,14 +31,14 @@ def test_all_figures_are_written_as_vector_and_image(figures: dict[str, Figure],
 
 
 def test_empty_inputs_say_so(tmp_path: Path) -> None:
-    for name, figure in build(inputs(False)).items():
+    for name, figure in draw_figures(inputs(False)).items():
         assert "in this build" in texts(figure), name
         write_figure(figure, name, tmp_path)
 
 
 def test_equal_numbers_give_equal_files(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        for name, figure in build(inputs(True)).items():
+        for name, figure in draw_figures(inputs(True)).items():
             write_figure(figure, name, tmp_path / folder)
     for name in FIGURES:
         for form in ("pdf", "png"):
@@ -67,5 +67,5 @@ def test_gains_show_the_paired_difference(figures: dict[str, Figure]) -> None:
 def test_histories_without_validation_or_sft_are_drawn() -> None:
     history = inputs(True).history
     history = history[history["method"] == "ppo"].assign(validation=float("nan"))
-    figure = build(replace(inputs(True), history=history))["curves"]
+    figure = draw_figures(replace(inputs(True), history=history))["curves"]
     assert texts(figure).count("not recorded") == 3

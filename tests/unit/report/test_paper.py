@@ -12,7 +12,7 @@ from synthetic import collected_folder, inputs
 
 from rl4nlu.report.figures import FIGURES
 from rl4nlu.report.macros import build
-from rl4nlu.report.tables.records import TABLES
+from rl4nlu.report.tables import TABLES
 
 
 @pytest.fixture(scope="module")

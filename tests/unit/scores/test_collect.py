@@ -252,7 +252,7 @@ def test_the_program_takes_the_configs_grid(results: Path, tmp_path: Path, root:
 
 def test_collecting_and_reporting_import_no_torch() -> None:
     code = (
-        "import sys, rl4nlu.scores.collect, rl4nlu.scores.comparisons, rl4nlu.report.tables.records, rl4nlu.report.macros\n"
+        "import sys, rl4nlu.scores.collect, rl4nlu.scores.comparisons, rl4nlu.report.tables, rl4nlu.report.figures, rl4nlu.report.macros\n"
         "print([m for m in ('torch', 'transformers', 'datasets', 'sklearn', 'scipy', 'matplotlib') if m in sys.modules])"
     )
     assert (

@@ -8,39 +8,7 @@ from ...scores.collect import MAIN
 from ..inputs import KINDS, MARKS, METHODS, PAPER, Inputs, Row, number, own_cell, parts
 from ..published import recomputed_averages
 from ..typeset import Cell, Line, Sheet, tex
-from .ppo_rm import ppo_rm_sheet
-from .rllr import differences_sheet, reward_models_sheet, rllr_sheet
-from .scores import RULE, comparisons_sheet, cost_sheet, other_models_sheet, suite_sheet, task_columns, validation_sheet
-
-TABLES = (
-    "glue", "superglue", "other-models", "cost", "validation", "comparisons", "budgets", "invalid", "variants", "other-tasks",
-    "rllr", "rllr-differences", "reward-models", "ppo-rm", "data", "averages", "published-transfer", "published-other",
-)  # fmt: skip
-"""Names of all tables, in the paper's order; each is written as .tex, .csv and .md."""
-
-
-def build(inputs: Inputs) -> list[Sheet]:
-    """Every table, in the order of `TABLES`."""
-    return [
-        suite_sheet(inputs, "glue", "1", "GLUE: reproduced scores beside the paper's Table 1."),
-        suite_sheet(inputs, "superglue", "10", "SuperGLUE: reproduced scores beside the paper's Table 10."),
-        other_models_sheet(inputs),
-        cost_sheet(inputs),
-        validation_sheet(inputs),
-        comparisons_sheet(inputs),
-        budgets_sheet(inputs),
-        invalid_sheet(inputs),
-        variants_sheet(inputs),
-        other_tasks_sheet(inputs),
-        rllr_sheet(inputs),
-        differences_sheet(inputs),
-        reward_models_sheet(inputs),
-        ppo_rm_sheet(inputs),
-        data_sheet(inputs),
-        averages_sheet(inputs),
-        transfer_sheet(inputs),
-        other_print_sheet(inputs),
-    ]
+from .scores import RULE, task_columns
 
 
 def spread(values: pd.Series, digits: int = 0) -> Cell:

@@ -195,6 +195,16 @@ def suite_board(inputs: Inputs, suite: str, table: str) -> tuple[Board, list[lis
     return board, [baselines, encoders, decoders]
 
 
+def glue_sheet(inputs: Inputs) -> Sheet:
+    """Paper 1, Table 1."""
+    return suite_sheet(inputs, "glue", "1", "GLUE: reproduced scores beside the paper's Table 1.")
+
+
+def superglue_sheet(inputs: Inputs) -> Sheet:
+    """Paper 1, Table 10."""
+    return suite_sheet(inputs, "superglue", "10", "SuperGLUE: reproduced scores beside the paper's Table 10.")
+
+
 def suite_sheet(inputs: Inputs, suite: str, table: str, title: str) -> Sheet:
     """Tables 1 and 10: methods by tasks."""
     board, blocks = suite_board(inputs, suite, table)

@@ -11,7 +11,8 @@ import pytest
 from synthetic import inputs
 
 from rl4nlu.report.inputs import Row, family, load_inputs, number
-from rl4nlu.report.tables.records import TABLES, build, task_notes
+from rl4nlu.report.tables import TABLES, build_sheets
+from rl4nlu.report.tables.records import task_notes
 from rl4nlu.report.tables.scores import seconds_per_batch
 from rl4nlu.report.typeset import Cell, Line, Sheet, tex, to_csv, to_markdown, to_tex, write_sheet
 from rl4nlu.scores.intervals import mean_sd
@@ -20,12 +21,12 @@ from rl4nlu.tasks.metrics import average
 
 @pytest.fixture(scope="module")
 def sheets() -> dict[str, Sheet]:
-    return {sheet.name: sheet for sheet in build(inputs(True))}
+    return build_sheets(inputs(True))
 
 
 @pytest.fixture(scope="module")
 def printed_only() -> dict[str, Sheet]:
-    return {sheet.name: sheet for sheet in build(inputs(False))}
+    return build_sheets(inputs(False))
 
 
 def row(sheet: Sheet, *heads: str) -> dict[str, Cell]:
@@ -34,12 +35,12 @@ def row(sheet: Sheet, *heads: str) -> dict[str, Cell]:
 
 
 def test_all_tables_are_built_in_order(sheets: dict[str, Sheet], printed_only: dict[str, Sheet]) -> None:
-    assert tuple(sheets) == tuple(printed_only) == TABLES
+    assert [sheet.name for sheet in sheets.values()] == [sheet.name for sheet in printed_only.values()] == list(TABLES)
 
 
 @pytest.mark.parametrize("reproduced", [True, False])
 def test_every_row_has_every_column(reproduced: bool) -> None:
-    for sheet in build(inputs(reproduced)):
+    for sheet in build_sheets(inputs(reproduced)).values():
         for line in sheet.filled:
             assert len(line.heads) == len(sheet.heads), sheet.name
             assert len(line.cells) == len(sheet.columns), (sheet.name, line.heads)
@@ -113,7 +114,7 @@ def test_differences_and_stars(sheets: dict[str, Sheet]) -> None:
     assert row(sheets["glue"], "PPO-ST − SFT-ST", "paper")["SST-2"].text == "+22.6"
     tests = found.comparisons.copy()
     tests.loc[(tests["comparison"] == "ppo vs sft (st)") & (tests["task"] == "rte"), "p_holm"] = 0.01
-    starred = {sheet.name: sheet for sheet in build(replace(found, comparisons=tests))}
+    starred = build_sheets(replace(found, comparisons=tests))
     assert row(starred["glue"], "PPO-ST − SFT-ST", "ours")["RTE"].marks == "*"
 
 
@@ -122,7 +123,7 @@ def test_stale_and_near_chance_are_marked() -> None:
     m = found.metrics.copy()
     m.loc[(m["method"] == "sft") & (m["task"] == "mrpc"), "stale"] = True
     m.loc[(m["task"] == "cola") & ~m["method"].isin(["majority", "random"]), "low"] = -100.0
-    sheets = {sheet.name: sheet for sheet in build(replace(found, metrics=m))}
+    sheets = build_sheets(replace(found, metrics=m))
     assert row(sheets["glue"], "SFT-ST", "ours")["MRPC"].marks == "‡"
     names = [name for name, _ in sheets["glue"].columns]
     assert "CoLA°" in names
@@ -170,9 +171,9 @@ def test_transfer_runs_stand_apart(tmp_path: Path) -> None:
         (m["method"] == "ppo") & (m["mixture"] == "cola") & (m["task"] == "cola") & (m["variant"] == "main")
     ].copy()
     moved[["mixture", "mixture_kind"]] = "sst2", "transfer"
-    found = {sheet.name: sheet for sheet in build(replace(inputs(True), metrics=pd.concat([m, moved])))}
+    found = build_sheets(replace(inputs(True), metrics=pd.concat([m, moved])))
     assert row(found["other-tasks"], "micro-llama", "PPO", "SST-2")["CoLA"].text
-    glue = {sheet.name: sheet for sheet in build(inputs(True))}["glue"]
+    glue = build_sheets(inputs(True))["glue"]
     assert to_csv(found["glue"]) == to_csv(glue)
 
 
