@@ -12,7 +12,9 @@ from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, load_co
 from rl4nlu.planner.estimate import Plan
 from rl4nlu.runs.grid import hub_models, open_grid, tasks_with_rationales
 from rl4nlu.runs.spec import Address
-from rl4nlu.tasks.prepare import local_files
+from rl4nlu.rationales import writing
+from rl4nlu.tasks import prepare
+from rl4nlu.tasks.available import local_files
 
 try:
     SETTINGS = load_config(dict(config))

@@ -38,8 +38,7 @@ rule prepare:
     params:
         command=command("prepare_data.py", online=True),
         out=subpath(output.record, parent=True),
-        task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
-        data=digest_of(SETTINGS.data.model_dump(mode="json", exclude={"data_root"})),
-        code=code_digest("tasks.prepare"),
+        read=lambda w: digest_of(prepare.values_read(TASKS[w.task], SETTINGS.data)),
+        code=lambda w: code_digest(*prepare.code_of(TASKS[w.task], SETTINGS.data)),
     shell:
         "{params.command} --task {wildcards.task:q} --out {params.out:q} > {log:q} 2>&1"

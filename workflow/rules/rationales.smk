@@ -37,8 +37,7 @@ rule rationales_of_task:
     params:
         command=command("rationales.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),
-        task=lambda w: digest_of(TASKS[w.task].model_dump(mode="json")),
-        rationales=digest_of(SETTINGS.rationales.model_dump(mode="json", exclude={"max_tokens"})),
-        code=code_digest("rationales.writing"),
+        read=lambda w: digest_of(writing.values_read(TASKS[w.task], SETTINGS.rationales)),
+        code=code_digest(*writing.code_of(SETTINGS.rationales)),
     shell:
         "{params.command} --task {wildcards.task:q} --out {params.out:q} > {log:q} 2>&1"

@@ -1,75 +1,32 @@
-"""The stage: rationales of a task's rows from the source that config names, cached, filtered and counted."""
+"""The stage: rationales of a task's rows from the source that config names, cached, filtered and counted.
+
+The derivations' writer, which reads the microworld, is picked by name: where another source writes, it is none of the code
+that `base.code` counts (`code_of` says what is).
+"""
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
 from ..base.files import digest_of, file_digest, read_json, write_json, write_jsonl
 from ..config import Rationales
-from ..tasks.prepare import SPLITS
-from ..tasks.rows import Row, load_rows
+from ..models.cache import NOT_THE_ANSWER, Cache, ask_once
+from ..tasks.rows import SPLITS, Row, load_rows
 from ..tasks.task import Task
 from .requests import DROPPED, Request, kept, prompt_digest, prompt_of, requests_of
 from .supplied import Supplied
 from .template import form, template
 
-NOT_THE_ANSWER = {"timeout", "attempts", "longest_wait", "concurrency", "key_variable", "batch_size"}
-"""Settings of a model that don't change what it is asked."""
-
+DERIVED = "rl4nlu.rationales.derived"
 
 TOKENS_A_WORD, TOKENS_OF_LABEL = 3, 40
 """A model's answer may have so many tokens for each word that a rationale may have, and for the label in its tags."""
-
-
-class Cache:
-    """Answers by prompt digest, one JSON object a line, appended as they come.
-
-    A last line that a killed process left unfinished is passed over, and asked for again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.answers = path, dict[str, str]()
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        for line in text.split(
-            "\n"
-        ):  # not splitlines: answers hold other characters that Python takes for a line's end
-            try:
-                found = json.loads(line)
-                self.answers[found["prompt"]] = found["answer"]
-            except (ValueError, TypeError, KeyError):
-                continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if text and not text.endswith("\n"):
-            with path.open("a", encoding="utf-8") as file:
-                file.write("\n")
-
-    def add(self, prompt: str, answer: str) -> None:
-        """Keep an answer, on disk before anything else happens."""
-        self.answers[prompt] = answer
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"prompt": prompt, "answer": answer}) + "\n")
-
-
-def ask_once(
-    cache: Cache,
-    keys: Sequence[str],
-    prompts: Sequence[str],
-    ask: Callable[[Sequence[str]], Iterator[tuple[int, str]]],
-    counts: Counter[str],
-) -> None:
-    """Put the answers to `prompts`, named by their keys, into the cache; what it holds is not asked for again."""
-    waiting = list({key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in cache.answers}.items())
-    counts["from cache"] += sum(key in cache.answers for key in keys)
-    if waiting:
-        for number, answer in ask([prompt for _, prompt in waiting]):
-            cache.add(waiting[number][0], answer)
-            counts["asked"] += 1
 
 
 def model_of(settings: Rationales) -> dict[str, Any] | None:
@@ -119,9 +76,24 @@ def responses(
         return cached_answers(task, settings, requests, cache, counts)
     if settings.source == "template":
         return template(task, settings.seed)(requests)
-    from .derived import derived
+    written: Iterator[tuple[int, str]] = import_module(DERIVED).derived(task, settings.seed)(requests)
+    return written
 
-    return derived(task, settings.seed)(requests)
+
+def code_of(settings: Rationales) -> tuple[str, ...]:
+    """Modules below the package whose logic writes the rationales, for `base.code`."""
+    return ("rationales.writing", "rationales.derived") if settings.source == "derived" else ("rationales.writing",)
+
+
+def values_read(task: Task, settings: Rationales) -> dict[str, Any]:
+    """Settings that the rationales depend on: of the task, what is asked and how answers are read, and of the config."""
+    kept = {"name", "description", "query", "fields", "labels", "parser"}
+    source = task.sources.microworld if settings.source == "derived" else None
+    return {
+        "task": task.model_dump(mode="json", include=kept),
+        "generated": source and source.model_dump(mode="json"),
+        "rationales": settings.model_dump(mode="json", exclude={"max_tokens"}),
+    }
 
 
 def some(rows: list[Row], most: int | None, seed: str) -> list[Row]:

@@ -17,7 +17,7 @@ from ..config import (
     load_models,
 )
 from ..config.experiment import MAIN
-from ..tasks.prepare import local_files
+from ..tasks.available import source_of, why_absent
 from ..tasks.task import Task, expand, load_tasks
 from .resolve import _known, followed_by, resolve, training_tasks
 from .spec import Address, RunSpec
@@ -31,14 +31,10 @@ def available_tasks(data: Data, tasks: dict[str, Task]) -> tuple[dict[str, Task]
     """
     absent: dict[str, str] = {}
     for name, task in tasks.items():
-        source = task.source or data.source
-        if getattr(task.sources, source) is None:
-            absent[name] = f"task {name} is left out: its file names no source {source}"
-        for path in local_files(task, data):
-            if not path.is_file():
-                absent[name] = f"task {name} is left out: {path} is absent"
-                if not data.skip_absent:
-                    raise ConfigError(f"task {name}: {path} is absent (data.skip_absent: true leaves such tasks out)")
+        if (line := why_absent(task, data)) is not None:
+            if source_of(task, data)[1] is not None and not data.skip_absent:
+                raise ConfigError(f"{line} (data.skip_absent: true leaves such tasks out)")
+            absent[name] = f"{line.removesuffix('.')}; it is left out"
     for name, task in tasks.items():
         if task.trained_with in absent and name not in absent:
             absent[name] = f"task {name} is left out: it is trained with {task.trained_with}, which is left out"

@@ -13,6 +13,21 @@ from ..base.files import digest_of
 from ..config import METHODS, Data, Evaluation, Model, Protocol, Settings
 from ..tasks.task import Task
 
+SHOWN = {"suite", "title", "column", "reported", "in_average", "chance", "note"}
+"""Keys of a task that only tables, figures and texts read."""
+
+SOURCES = {"source", "sources", "carve_by"}
+"""Keys of a task that only preparing its rows reads."""
+
+PROMPTED = {"description", "query", "sft_description", "sft_query", "shorten", "reward"}
+"""Keys of a task that no encoder reads."""
+
+ENCODED = {"pair", "head", "choices"}
+"""Keys of a task that no decoder reads."""
+
+PRINTED = {"title", "table"}
+"""Keys of a model that only tables and figures read."""
+
 
 @dataclass(frozen=True, order=True)
 class Address:
@@ -77,17 +92,58 @@ class RunSpec(Settings):
         """Names of the tasks whose rows scoring reads: the scored ones, and those that they follow."""
         return sorted({name for task in self.eval_tasks for name in (task.name, task.trained_with or task.name)})
 
+    @property
+    def _unread(self) -> set[str]:
+        """Keys of a task that neither training nor answering reads."""
+        return SHOWN | SOURCES | (PROMPTED if METHODS[self.method].loads == "encoder" else ENCODED)
+
     @cached_property
     def digest(self) -> str:
-        """Names what training depends on: nothing that only evaluation reads."""
-        values = self.model_dump(mode="json", exclude={"eval_tasks", "evaluation"})
-        for key in ("parser", "random_fallback"):
-            values["protocol"].pop(key)
-        values["data"].pop("data_root")  # the rows' own digests are recorded; where they lay does not matter
-        values["validation"] = self.evaluation.model_dump(mode="json", exclude={"bootstrap"})
-        return digest_of(values)
+        """Names what training depends on, beside rows, weights and code, which `keys` names.
+
+        Left out, because no training reads it:
+        - of a task, what only tables show (`SHOWN`), what only preparing reads (`SOURCES`: the rows' own digests are part of
+          the key) and metrics after the first, which decides choices; of a decoder's task what an encoder reads, and of an
+          encoder's task prompts and reward;
+        - of a model, title and table;
+        - of the protocol, how test answers are read, and the name of the preset (its switches are resolved);
+        - of `data`, the cap on test rows, where files lay and whether absent ones are passed over;
+        - of `evaluation`, all but the room and the batches of validation answers, which are greedy.
+        """
+        tasks = [
+            _values(task, self._unread | {"metrics"}) | {"chosen_by": task.metrics[0]} for task in self.train_tasks
+        ]
+        decoding = self.evaluation.decoding
+        return digest_of(
+            {
+                **_values(self, {"eval_tasks", "evaluation"}),
+                "model_spec": _values(self.model_spec, PRINTED),
+                "encoder_spec": self.encoder_spec and _values(self.encoder_spec, PRINTED),
+                "train_tasks": tasks,
+                "protocol": _values(self.protocol, {"parser", "random_fallback", "preset"}),
+                "data": _values(self.data, {"test_rows", "data_root", "skip_absent"}),
+                "validation": [decoding.max_new_tokens, self.evaluation.batch_tokens],
+                "rewards": METHODS[self.method].rewards,
+                "answers": getattr(self.settings, "answers", None),
+            }
+        )
+
+    @cached_property
+    def answers_digest(self) -> str:
+        """Names what the run's answers to its tasks depend on: what it is trained by, and how it is asked and read.
+
+        Left out: how answers are scored, and what only tables show.
+        """
+        tasks = [_values(task, self._unread | {"metrics"}) | {"chosen_by": task.metrics[0]} for task in self.eval_tasks]
+        evaluation = _values(self.evaluation, {"bootstrap"})
+        return digest_of([self.digest, tasks, _values(self.protocol, {"preset"}), evaluation, self.data.test_rows])
 
     @cached_property
     def evaluation_digest(self) -> str:
-        """Names what the run's scores depend on: the whole record."""
-        return digest_of(self.model_dump(mode="json"))
+        """Names what the run's scores depend on: its answers, the metrics, and how intervals are drawn."""
+        return digest_of([self.answers_digest, [task.metrics for task in self.eval_tasks], self.evaluation.bootstrap])
+
+
+def _values(settings: Settings, left_out: set[str]) -> dict[str, Any]:
+    """A section's resolved values as JSON holds them, but for some of its keys."""
+    return settings.model_dump(mode="json", exclude=left_out)

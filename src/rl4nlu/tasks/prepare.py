@@ -9,20 +9,18 @@ The same seed makes the same files, to the byte.
 from __future__ import annotations
 
 import random
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
 from ..base.files import file_digest, write_json, write_jsonl
 from ..config import Data
-from .rows import Row
-from .sources import hub, local, microworld
+from .available import source_of, why_absent
+from .rows import SPLITS, Row
 from .sources.layouts import to_rows
-from .task import Hub, Local, Microworld, Task
+from .task import Task
 
-__all__ = ["absent", "local_files", "prepare"]
-
-SPLITS = ("train", "validation", "test")
 MOST_CARVED = 5
 """Validation takes at most one in so many training rows, so that the small tasks keep something to learn from."""
 
@@ -30,24 +28,20 @@ SHOWN_DROPPED = 100
 """Dropped rows that the record lists one by one; all are counted."""
 
 
-def source_of(task: Task, data: Data) -> tuple[str, Hub | Local | Microworld | None]:
-    """Name and settings of the source that a task's rows come from; None where the task has no rows there."""
-    name = task.source or data.source
-    return name, getattr(task.sources, name)
+def code_of(task: Task, data: Data) -> tuple[str, ...]:
+    """Modules below the package whose logic prepares a task's rows, for `base.code`: only the reader of its own source."""
+    return ("tasks.prepare", f"tasks.sources.{source_of(task, data)[0]}")
 
 
-def local_files(task: Task, data: Data) -> list[Path]:
-    """Files that a task's rows are read from; none when they do not come from files."""
-    _, source = source_of(task, data)
-    return list(local.files_of(source, data).values()) if isinstance(source, Local) else []
-
-
-def absent(task: Task, data: Data) -> str | None:
-    """One line saying why a task has no rows in the chosen source; None when it has. Reads no rows and no network."""
+def values_read(task: Task, data: Data) -> dict[str, Any]:
+    """Settings that the rows depend on, but for where files lie: of the task, of its own source alone, and of `data`."""
     name, source = source_of(task, data)
-    if source is None:
-        return f"task {task.name}: no rows in source {name}. {task.note}".strip()
-    return local.absent(task, source, data) if isinstance(source, Local) else None
+    kept = {"name", "suite", "fields", "layout", "labels", "parser", "low", "high", "trained_with", "carve_by"}
+    return {
+        "task": task.model_dump(mode="json", include=kept),
+        "source": [name, source and source.model_dump(mode="json", exclude={"root"})],
+        "data": data.model_dump(mode="json", exclude={"source", "data_root", "skip_absent"}),
+    }
 
 
 def carve(task: Task, rows: list[Row], wanted: int, seed: int) -> tuple[list[Row], list[Row]]:
@@ -86,7 +80,7 @@ def _draw(sizes: dict[str, int], most: int, rng: random.Random) -> set[str]:
 
 
 def sample_candidates(rows: list[Row], seed: int) -> tuple[list[Row], list[dict[str, str]]]:
-    """ReCoRD's training rows: of each query one gold and one other candidate, drawn by `seed` (papers/1, section 3.2).
+    """ReCoRD's training rows: of each query one gold and one other candidate, drawn by `seed` (paper 1, section 3.2).
 
     Returns:
         The rows, and the queries that have no such pair, as {where, reason}.
@@ -127,16 +121,10 @@ def read(task: Task, data: Data) -> tuple[dict[str, list[Row]], list[dict[str, s
     Raises:
         ConfigError: the task has no rows in the source, or they cannot be read.
     """
-    if (line := absent(task, data)) is not None:
+    if (line := why_absent(task, data)) is not None:
         raise ConfigError(f"{line} (data.skip_absent: true leaves such tasks out)")
     name, source = source_of(task, data)
-    if isinstance(source, Hub):
-        readings, origin = hub.read(task, source)
-    elif isinstance(source, Local):
-        readings, origin = local.read(task, source, data)
-    else:
-        assert isinstance(source, Microworld)
-        readings, origin = microworld.read(task, source, data)
+    readings, origin = import_module(f"{__package__}.sources.{name}").read(task, source, data)
     splits: dict[str, list[Row]] = {"train": [], "test": []}
     dropped: list[dict[str, str]] = []
     for split, reading in readings.items():

@@ -9,6 +9,8 @@ from typing import Any
 from ..base.errors import ConfigError
 from ..base.files import read_jsonl
 
+SPLITS = ("train", "validation", "test")
+
 
 def load_rows(folder: Path, task_name: str, split: str) -> list[Row]:
     """Prepared rows of `folder`/<task>/<split>.jsonl.

@@ -136,7 +136,7 @@ def test_every_fault_says_what_to_do(hub, tmp_path, gated, asked, environment, s
 ROWS = """
 import sys
 from rl4nlu.jobs.programs import main_of
-from rl4nlu.sources.hub import load
+from rl4nlu.tasks.sources.hub import load
 from rl4nlu.tasks import load_task
 source = load_task("sst2").sources.hub.model_copy(update={"repository": sys.argv[1]})
 main_of(lambda: load(source, sys.argv[2] or None, "train"))

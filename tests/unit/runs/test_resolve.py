@@ -9,7 +9,7 @@ from rl4nlu.config import load_config, load_models, merge
 from rl4nlu.runs.grid import available_tasks, list_runs, open_grid
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
-from rl4nlu.tasks.task import load_tasks
+from rl4nlu.tasks.task import Pair, load_tasks
 
 MODELS, TASKS = load_models(), load_tasks()
 GRID = [
@@ -97,6 +97,69 @@ def test_a_digest_changes_with_what_training_reads_and_nothing_else(over, trains
     assert (spec(**over).digest != spec().digest) == trains_again
 
 
+TRAINS, ANSWERS, SCORES = "trains", "answers", "scores"
+
+
+def touched(before, after) -> str | None:
+    """The first step that a change of a run does again; the others follow it."""
+    digests = ((TRAINS, "digest"), (ANSWERS, "answers_digest"), (SCORES, "evaluation_digest"))
+    return next((step for step, name in digests if getattr(before, name) != getattr(after, name)), None)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "decoder", "encoder"),
+    [
+        ("note", "other words", None, None),
+        ("title", "Another", None, None),
+        ("column", 7, None, None),
+        ("chance", True, None, None),
+        ("in_average", False, None, None),
+        ("reported", ["accuracy"], None, None),
+        ("carve_by", "sentence", None, None),
+        ("source", "hub", None, None),
+        ("metrics", ["accuracy", "f1"], SCORES, SCORES),
+        ("metrics", ["f1"], TRAINS, TRAINS),
+        ("labels", {"1": "good", "0": "bad"}, TRAINS, TRAINS),
+        ("description", "other words", TRAINS, None),
+        ("query", "{sentence} ?", TRAINS, None),
+        ("shorten", "sentence", TRAINS, None),
+        ("pair", Pair(text_a="{sentence} ?"), None, TRAINS),
+    ],
+)
+def test_a_key_of_a_task_touches_what_reads_it(key, value, decoder, encoder):
+    changed = {**TASKS, "sst2": TASKS["sst2"].model_copy(update={key: value})}
+    for method, model, step in (("ppo", "micro-llama", decoder), ("encoder", "micro-bert-base", encoder)):
+        address = Address(model, method, "sst2", "main", 0)
+        before, after = (resolve(load_config(BASE), MODELS, tasks, address) for tasks in (TASKS, changed))
+        assert touched(before, after) == step
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "step"),
+    [("title", "Another", None), ("table", "other", None), ("dtype", "bfloat16", TRAINS), ("max_length", 99, TRAINS)],
+)
+def test_a_key_of_a_model_touches_what_reads_it(key, value, step):
+    changed = {**MODELS, "micro-llama": MODELS["micro-llama"].model_copy(update={key: value})}
+    before, after = (resolve(load_config(BASE), models, TASKS, PPO) for models in (MODELS, changed))
+    assert touched(before, after) == step
+
+
+@pytest.mark.parametrize(
+    ("over", "step"),
+    [
+        ({"evaluation": {"bootstrap": 9}}, SCORES),
+        ({"evaluation": {"decoding": {"temperature": 0.5}}}, ANSWERS),
+        ({"evaluation": {"decoding": {"max_new_tokens": 9}}}, TRAINS),
+        ({"data": {"test_rows": 9}}, ANSWERS),
+        ({"data": {"validation_rows": 9}}, TRAINS),
+        ({"data": {"skip_absent": True}}, None),
+        ({"note": "other words"}, None),
+    ],
+)
+def test_a_key_of_the_config_touches_what_reads_it(over, step):
+    assert touched(spec(), spec(**over)) == step
+
+
 @pytest.mark.parametrize(
     ("arm", "said"),
     [
@@ -114,7 +177,7 @@ def test_what_does_not_fit_in_the_grid_is_named(arm, said):
 
 def test_files_that_are_absent_stop_or_are_skipped_with_their_followers(tmp_path):
     values = {"source": "local", "data_root": str(tmp_path)}
-    with pytest.raises(ConfigError, match=r"is absent \(data\.skip_absent"):
+    with pytest.raises(ConfigError, match=r"no file .* \(data\.skip_absent: true"):
         available_tasks(load_config({"data": values}).data, TASKS)
     local = TASKS["rte"].sources.local
     for name in (local.train, local.test):

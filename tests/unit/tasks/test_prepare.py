@@ -13,7 +13,7 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import file_digest, read_json
 from rl4nlu.config import Data
 from rl4nlu.tasks.metrics import score
-from rl4nlu.tasks.prepare import absent, cap, carve, local_files, prepare, sample_candidates
+from rl4nlu.tasks.prepare import cap, carve, prepare, sample_candidates
 from rl4nlu.tasks.prompts import answer_text, build_prompt
 from rl4nlu.tasks.reading import parse
 from rl4nlu.tasks.rows import Row, load_rows
@@ -153,18 +153,9 @@ def test_record_has_two_candidates_a_query_in_train_and_all_in_validation(tmp_pa
                 assert sorted(r.label for r in members) == ["0", "1"]
 
 
-def test_absent_rows_are_said_in_one_line(tmp_path: Path) -> None:
-    data = Data(source="local", data_root=str(tmp_path))
-    assert absent(TASKS["cola"], Data()) is None
-    assert "no file" in str(absent(TASKS["cola"], data))
-    assert "no rows in source hub" in str(absent(TASKS["ax"], Data(source="hub")))
-    assert [p.relative_to(tmp_path).as_posix() for p in local_files(TASKS["cola"], data)] == [
-        "glue/CoLA/train.tsv",
-        "glue/CoLA/dev.tsv",
-    ]
-    assert local_files(TASKS["cola"], Data()) == []
+def test_rows_that_are_absent_end_preparing_with_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"task cola: no file .*skip_absent"):
-        prepare(TASKS["cola"], data, tmp_path / "cola")
+        prepare(TASKS["cola"], Data(source="local", data_root=str(tmp_path)), tmp_path / "cola")
     with pytest.raises(ConfigError, match="snakemake data"):
         load_rows(tmp_path, "cola", "train")
 

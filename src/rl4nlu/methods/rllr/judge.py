@@ -17,10 +17,10 @@ from ...answering.score import answer_logprobs
 from ...base.errors import ConfigError, nearest
 from ...base.files import digest_of
 from ...config import Endpoint, Pairs, load_models
+from ...models.cache import NOT_THE_ANSWER, Cache, ask_once
 from ...models.endpoint import endpoint
 from ...models.load import encode_answer, encode_prompts, load_backbone, load_tokenizer
 from ...rationales import overlap
-from ...rationales.writing import NOT_THE_ANSWER, Cache, ask_once
 from ...tasks.prompts import answer_start
 from ..replies import Question, Reply
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...base.errors import ConfigError, nearest
 from ...base.hub import advice
+from ...config import Data
 from ..task import Columns, Hub, Task
 from .layouts import Raw, Reading
 
@@ -24,8 +25,8 @@ def commit_of(source: Hub) -> str | None:
         return None
 
 
-def read(task: Task, source: Hub) -> tuple[dict[str, Reading], dict[str, Any]]:
-    """Rows of each split, and the repository, configuration and commit that they come from.
+def read(task: Task, source: Hub, data: Data) -> tuple[dict[str, Reading], dict[str, Any]]:
+    """Rows of each split, all of them whatever `data` caps, and the repository, configuration and commit that they come from.
 
     Raises:
         ConfigError: the data set, its configuration or a split cannot be loaded.

@@ -1,7 +1,7 @@
 """Rows from files: the official GLUE and SuperGLUE formats, or a user's own csv, tsv or JSON lines.
 
 GLUE's files hold stray quotes, byte-order marks and, in MNLI, 12 columns in train and 16 in dev: they are read with
-quoting off, and columns are found by the header's names (papers/1, section 3.2; section 7, item 23).
+quoting off, and columns are found by the header's names (paper 1, section 3.2).
 """
 
 from __future__ import annotations
@@ -13,49 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError, nearest
-from ...base.files import REPOSITORY
 from ...config import Data
+from ..available import files_of, folder_of
 from ..task import Local, Task
 from .layouts import Raw, Reading
-
-
-def folder_of(source: Local, data: Data) -> Path:
-    """Folder that the source's paths start from.
-
-    Raises:
-        ConfigError: neither the task nor the config names one.
-    """
-    if source.root is not None:
-        return REPOSITORY / source.root
-    if data.data_root is None:
-        raise ConfigError("data.data_root: is missing; source local needs the folder of the files")
-    return Path(data.data_root)
-
-
-def files_of(source: Local, data: Data) -> dict[str, Path]:
-    """Split -> file of a task; a task that another one trains for has no train file."""
-    folder = folder_of(source, data)
-    names = {"train": source.train, "test": source.test}
-    return {split: folder / name for split, name in names.items() if name is not None}
-
-
-def absent(task: Task, source: Local, data: Data) -> str | None:
-    """One line about the first file that is not there; None when all are."""
-    for path in files_of(source, data).values():
-        if not path.is_file():
-            others = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
-            return f"task {task.name}: no file {path}{nearest(path.name, others)}"
-    return None
 
 
 def read(task: Task, source: Local, data: Data) -> tuple[dict[str, Reading], dict[str, Any]]:
     """Rows of each split, and the files that they come from.
 
     Raises:
-        ConfigError: a file is absent, has no header where one is expected, or lacks a column.
+        ConfigError: a file has no header where one is expected, or lacks a column.
     """
-    if (line := absent(task, source, data)) is not None:
-        raise ConfigError(line)
     folder, files = folder_of(source, data), files_of(source, data)
     readings = {split: read_file(path, source, path.relative_to(folder).as_posix()) for split, path in files.items()}
     return readings, {"files": {split: path.relative_to(folder).as_posix() for split, path in files.items()}}

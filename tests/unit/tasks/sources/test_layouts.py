@@ -106,18 +106,6 @@ def test_broken_json_lines_are_dropped_with_their_place(tmp_path: Path) -> None:
     assert "list" in dropped[1]["reason"]
 
 
-def test_absent_files_and_folders_are_named(tmp_path: Path) -> None:
-    (tmp_path / "glue" / "RTE").mkdir(parents=True)
-    (tmp_path / "glue" / "RTE" / "trains.tsv").write_text("x")
-    task = TASKS["rte"]
-    line = local.absent(task, task.sources.local, Data(source="local", data_root=str(tmp_path)))
-    assert line is not None
-    assert "task rte: no file" in line
-    assert "did you mean 'trains.tsv'" in line
-    with pytest.raises(ConfigError, match="data_root: is missing"):
-        local.files_of(task.sources.local, Data(source="local"))
-
-
 def test_csv_has_quotes_and_lines_inside_of_quotes(tmp_path: Path) -> None:
     source = Local(format="csv", train="a.csv", test="a.csv", fields={"sentence": "text"}, label="good")
     (tmp_path / "a.csv").write_text('text,good\n"a, ""b""\nc",1\n\nd,0\n')
@@ -342,19 +330,19 @@ def hub_source(task_name: str, **changes) -> Hub:
 
 def test_hub_splits_are_loaded_and_their_class_numbers_mapped(hub_copy: Path) -> None:
     task = TASKS["mnli"]
-    readings, origin = hub.read(task, hub_source("mnli", repository=str(hub_copy)))
+    readings, origin = hub.read(task, hub_source("mnli", repository=str(hub_copy)), Data())
     rows, dropped = to_rows(task, readings["train"])
     assert [r.label for r in rows][:3] == ["entailment", "neutral", "contradiction"]
     assert rows[0].fields == {"premise": "p0", "hypothesis": "train"}
     assert to_rows(task, readings["test"])[0][0].fields["hypothesis"] == "validation_matched"
     assert dropped == []
     assert origin["splits"] == {"train": "train", "test": "validation_matched"}
-    follower, _ = hub.read(TASKS["mnli-mm"], hub_source("mnli-mm", repository=str(hub_copy)))
+    follower, _ = hub.read(TASKS["mnli-mm"], hub_source("mnli-mm", repository=str(hub_copy)), Data())
     assert set(follower) == {"test"}
 
 
 def test_hub_class_names_that_are_no_labels_are_left_as_numbers(hub_copy: Path) -> None:
-    readings, _ = hub.read(TASKS["cola"], hub_source("cola", repository=str(hub_copy)))
+    readings, _ = hub.read(TASKS["cola"], hub_source("cola", repository=str(hub_copy)), Data())
     assert [r.label for r in to_rows(TASKS["cola"], readings["test"])[0]] == ["0", "1", "0", "1"]
 
 
@@ -365,16 +353,16 @@ def test_a_hub_data_set_that_orders_its_classes_otherwise_is_refused(hub_copy: P
     with pytest.raises(
         ConfigError, match=r"task mnli: sources.hub.labels: .*'1': 'contradiction'.* but .*'1': 'neutral'"
     ):
-        hub.read(TASKS["mnli"], wrong)
+        hub.read(TASKS["mnli"], wrong, Data())
 
 
 def test_hub_faults_say_what_to_do(hub_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"cannot load .*\(cola, dev, revision newest\).*data.source"):
-        hub.read(TASKS["cola"], hub_source("cola", repository=str(hub_copy), test="dev"))
+        hub.read(TASKS["cola"], hub_source("cola", repository=str(hub_copy), test="dev"), Data())
     with pytest.raises(
         ConfigError, match=r"no column 'gold' - did you mean 'label'|no column 'gold' Found: sentence, label, idx"
     ):
-        hub.read(TASKS["cola"], hub_source("cola", repository=str(hub_copy), label="gold"))
+        hub.read(TASKS["cola"], hub_source("cola", repository=str(hub_copy), label="gold"), Data())
 
 
 def test_the_hub_without_a_network_gives_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +377,7 @@ def test_the_hub_without_a_network_gives_one_message(monkeypatch: pytest.MonkeyP
     with pytest.raises(
         ConfigError, match=r"cannot load nyu-mll/glue \(cola, train, revision newest\): ConnectionError: Offline mode"
     ) as caught:
-        hub.read(TASKS["cola"], hub_source("cola"))
+        hub.read(TASKS["cola"], hub_source("cola"), Data())
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -407,7 +395,7 @@ def test_the_commit_is_resolved_first_and_used_and_recorded(monkeypatch: pytest.
     monkeypatch.setattr(
         huggingface_hub.HfApi, "dataset_info", lambda self, name, **kw: type("Info", (), {"sha": "c" * 40})()
     )
-    _, origin = hub.read(TASKS["cola"], hub_source("cola"))
+    _, origin = hub.read(TASKS["cola"], hub_source("cola"), Data())
     assert origin["commit"] == "c" * 40
     assert asked == [("nyu-mll/glue", "cola", "c" * 40, "train"), ("nyu-mll/glue", "cola", "c" * 40, "validation")]
 
