@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from label_check import wrong_rows
 
 from rl4nlu.microworld import TASKS, Knobs, rows
 from rl4nlu.microworld.generators import content, split_of
 from rl4nlu.microworld.tokenizer import WORD, world_words
-from rl4nlu.microworld.verify import wrong_rows
 
 FIELDS = {
     "cola": {"sentence"},

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from label_check import parse_facts
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Data
@@ -12,7 +13,6 @@ from rl4nlu.microworld import opinion_tasks as ot
 from rl4nlu.microworld.arguments import ARGUE, similarity_class
 from rl4nlu.microworld.fact_tasks import STSB_WEIGHTS
 from rl4nlu.microworld.tokenizer import WORD, build_tokenizer, world_words
-from rl4nlu.microworld.verify import parse_facts
 from rl4nlu.rationales.derived import derived
 from rl4nlu.rationales.requests import kept, requests_of
 from rl4nlu.tasks.prepare import read

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import lexicon as lx
+from rl4nlu.microworld import lexicon as lx
 
 Row = dict[str, Any]
 _DET = r"(?:an?|the) "
