@@ -13,7 +13,7 @@ from interruptions import HOW, heeding, interrupted, without_times  # noqa: F401
 
 from rl4nlu.base.files import REPOSITORY
 from rl4nlu.base.leases import Lease, take
-from rl4nlu.microworld.architectures import DECODERS, NAMES, build_model
+from rl4nlu.microworld.architectures import DECODERS, NAMES
 from rl4nlu.microworld.pretrain import learning_rate, pretrain
 from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest
 
@@ -42,30 +42,6 @@ def test_a_short_run_learns_and_saves(name: str, tmp_path: Path) -> None:
     assert next(model.parameters()).dtype == torch.float16
     out = model.float()(**tokenizer("Anna has a cup.", return_tensors="pt"))
     assert torch.isfinite(out.logits).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_first_weights_follow_from_the_seed(name: str) -> None:
-    import torch
-
-    kind = "decoder" if name in DECODERS else "encoder"
-    found = []
-    for _ in range(2):
-        torch.manual_seed(1)
-        found.append(build_model(name, build_tokenizer(kind)).get_input_embeddings().weight)
-    assert torch.equal(*found)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_sizes(name: str) -> None:
-    model = build_model(name, build_tokenizer("decoder" if name in DECODERS else "encoder"))
-    count = sum(p.numel() for p in model.parameters())
-    assert 4e5 < count < (1e6 if name != "micro-bert-large" else 2e6)
-
-
-def test_unknown_names_are_named() -> None:
-    with pytest.raises(ValueError, match="unknown micro model"):
-        build_model("micro-gpt", build_tokenizer())
 
 
 def test_learning_rate_rises_and_falls() -> None:
