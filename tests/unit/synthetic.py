@@ -11,6 +11,7 @@ from pathlib import Path
 from rl4nlu.base.files import REPOSITORY, write_json, write_jsonl
 from rl4nlu.config import load_models
 from rl4nlu.report.inputs import Inputs, load_inputs
+from rl4nlu.report.typeset import Cell, Sheet
 from rl4nlu.scores import collect
 from rl4nlu.scores.comparisons import comparisons_table
 from rl4nlu.scores.intervals import bootstrap
@@ -210,3 +211,9 @@ def inputs(reproduced: bool) -> Inputs:
 def told(n, accuracy):
     rest = {"margin": 2.0, "calibration": 0.05, "loss": 0.1} if n else dict.fromkeys(("margin", "calibration", "loss"))
     return {"n": n, "accuracy": accuracy, **rest}
+
+
+def cells_of(sheet: Sheet, *heads: str) -> dict[str, Cell]:
+    """The cells of a table's one row with these heads, by column."""
+    (line,) = [line for line in sheet.filled if line.heads == heads]
+    return dict(zip([name.rstrip("°") for name, _ in sheet.columns], line.cells, strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rl4nlu.base.files import write_text
 from rl4nlu.report.inputs import inputs_from, report_arguments
 from rl4nlu.report.tables import build_sheets
-from rl4nlu.report.tables.records import task_notes
+from rl4nlu.report.tables.data import task_notes
 from rl4nlu.report.typeset import write_sheet
 
 

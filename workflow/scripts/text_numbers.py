@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rl4nlu.base.files import write_text
 from rl4nlu.report.inputs import inputs_from, report_arguments
-from rl4nlu.report.macros import build, to_tex
+from rl4nlu.report.macros import build_macros, define_macros
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -15,8 +15,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     report_arguments(parser, "file to write, such as numbers.tex")
     arguments = parser.parse_args(argv)
     inputs = inputs_from(arguments)
-    macros = build(inputs)
-    write_text(arguments.out, to_tex(macros, not inputs.metrics.empty))
+    macros = build_macros(inputs)
+    write_text(arguments.out, define_macros(macros, not inputs.metrics.empty))
     print(f"{len(macros)} numbers in {arguments.out}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,16 @@ from ..config import METHODS
 from ..scores.collect import CATEGORIES, MAIN
 from .drawing import finish_panel, open_figure, say_empty, use_style
 from .figures_rllr import over_optimisation_figure, thresholds_figure
-from .inputs import BASELINES, GRID, SHORT, Inputs, Row
-from .tables.rllr import ROWS as RLLR_ROWS
-from .tables.rllr import SUITE as RLLR_SUITE
+from .inputs import Inputs
+from .names import BASELINES, LABEL_ROWS, METRIC_TITLES, MethodRow
+from .tables.rllr import RLLR_ROWS, RLLR_SUITE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKERS = {
-    "zero-shot": "o", "few-shot": "s", "sft": "^", "ppo": "D", "encoder": "v",
-    "sft-rationale": "<", "rlhf": "P", "rllr": "X", "rllr-mixed": "*",
-}  # fmt: skip
+DRAWN = [name for name, method in METHODS.items() if method.colour and name not in BASELINES]
+MARKERS = dict(zip(DRAWN, cycle("os^D<PX*v"), strict=False))
+"""A mark a method, beside its colour."""
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
 MOST_CURVES = 6
@@ -57,18 +57,18 @@ def scores_figure(inputs: Inputs) -> Figure:
     for place, suite in enumerate(suites):
         axes = figure.add_subplot(len(suites), 1, place + 1)
         tasks = [t for t in inputs.of_suite(suite) if _has(inputs, t.name)]
-        methods = RLLR_ROWS if suite == RLLR_SUITE else GRID
-        rows = [(model, row) for row in methods if row.method not in BASELINES]
-        rows += [(m, Row("encoder", "st")) for m in inputs.encoders()]
+        methods = RLLR_ROWS if suite == RLLR_SUITE else LABEL_ROWS
+        rows = [(model, row) for row in methods if row.method in DRAWN]
+        rows += [(m, MethodRow("encoder", "st")) for m in inputs.encoders()]
         rows = [(name, row) for name, row in rows if any(inputs.first(name, row, task) for task in tasks)]
         for at, task in enumerate(tasks):
             for method in BASELINES:
-                values = inputs.first(model, Row(method, "none"), task)
+                values = inputs.first(model, MethodRow(method, "none"), task)
                 if values:
                     height = sum(values) / len(values)
                     style = "-" if method == "majority" else ":"
                     (line,) = axes.plot([at - 0.42, at + 0.42], [height] * 2, color="#999999", lw=1, ls=style, zorder=1)
-                    seen.setdefault(Row(method, "none").label, line)
+                    seen.setdefault(MethodRow(method, "none").label, line)
             for index, (name, row) in enumerate(rows):
                 cell = inputs.values(name, row, task.name, task.columns[0])
                 if cell.empty:
@@ -83,7 +83,9 @@ def scores_figure(inputs: Inputs) -> Figure:
                     alpha=0.55 if row.method == "encoder" and "base" in name else 1.0,
                 )  # fmt: skip
                 seen.setdefault(inputs.title(name) if row.method == "encoder" else row.label, mark)
-        labels = [t.title.replace(" (SuperGLUE)", "") + f"\n{SHORT.get(t.columns[0], t.columns[0])}" for t in tasks]
+        labels = [
+            t.title.replace(" (SuperGLUE)", "") + f"\n{METRIC_TITLES.get(t.columns[0], t.columns[0])}" for t in tasks
+        ]
         axes.set_xticks(range(len(tasks)), labels)
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("score, %")
@@ -177,14 +179,14 @@ def invalid_figure(inputs: Inputs) -> Figure:
     found = inputs.invalid[(inputs.invalid["variant"] == MAIN) & (inputs.invalid["mixture_kind"] != "transfer")]
     if found.empty:
         return say_empty("Unreadable answers: no predictions in this build.")
-    order = {(row.method, row.kind): place for place, row in enumerate(GRID)}
+    order = {name: place for place, name in enumerate(METHODS)}
     models = [*inputs.decoders("main"), *inputs.decoders("other")]
     bars = sorted(
         {
             (str(m), str(me), str(k))
             for m, me, k in zip(found["model"], found["method"], found["mixture_kind"], strict=True)
         },
-        key=lambda b: (models.index(b[0]), order.get((b[1], b[2]), 99)),
+        key=lambda b: (models.index(b[0]), ("none", "st", "mt").index(b[2]), order[b[1]]),
     )
     figure = open_figure(6.9, 1.0 + 0.17 * len(bars))
     axes = figure.add_subplot()
@@ -196,7 +198,7 @@ def invalid_figure(inputs: Inputs) -> Figure:
             axes.barh(height, share, left=left, color=shade, height=0.72, label=name if height == 0 else None)
             left += share
         axes.text(left, height, f" {left:.2f}", va="center", fontsize=6)
-    axes.set_yticks(range(len(bars)), [f"{inputs.title(m)} {Row(me, k).label}" for m, me, k in reversed(bars)])
+    axes.set_yticks(range(len(bars)), [f"{inputs.title(m)} {MethodRow(me, k).label}" for m, me, k in reversed(bars)])
     axes.set_ylim(-0.6, len(bars) - 0.4)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.08)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from ..config import METHODS
 from ..scores.collect import MAIN
 from .drawing import finish_panel, open_figure, say_empty
-from .inputs import Inputs, Row
-from .tables.rllr import SUITE
+from .inputs import Inputs
+from .names import MethodRow
+from .tables.rllr import RLLR_SUITE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = ("rlhf", "rllr", "rllr-mixed")
+REWARDED = [name for name, method in METHODS.items() if method.rewards]
+"""Methods that reward models judge."""
 
 
 def over_optimisation_figure(inputs: Inputs) -> Figure:
@@ -21,7 +23,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
     history = inputs.history
     history = history[
         (history["variant"] == MAIN)
-        & history["method"].isin(SHOWN)
+        & history["method"].isin(REWARDED)
         & history["model"].isin(inputs.decoders("main")[:1])
     ]
     if history.empty:
@@ -40,7 +42,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
     handles: dict[str, Any] = {}
     for place, (title, columns, factor) in enumerate(panels):
         axes = figure.add_subplot(2, 2, place + 1)
-        for method in SHOWN:
+        for method in REWARDED:
             for column, style in columns:
                 rows = history[history["method"] == method].dropna(subset=[column])
                 if rows.empty:
@@ -57,7 +59,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
                 mean = rows.groupby("examples")[column].mean() * factor
                 mark = "o" if len(mean) < 12 else None
                 (line,) = axes.plot(mean.index, mean, color=METHODS[method].colour, lw=1.4, ls=style, marker=mark, ms=3)
-                handles.setdefault(Row(method, "none").label, line)
+                handles.setdefault(MethodRow(method, "none").label, line)
         finish_panel(axes, title, place >= 2)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -67,7 +69,7 @@ def thresholds_figure(inputs: Inputs) -> Figure:
     """Mean accuracy of RLLR-mixed over the suite's tasks against tau, a point a run."""
     runs = inputs.runs[(inputs.runs["method"] == "rllr-mixed") & inputs.runs["model"].isin(inputs.decoders("main")[:1])]
     runs = runs.dropna(subset=["threshold"])
-    tasks = [task.name for task in inputs.of_suite(SUITE)]
+    tasks = [task.name for task in inputs.of_suite(RLLR_SUITE)]
     m = inputs.metrics[(inputs.metrics["method"] == "rllr-mixed") & (inputs.metrics["metric"] == "accuracy")]
     if runs["variant"].nunique() < 2:
         return say_empty("Sweep over tau: no runs of it in this build (config/rllr-sweeps.yaml makes them).")

@@ -1,9 +1,8 @@
-"""What tables, figures and the text ask of the collected files: look-ups, names and cells."""
+"""The collected files and the printed numbers, and what tables, figures and the text look up in them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,65 +14,9 @@ from ..base.files import REPOSITORY
 from ..config import Model, load_models
 from ..scores.collect import DATA, HISTORY, INVALID, MAIN, METRICS, REPLIES, REWARDS, RUNS
 from ..scores.comparisons import COMPARISONS
-from ..scores.intervals import mean_sd
 from ..tasks.task import Task, load_tasks
-from .published import load_published
-from .typeset import Cell
-
-PAPER = "ppo_for_nlu"
-"""The published file that paper 1's tables stand beside."""
-
-SHORT = {
-    "accuracy": "acc.", "f1": "F1", "macro-f1": "F1", "matthews": "MCC", "spearman": "ρ", "pearson": "r",
-    "multirc-f1a": "F1a", "multirc-em": "EM", "record-f1": "F1", "record-em": "EM", "gender-parity": "parity",
-}  # fmt: skip
-"""Metrics as a second header line names them; ρ is Spearman's rank correlation."""
-
-BASELINES = ("majority", "random")
-SEEDED = (
-    "random", "few-shot", "sft", "ppo", "grpo", "encoder", "sft-rationale", "rlhf", "rllr", "rllr-mixed", "ppo-rationale", "ppo-rm",
-)  # fmt: skip
-"""Methods whose numbers depend on the seed: their cells are marked below `FULL_SEEDS` seeds."""
-
-FULL_SEEDS = 3
-SPLITS = {
-    "microworld": "generated microworld test rows",
-    "hub": "official development rows",
-    "local": "official development rows (local files)",
-}
-FAMILIES = ("llama", "qwen", "mpt", "bert-large", "bert-base")
-"""A model of ours stands for one of the paper's when both names hold one of these."""
-
-TITLES = {
-    "llama2-7b-chat": "LLaMA2-7B-chat", "llama2-13b-chat": "LLaMA2-13B-chat", "llama2-7b-base": "LLaMA2-7B",
-    "qwen2.5-7b-instruct": "Qwen2.5-7B-Instruct", "mpt-7b-chat": "MPT-7B-chat", "gpt-4o": "GPT-4o",
-    "bert-base": "BERT-base", "bert-large": "BERT-large", "bert-large-stilts": "BERT-large++",
-}  # fmt: skip
-METHODS = {
-    "majority": "Majority", "random": "Random", "zero-shot": "Zero-shot", "few-shot": "Few-shot", "sft": "SFT", "ppo": "PPO",
-    "grpo": "GRPO", "encoder": "Encoder", "sft-rationale": "SFT with rationale", "ppo-rationale": "PPO with rationale",
-    "ppo-rm": "PPO-RM", "rlhf": "RLHF", "rllr": "RLLR", "rllr-mixed": "RLLR-mixed",
-}  # fmt: skip
-KINDS = {"none": "", "st": "-ST", "mt": "-MT", "transfer": ", transfer"}
-
-
-@dataclass(frozen=True, order=True)
-class Row:
-    """A method as a table row; `kind` is none, st, mt or transfer."""
-
-    method: str
-    kind: str
-
-    @property
-    def label(self) -> str:
-        """Its name in tables."""
-        return METHODS.get(self.method, self.method) + KINDS[self.kind]
-
-
-GRID = tuple(Row(*pair) for pair in (
-    ("zero-shot", "none"), ("few-shot", "none"), ("sft", "st"), ("ppo", "st"), ("sft", "mt"), ("ppo", "mt"),
-))  # fmt: skip
-"""The decoder rows of the main tables, in order."""
+from .names import BASELINES, ENCODERS, PRINTED_MODELS, SOURCE_TITLES, MethodRow
+from .published import PAPER_1, load_published
 
 
 @dataclass
@@ -100,23 +43,23 @@ class Inputs:
         ordered = self.metrics.sort_values("seed", kind="stable")
         return dict(parts(ordered, "model", "method", "mixture_kind", "variant", "task", "metric"))
 
-    def values(self, model: str, row: Row, task: str, metric: str, variant: str = MAIN) -> pd.DataFrame:
+    def values(self, model: str, row: MethodRow, task: str, metric: str, variant: str = MAIN) -> pd.DataFrame:
         """The numbers of one cell, a row a seed; empty where nothing was reproduced."""
         return self.cells.get((model, row.method, row.kind, variant, task, metric), self.metrics.iloc[:0])
 
-    def score(self, model: str, row: Row, task: Task, variant: str = MAIN) -> float:
+    def score(self, model: str, row: MethodRow, task: Task, variant: str = MAIN) -> float:
         """A task's score: the mean of its metrics' means over seeds; NaN where one is missing."""
         found = [self.values(model, row, task.name, metric, variant)["value"] for metric in task.columns]
         return float("nan") if any(v.empty for v in found) else sum(float(v.mean()) for v in found) / len(found)
 
-    def first(self, model: str, row: Row, task: Task, variant: str = MAIN) -> list[float]:
+    def first(self, model: str, row: MethodRow, task: Task, variant: str = MAIN) -> list[float]:
         """The task's first metric, a value a seed."""
         return self.values(model, row, task.name, task.columns[0], variant)["value"].tolist()
 
     def title(self, model: str) -> str:
         """A model's name in tables."""
         entry = self.models.get(model)
-        return (entry.title if entry else None) or TITLES.get(model, model)
+        return (entry.title if entry else None) or PRINTED_MODELS.get(model, model)
 
     def of_suite(self, suite: str) -> list[Task]:
         """The suite's tasks in table order."""
@@ -124,16 +67,16 @@ class Inputs:
 
     def decoders(self, table: str) -> list[str]:
         """Reproduced decoders of the main tables (`main`) or of the table of other models (`other`)."""
-        names = sorted(set(self.metrics.loc[self.metrics["method"] != "encoder", "model"]))
+        names = sorted(set(self.metrics.loc[~self.metrics["method"].isin(ENCODERS), "model"]))
         return [name for name in names if (self.models[name].table if name in self.models else "main") == table]
 
     def encoders(self) -> list[str]:
         """Reproduced encoders."""
-        return sorted(set(self.metrics.loc[self.metrics["method"] == "encoder", "model"]))
+        return sorted(set(self.metrics.loc[self.metrics["method"].isin(ENCODERS), "model"]))
 
     def printed(self, table: str) -> pd.DataFrame:
         """One of paper 1's tables."""
-        return self.published[(self.published["paper"] == PAPER) & (self.published["table"] == table)]
+        return self.published[(self.published["paper"] == PAPER_1) & (self.published["table"] == table)]
 
     def near_chance(self, task: Task) -> bool:
         """Whether no reproduced run has an interval wholly above the better of majority and random."""
@@ -147,7 +90,7 @@ class Inputs:
         """What every table's note says first: what its numbers are."""
         if self.metrics.empty:
             return "Printed numbers only; nothing was reproduced in this build."
-        where = "; ".join(SPLITS.get(str(s), str(s)) for s in dict.fromkeys(self.metrics["source"].dropna()))
+        where = "; ".join(SOURCE_TITLES.get(str(s), str(s)) for s in dict.fromkeys(self.metrics["source"].dropna()))
         note = f" {self.note.strip()}" if self.note.strip() else ""
         return f"Scale “{self.scale}”; reproduced rows are scored on {where}.{note}"
 
@@ -190,47 +133,6 @@ def load_inputs(
 def parts(frame: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
     """The rows of each combination of the named columns, whose values become text; in sorted order."""
     return [(tuple(str(k) for k in key), rows) for key, rows in frame.groupby(list(names))]  # type: ignore[union-attr]
-
-
-def family(model: str) -> str:
-    """Which of the paper's models a model stands for (its own name where none)."""
-    return next((name for name in FAMILIES if name in model), model)
-
-
-def number(value: float, digits: int = 1, sign: bool = False) -> str:
-    """A number as tables print it, with a true minus; empty for NaN."""
-    if value != value:
-        return ""
-    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.replace("-", "").replace("+", "")
-    return text.replace("-", "−")
-
-
-def own_cell(inputs: Inputs, model: str, row: Row, task: Task, variant: str = MAIN, bold: bool = False) -> Cell:
-    """Mean over seeds of the task's metrics, the standard deviation below, marks († few seeds, ‡ stale)."""
-    means, spreads, marks = [], [], ""
-    for metric in task.columns:
-        values = inputs.values(model, row, task.name, metric, variant)
-        if values.empty:
-            return Cell()
-        mean, sd = mean_sd(values["value"].tolist())
-        means.append(number(mean))
-        spreads.append("" if sd is None else number(sd))
-        marks = "†" if row.method in SEEDED and len(values) < FULL_SEEDS else ""
-        marks += "‡" if values["stale"].astype(bool).any() else ""
-    return Cell("/".join(means), "±" + "/".join(spreads) if all(spreads) else "", marks, bold)
-
-
-def average(scores: Sequence[float]) -> Cell:
-    """The mean of scores; empty while one is missing."""
-    return Cell(number(sum(scores) / len(scores)) if scores else "")
-
-
-MARKS = (
-    f"† fewer than {FULL_SEEDS} seeds. ‡ stale: made by other settings than the config's. ° no reproduced run's 95 % interval "
-    "lies above the better of majority and random. Below a mean over seeds stands ± its standard deviation."
-)
 
 
 def report_arguments(parser: argparse.ArgumentParser, out: str) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import pandas as pd
 
 from ..scores.collect import MAIN
-from .inputs import FULL_SEEDS, GRID, PAPER, Inputs, Row, number
-from .published import AVERAGES, recomputed_averages
-from .tables.scores import SIGNIFICANT, own_average, seconds_per_batch
+from .cells import FULL_SEEDS, SIGNIFICANT, number
+from .inputs import Inputs
+from .names import ENCODERS, MethodRow, rows_of
+from .published import AVERAGES, PAPER_1, recomputed_averages
+from .tables.board import own_average
+from .tables.budgets import seconds_per_batch
 from .typeset import tex
 
 NOTHING = "–"
@@ -23,15 +26,17 @@ PAIRED = {
 }
 """Comparisons that the text names, by the stem of their macros."""
 
-KEYS = {"zero-shot": "Zero", "few-shot": "Few", "sft": "Sft", "ppo": "Ppo", "encoder": "Encoder"}
+TEXT_KEYS = {"zero-shot": "Zero", "few-shot": "Few", "sft": "Sft", "ppo": "Ppo", "encoder": "Encoder"}
+"""Methods that the text names."""
+TEXT_ROWS = rows_of(name for name in TEXT_KEYS if name not in ENCODERS)
 
 
-def camel(row: Row) -> str:
+def camel(row: MethodRow) -> str:
     """`PpoSt` for single-task PPO."""
-    return KEYS[row.method] + {"st": "St", "mt": "Mt"}.get(row.kind, "")
+    return TEXT_KEYS[row.method] + {"st": "St", "mt": "Mt"}.get(row.kind, "")
 
 
-def build(inputs: Inputs) -> dict[str, str]:
+def build_macros(inputs: Inputs) -> dict[str, str]:
     """Macro name (without the leading n) -> text."""
     return {
         **scale_numbers(inputs),
@@ -42,7 +47,7 @@ def build(inputs: Inputs) -> dict[str, str]:
     }
 
 
-def to_tex(macros: dict[str, str], reproduced: bool) -> str:
+def define_macros(macros: dict[str, str], reproduced: bool) -> str:
     """The file that main.tex reads."""
     lines = [
         "% Written by workflow/scripts/text_numbers.py",
@@ -74,7 +79,7 @@ def scale_numbers(inputs: Inputs) -> dict[str, str]:
     chance = [task.title for task in inputs.tasks.values() if inputs.near_chance(task)]
     seeds = trained.groupby(["model", "method", "mixture", "variant"])["seed"].nunique()
     stale = m[m["stale"].astype(bool)] if len(m) else m
-    own = m[m["method"].isin(KEYS)].drop_duplicates(["model", "method", "mixture", "variant", "seed", "task"])
+    own = m[m["method"].isin(TEXT_KEYS)].drop_duplicates(["model", "method", "mixture", "variant", "seed", "task"])
     facts = {
         "Scale": inputs.scale,
         "Note": inputs.note.strip() or "none",
@@ -141,11 +146,11 @@ def average_numbers(inputs: Inputs) -> dict[str, str]:
     out: dict[str, str] = {}
     model = (inputs.decoders("main") or [""])[0]
     for suite, table, stem in (("glue", "1", "Glue"), ("superglue", "10", "Super")):
-        tasks = [t for t in inputs.of_suite(suite) if t.name in AVERAGES[PAPER, table]]
-        for row in GRID:
+        tasks = [t for t in inputs.of_suite(suite) if t.name in AVERAGES[PAPER_1, table]]
+        for row in TEXT_ROWS:
             out[stem + camel(row)] = number(own_average(inputs, model, row, tasks))
     m = inputs.metrics[(inputs.metrics["variant"] == MAIN) & (inputs.metrics["model"] == model)]
-    for row in GRID:
+    for row in TEXT_ROWS:
         rates = m[(m["method"] == row.method) & (m["mixture_kind"] == row.kind)].drop_duplicates(
             ["mixture", "seed", "task"]
         )["invalid_rate"]
@@ -159,7 +164,7 @@ def budget_numbers(inputs: Inputs) -> dict[str, str]:
     out: dict[str, str] = {}
     model = (inputs.decoders("main") or [""])[0]
     r_main = r[(r["variant"] == MAIN) & (r["model"] == model)]
-    for row in (Row("sft", "st"), Row("ppo", "st"), Row("sft", "mt"), Row("ppo", "mt")):
+    for row in (MethodRow("sft", "st"), MethodRow("ppo", "st"), MethodRow("sft", "mt"), MethodRow("ppo", "mt")):
         runs = r_main[(r_main["method"] == row.method) & (r_main["mixture_kind"] == row.kind)]
         name = camel(row)
         out |= {
@@ -171,7 +176,10 @@ def budget_numbers(inputs: Inputs) -> dict[str, str]:
             f"{name}Trained": _span(runs["tokens_trained"].astype(float) / 1000, 1),
             f"{name}Cost": number(seconds_per_batch(inputs, model, row), 3),
         }
-    sft, ppo = seconds_per_batch(inputs, model, Row("sft", "st")), seconds_per_batch(inputs, model, Row("ppo", "st"))
+    sft, ppo = (
+        seconds_per_batch(inputs, model, MethodRow("sft", "st")),
+        seconds_per_batch(inputs, model, MethodRow("ppo", "st")),
+    )
     out["CostRatio"] = number(ppo / sft, 2) if ppo == ppo and sft == sft and sft else ""
     fair = fair_mixtures(r_main)
     out["BudgetMixtures"], out["BudgetEqual"] = str(len(fair)), str(sum(fair.values()))
@@ -199,10 +207,10 @@ def printed_numbers(inputs: Inputs) -> dict[str, str]:
     for table, stem in (("1", "PaperGlue"), ("10", "PaperSuper")):
         printed = inputs.printed(table)
         printed = printed[(printed["task"] == "average") & (printed["model"] == "llama2-7b-chat")]
-        for row in GRID:
+        for row in TEXT_ROWS:
             value = printed[(printed["method"] == row.method) & (printed["mixture_kind"] == row.kind)]["value_printed"]
             out[stem + camel(row)] = value.iloc[0] if len(value) else ""
-    averages = recomputed_averages(inputs.published[inputs.published["paper"] == PAPER])
+    averages = recomputed_averages(inputs.published[inputs.published["paper"] == PAPER_1])
     out["PrintedAverages"] = str(int((averages["verdict"] != "not printed").sum()))
     out["Misprints"] = str(int((averages["verdict"] == "misprint").sum()))
     out["PrintedNumbers"] = str(int(inputs.published["value"].notna().sum()))
@@ -220,7 +228,7 @@ def printed_numbers(inputs: Inputs) -> dict[str, str]:
     right = float(printed_cell("1", "ppo", "st", "sst2")) / 100
     tossed = 0.5 * (right + (1 - right) / 2) + 0.5 * right / 2
     sft, ppo = recomputed("1", "sft", "st"), recomputed("1", "ppo", "st")
-    mended = sft + (100 * right - float(printed_cell("1", "sft", "st", "sst2"))) / len(AVERAGES[PAPER, "1"])
+    mended = sft + (100 * right - float(printed_cell("1", "sft", "st", "sst2"))) / len(AVERAGES[PAPER_1, "1"])
     return out | {
         "SstPpo": printed_cell("1", "ppo", "st", "sst2"),
         "SstSftSt": printed_cell("1", "sft", "st", "sst2"),

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+PAPER_1, PAPER_2 = "ppo_for_nlu", "rllr"
+"""Stems of the papers' files."""
+
 COLUMNS = (
     "table", "model", "method", "mixture_kind", "task", "metric", "value", "low", "high", "split", "source", "note",
 )  # fmt: skip
@@ -18,14 +21,14 @@ COLUMNS = (
 NUMBERS = ("value", "low", "high")
 
 AVERAGES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("ppo_for_nlu", "1"): ("mnli", "mnli-mm", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte"),
-    ("ppo_for_nlu", "3"): ("sst2", "mrpc", "rte", "cola", "qnli"),
-    ("ppo_for_nlu", "4"): (
+    (PAPER_1, "1"): ("mnli", "mnli-mm", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte"),
+    (PAPER_1, "3"): ("sst2", "mrpc", "rte", "cola", "qnli"),
+    (PAPER_1, "4"): (
         "financial-phrasebank", "labelled-financial-news", "mental-health", "emotion", "babi-nli", "siga-nli",
     ),
-    ("ppo_for_nlu", "9"): ("cola", "mrpc", "stsb", "qqp", "qnli", "mnli", "mnli-mm", "rte", "sst2", "wnli"),
-    ("ppo_for_nlu", "10"): ("boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc"),
-    ("ppo_for_nlu", "12"): ("cola", "mrpc", "stsb", "qqp", "qnli", "mnli", "mnli-mm", "rte", "sst2", "wnli"),
+    (PAPER_1, "9"): ("cola", "mrpc", "stsb", "qqp", "qnli", "mnli", "mnli-mm", "rte", "sst2", "wnli"),
+    (PAPER_1, "10"): ("boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc"),
+    (PAPER_1, "12"): ("cola", "mrpc", "stsb", "qqp", "qnli", "mnli", "mnli-mm", "rte", "sst2", "wnli"),
 }  # fmt: skip
 """Tasks whose scores a printed table averages, by (paper, table); found by trying, as captions are vague."""
 

@@ -7,29 +7,29 @@ import pandas as pd
 import pytest
 from synthetic import inputs
 
-from rl4nlu.report.macros import build, fair_mixtures, to_tex
+from rl4nlu.report.macros import build_macros, define_macros, fair_mixtures
 
 
-def test_the_same_macros_in_every_build() -> None:
-    full, empty = build(inputs(True)), build(inputs(False))
+def test_the_same_macros_in_every_build_macros() -> None:
+    full, empty = build_macros(inputs(True)), build_macros(inputs(False))
     assert list(full) == list(empty)
     for name in full:
         assert re.fullmatch(r"[A-Z][A-Za-z]+", name), name
 
 
 def test_the_switch_and_missing_numbers() -> None:
-    text = to_tex(build(inputs(False)), False)
+    text = define_macros(build_macros(inputs(False)), False)
     assert r"\reproducedfalse" in text
     assert r"\newcommand{\nPpoSftStGain}{--}" in text
     assert r"\newcommand{\nPaperGluePpoSt}{84.8}" in text
-    assert r"\reproducedtrue" in to_tex(build(inputs(True)), True)
+    assert r"\reproducedtrue" in define_macros(build_macros(inputs(True)), True)
 
 
 def test_who_was_ahead_agrees_with_the_comparisons() -> None:
     found, tasks = inputs(True).comparisons, inputs(True).tasks
     rows = found[(found["comparison"] == "ppo vs sft (st)") & (found["model_a"] == "micro-llama")]
     rows = rows[[tasks[name].trained_with is None for name in rows["task"]]]
-    macros = build(inputs(True))
+    macros = build_macros(inputs(True))
     assert int(macros["PpoSftStCompared"]) == len(rows) == 10  # followers of RTE are not counted again
     assert int(macros["PpoSftStWins"]) == (rows["difference"] > 0).sum()
     assert int(macros["PpoSftStLosses"]) == (rows["difference"] < 0).sum()
@@ -38,7 +38,7 @@ def test_who_was_ahead_agrees_with_the_comparisons() -> None:
 
 
 def test_the_label_bug_in_numbers() -> None:
-    macros = build(inputs(False))
+    macros = build_macros(inputs(False))
     # a model right on 96.4 % of balanced items, whose "No" is answered by a coin
     assert macros["SstTossed"] == "73.2"
     assert (macros["LeadPrinted"], macros["LeadMended"], macros["SstMended"]) == ("6.3", "3.8", "81.0")
@@ -52,9 +52,9 @@ def test_values_of_tau_are_counted() -> None:
     swept = pd.concat(
         [runs, one, one.assign(variant="tau-low", threshold=0.5), one.assign(variant="x", threshold=None)]
     )
-    before = int(build(inputs(True))["Thresholds"])
+    before = int(build_macros(inputs(True))["Thresholds"])
     assert before < 2
-    assert int(build(replace(inputs(True), runs=swept))["Thresholds"]) == 2
+    assert int(build_macros(replace(inputs(True), runs=swept))["Thresholds"]) == 2
 
 
 def test_unequal_budgets_are_noticed() -> None:
@@ -64,5 +64,5 @@ def test_unequal_budgets_are_noticed() -> None:
     other = main.copy()
     other.loc[(other["method"] == "ppo") & (other["mixture"] == "cola"), "prompts_seen"] = 3200
     assert [name for name, fair in fair_mixtures(other).items() if not fair] == ["cola"]
-    macros = build(replace(inputs(True), runs=other))
+    macros = build_macros(replace(inputs(True), runs=other))
     assert int(macros["BudgetEqual"]) == int(macros["BudgetMixtures"]) - 1

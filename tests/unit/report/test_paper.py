@@ -11,7 +11,7 @@ import pytest
 from synthetic import collected_folder, inputs
 
 from rl4nlu.report.figures import FIGURES
-from rl4nlu.report.macros import build
+from rl4nlu.report.macros import build_macros
 from rl4nlu.report.tables import TABLES
 
 
@@ -33,7 +33,7 @@ def test_every_file_that_is_read_is_made(source: str) -> None:
 
 def test_every_number_is_defined(source: str) -> None:
     used = set(re.findall(r"\\n([A-Z][A-Za-z]+)", source))
-    assert used <= set(build(inputs(False)))
+    assert used <= set(build_macros(inputs(False)))
     assert len(used) > 60
 
 

@@ -6,26 +6,14 @@ from collections.abc import Callable
 
 from ..inputs import Inputs
 from ..typeset import Sheet
+from .budgets import budgets_sheet, cost_sheet
+from .comparisons import comparisons_sheet, variants_sheet
+from .data import data_sheet, invalid_sheet
 from .ppo_rm import ppo_rm_sheet
-from .records import (
-    averages_sheet,
-    budgets_sheet,
-    data_sheet,
-    invalid_sheet,
-    other_print_sheet,
-    other_tasks_sheet,
-    transfer_sheet,
-    variants_sheet,
-)
+from .printed import averages_sheet, other_print_sheet, transfer_sheet
 from .rllr import differences_sheet, reward_models_sheet, rllr_sheet
-from .scores import (
-    comparisons_sheet,
-    cost_sheet,
-    glue_sheet,
-    other_models_sheet,
-    superglue_sheet,
-    validation_sheet,
-)
+from .suites import glue_sheet, other_models_sheet, other_tasks_sheet, superglue_sheet
+from .validation import validation_sheet
 
 TABLES: dict[str, Callable[[Inputs], Sheet]] = {
     "glue": glue_sheet,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 
+from ...config import METHODS
 from ...scores.collect import MAIN, OVERLAP
 from ...tasks.task import Task
-from ..inputs import MARKS, Inputs, Row, number, own_cell
+from ..cells import MARKS, difference_cell, number, over_seeds, own_cell
+from ..inputs import Inputs
+from ..names import MethodRow
 from ..typeset import Cell, Line, Sheet
-from .rllr import difference_cell, over_seeds
-from .scores import RULE
-
-ROWS = {"sft-rationale": None, "ppo-rationale": "ppo", "ppo-rm": "ppo-rm"}
-"""Our methods, and what each is in the printed table."""
+from .board import RULE
 
 FIRST, SECOND = "ppo-rm", "ppo-rationale"
+TABLE_7 = {"ppo-rationale": "ppo", "ppo-rm": "ppo-rm"}
+"""Our methods, and what each is in the printed table."""
 
 
 def ppo_rm_sheet(inputs: Inputs) -> Sheet:
@@ -26,8 +27,8 @@ def ppo_rm_sheet(inputs: Inputs) -> Sheet:
     sheet = Sheet("ppo-rm", title, ("Method", "Source"), columns)
     printed = inputs.printed("7").set_index(["method", "metric"])["value_printed"]
     models = [name for name in (*inputs.decoders("main"), *inputs.decoders("other")) if name in set(m["model"])]
-    for method, paper in ROWS.items():
-        row = Row(method, "st")
+    for method in (*reversed(METHODS[FIRST].against), FIRST):
+        row = MethodRow(method, "st")
         for model in models:
             cells = [
                 cell for t in tasks for cell in (own_cell(inputs, model, row, t), overlap_cell(inputs, model, row, t))
@@ -35,10 +36,10 @@ def ppo_rm_sheet(inputs: Inputs) -> Sheet:
             if any(cell.text for cell in cells):
                 label = row.label if len(models) == 1 else f"{row.label}, {inputs.title(model)}"
                 sheet.lines.append(Line((label, "ours"), (*cells, Cell())))
-        if paper:
+        if paper := TABLE_7.get(method):
             said = [str(printed.get((paper, metric), "")) for metric in ("accuracy", "analysis-score")]
             cells = [Cell(said[0] if t.name == "sst2" and part == 0 else "") for t in tasks for part in (0, 1)]
-            sheet.lines.append(Line((Row(paper, "st").label, "paper"), (*cells, Cell(said[1])), "paper"))
+            sheet.lines.append(Line((MethodRow(paper, "st").label, "paper"), (*cells, Cell(said[1])), "paper"))
     sheet.lines.append(RULE)
     sheet.lines += [difference_line(inputs, model, tasks, len(models) > 1) for model in models]
     values = [float(printed.get((method, "accuracy"), math.nan)) for method in ("ppo-rm", "ppo")]
@@ -48,7 +49,7 @@ def ppo_rm_sheet(inputs: Inputs) -> Sheet:
     return sheet
 
 
-def overlap_cell(inputs: Inputs, model: str, row: Row, task: Task) -> Cell:
+def overlap_cell(inputs: Inputs, model: str, row: MethodRow, task: Task) -> Cell:
     """Mean over seeds of the rationales' overlap, the standard deviation below."""
     return over_seeds(inputs.values(model, row, task.name, OVERLAP)["value"], 1)
 
@@ -64,7 +65,7 @@ def difference_line(inputs: Inputs, model: str, tasks: list[Task], named: bool) 
             cells += [Cell(), Cell()]
             continue
         cells.append(difference_cell(found.iloc[0]))
-        both = [inputs.values(model, Row(m, "st"), task.name, OVERLAP)["value"].mean() for m in (FIRST, SECOND)]
+        both = [inputs.values(model, MethodRow(m, "st"), task.name, OVERLAP)["value"].mean() for m in (FIRST, SECOND)]
         cells.append(Cell(number(float(both[0] - both[1]), sign=True)))
     label = "PPO-RM − PPO with rationale" + (f", {inputs.title(model)}" if named else "")
     return Line((label, "ours"), (*cells, Cell()))

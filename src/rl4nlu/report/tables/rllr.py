@@ -4,49 +4,36 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
-
+from ...config import METHODS
 from ...scores.collect import MAIN
-from ...scores.intervals import mean_sd
-from ..inputs import MARKS, Inputs, Row, average, number, own_cell
+from ..cells import MARKS, difference_cell, mean_cell, number, over_seeds, own_cell
+from ..inputs import Inputs
+from ..names import BASELINES, DECODERS, MethodRow, rows_of
+from ..published import PAPER_2
 from ..typeset import Cell, Line, Sheet
-from .scores import RULE, SIGNIFICANT, task_columns
+from .board import RULE, task_columns
 
-SUITE = "rllr"
-PAPER = "rllr"
-"""The published file of paper 2."""
-
-ROWS = tuple(Row(method, "none") for method in ("majority", "random", "zero-shot", "few-shot")) + tuple(
-    Row(method, kind) for kind in ("st", "mt") for method in ("sft", "sft-rationale", "rlhf", "rllr", "rllr-mixed")
-)
-DIFFERENCES = (
-    ("rllr", "sft"),
-    ("rllr", "sft-rationale"),
-    ("rllr", "rlhf"),
-    ("rllr-mixed", "rllr"),
-    ("rlhf", "sft-rationale"),
-)
+RLLR_SUITE = "rllr"
+RLLR_ROWS = rows_of((*BASELINES, *DECODERS))
+RLLR_DIFFERENCES = [(a, b) for a, method in METHODS.items() if method.section == "rllr" for b in method.against]
 """Methods that are compared, the first with the second; each is a column."""
 
-REWARD_MODELS = {
-    "reward-label": "Label model (RLLR)", "reward-rationale": "Rationale model (RLHF)", "reward-encoder": "Encoder (PPO-RM)",
-}  # fmt: skip
 PAIR_KINDS = {"label": "Label-sensitive", "rationale": "Rationale-sensitive", "policy": "Own errors"}
 
 
 def rllr_sheet(inputs: Inputs) -> Sheet:
     """Methods by tasks: accuracy, mean and standard deviation over seeds, and the mean over tasks."""
-    tasks = inputs.of_suite(SUITE)
+    tasks = inputs.of_suite(RLLR_SUITE)
     columns = [*task_columns(inputs, tasks), ("Avg.", f"of {len(tasks)}")]
     title = "RLLR: accuracy of the second paper's methods on its eight tasks."
     sheet = Sheet("rllr", title, ("Model", "Method"), columns, size="scriptsize")
     for model in [*inputs.decoders("main"), *inputs.decoders("other")]:
-        for row in ROWS:
+        for row in RLLR_ROWS:
             cells = [own_cell(inputs, model, row, task) for task in tasks]
             if row.kind == "none" and not any(_has_trained(inputs, model, t.name) for t in tasks):
                 continue
             if any(cell.text for cell in cells):
-                mean = average([inputs.score(model, row, task) for task in tasks])
+                mean = mean_cell([inputs.score(model, row, task) for task in tasks])
                 sheet.lines.append(Line((inputs.title(model), row.label), (*cells, mean)))
         sheet.lines.append(RULE)
     sheet.notes = [
@@ -65,27 +52,27 @@ def _has_trained(inputs: Inputs, model: str, task: str) -> bool:
 
 def differences_sheet(inputs: Inputs) -> Sheet:
     """Paired differences per task, their mean over tasks, and the two differences that the paper's abstract prints."""
-    columns = [(f"{Row(a, 'none').label} −", Row(b, "none").label) for a, b in DIFFERENCES]
+    columns = [(f"{MethodRow(a, 'none').label} −", MethodRow(b, "none").label) for a, b in RLLR_DIFFERENCES]
     title = "RLLR: paired differences on the same rows, in points, beside the printed ones."
     sheet = Sheet("rllr-differences", title, ("Task", "Source"), columns)
-    tasks, models = inputs.of_suite(SUITE), inputs.decoders("main")[:1]
+    tasks, models = inputs.of_suite(RLLR_SUITE), inputs.decoders("main")[:1]
     found = inputs.comparisons[
         inputs.comparisons["model_a"].isin(models) & (inputs.comparisons["mixture_kind"] == "mt")
     ]
-    found = found[found["mixture_a"] == SUITE]
+    found = found[found["mixture_a"] == RLLR_SUITE]
     tested = {key: rows.iloc[0] for key, rows in found.groupby(["method_a", "method_b", "task"])}
     for task in tasks:
-        rows = [tested.get((a, b, task.name)) for a, b in DIFFERENCES]
+        rows = [tested.get((a, b, task.name)) for a, b in RLLR_DIFFERENCES]
         if any(row is not None for row in rows):
             sheet.lines.append(Line((task.title, "ours"), tuple(difference_cell(row) for row in rows)))
     if sheet.lines:
         means = []
-        for a, b in DIFFERENCES:
+        for a, b in RLLR_DIFFERENCES:
             gaps = [float(tested[a, b, t.name]["difference"]) for t in tasks if (a, b, t.name) in tested]
             means.append(Cell(number(sum(gaps) / len(gaps), 2, sign=True)) if len(gaps) == len(tasks) else Cell())
         sheet.lines += [RULE, Line(("Mean over tasks", "ours"), tuple(means))]
-    printed = inputs.published[inputs.published["paper"] == PAPER].set_index("method")["value"]
-    values = [float(printed.get(f"{a} - {b}", math.nan)) for a, b in DIFFERENCES]
+    printed = inputs.published[inputs.published["paper"] == PAPER_2].set_index("method")["value"]
+    values = [float(printed.get(f"{a} - {b}", math.nan)) for a, b in RLLR_DIFFERENCES]
     sheet.lines.append(
         Line(("Mean over tasks and models", "paper"), tuple(Cell(number(v, 2, sign=True)) for v in values), "paper")
     )
@@ -98,14 +85,6 @@ def differences_sheet(inputs: Inputs) -> Sheet:
     return sheet
 
 
-def difference_cell(row: pd.Series | None) -> Cell:
-    """A row of comparisons.csv: the difference, its interval below, a star where the corrected test is below .05."""
-    if row is None:
-        return Cell()
-    bounds = f"[{number(row['low'])}, {number(row['high'])}]" if row["low"] == row["low"] else ""
-    return Cell(number(row["difference"], sign=True), bounds, "*" if row["p_holm"] < SIGNIFICANT else "")
-
-
 def reward_models_sheet(inputs: Inputs) -> Sheet:
     """What each reward model tells apart: both models on both kinds of held-out pairs, and on the merged model's own errors."""
     columns = []
@@ -115,7 +94,7 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
     sheet = Sheet("reward-models", title, ("Model", "Trained on", "Reward model"), columns)
     frame = inputs.rewards[inputs.rewards["variant"] == MAIN]
     for (model, mixture), rows in frame.groupby(["model", "mixture"]):
-        for method, name in REWARD_MODELS.items():
+        for method in [name for name in METHODS if name in set(rows["method"])]:
             cells = []
             for kind in PAIR_KINDS:
                 some = rows[(rows["method"] == method) & (rows["pairs"] == kind)]
@@ -123,7 +102,7 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
                     cells.append(over_seeds(some[column].dropna().astype(float) * factor, digits))
             if any(cell.text for cell in cells):
                 trained = inputs.tasks[mixture].title if mixture in inputs.tasks else str(mixture)
-                sheet.lines.append(Line((inputs.title(str(model)), trained, name), tuple(cells)))
+                sheet.lines.append(Line((inputs.title(str(model)), trained, METHODS[method].title), tuple(cells)))
     shares = inputs.replies[(inputs.replies["variant"] == MAIN) & (inputs.replies["split"] == "train")][
         "same_label"
     ].dropna()
@@ -139,11 +118,3 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
             f"{number(100 * float(shares.mean()))} % have two equal labels (mean over seeds); the paper's share is not known to us."
         )
     return sheet
-
-
-def over_seeds(values: pd.Series, digits: int) -> Cell:
-    """Mean over seeds, the standard deviation below; empty where there is no value."""
-    if values.empty:
-        return Cell()
-    mean, sd = mean_sd(values.tolist())
-    return Cell(number(mean, digits), "" if sd is None else f"±{number(sd, digits)}")

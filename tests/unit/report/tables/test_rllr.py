@@ -7,7 +7,8 @@ from rl4nlu.base.files import REPOSITORY, read_json, write_json, write_jsonl
 from rl4nlu.config import load_models
 from rl4nlu.report.figures import scores_figure
 from rl4nlu.report.figures_rllr import over_optimisation_figure, thresholds_figure
-from rl4nlu.report.inputs import Row, load_inputs
+from rl4nlu.report.inputs import load_inputs
+from rl4nlu.report.names import MethodRow
 from rl4nlu.report.tables.rllr import differences_sheet, reward_models_sheet, rllr_sheet
 from rl4nlu.scores import collect
 from rl4nlu.scores.comparisons import comparisons_table
@@ -78,19 +79,19 @@ def test_every_method_has_a_row_with_its_mean_over_tasks(made):
 
 def test_differences_stand_beside_the_printed_ones(made, printed_only):
     lines = {line.heads: [cell.text for cell in line.cells] for line in differences_sheet(made).filled}
-    assert lines["Mean over tasks and models", "paper"] == ["+1.54", "", "+0.69", "", ""]
+    assert lines["Mean over tasks and models", "paper"] == ["", "+1.54", "", "+0.69", ""]
     of_task = [float(lines[TASKS[name].title, "ours"][2].replace("−", "-")) for name in SUITE]
     mean = float(lines["Mean over tasks", "ours"][2].replace("−", "-"))
     assert mean == pytest.approx(sum(of_task) / len(SUITE), abs=0.06)
     (only,) = differences_sheet(printed_only).filled
-    assert only.cells[0].text == "+1.54"
+    assert only.cells[1].text == "+1.54"
 
 
 def test_the_two_by_two_of_reward_models(made, printed_only):
     sheet = reward_models_sheet(made)
     found = {line.heads[2]: [cell.text for cell in line.cells] for line in sheet.filled}
-    assert found["Label model (RLLR)"] == ["97.0", "2.00", "0.050", "53.0", "2.00", "0.050", "", "", ""]
-    assert found["Rationale model (RLHF)"][:4] == ["60.0", "2.00", "0.050", "90.0"]
+    assert found["Reward model (label)"] == ["97.0", "2.00", "0.050", "53.0", "2.00", "0.050", "", "", ""]
+    assert found["Reward model (rationale)"][:4] == ["60.0", "2.00", "0.050", "90.0"]
     assert any("70.0 % have two equal labels" in note for note in sheet.notes)
     assert reward_models_sheet(printed_only).filled == []
 
@@ -108,7 +109,7 @@ def test_the_scores_figure_has_the_methods_that_were_run_on_the_suite(made):
     figure = scores_figure(made)
     assert len(figure.axes) == 1
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == [Row(method, "mt").label for method in METHODS]
+    assert names == [MethodRow(method, "mt").label for method in METHODS]
 
 
 def test_figures_draw_what_is_there_and_say_what_is_not(made, printed_only):

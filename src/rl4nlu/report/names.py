@@ -1,0 +1,75 @@
+"""How tables and figures name metrics, models, sources and methods, and in which rows methods stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..config import METHODS
+
+METRIC_TITLES = {
+    "accuracy": "acc.", "f1": "F1", "macro-f1": "F1", "matthews": "MCC", "spearman": "ρ", "pearson": "r",
+    "multirc-f1a": "F1a", "multirc-em": "EM", "record-f1": "F1", "record-em": "EM", "gender-parity": "parity",
+}  # fmt: skip
+"""Metrics as a second header line names them; ρ is Spearman's rank correlation."""
+
+SOURCE_TITLES = {
+    "microworld": "generated microworld test rows",
+    "hub": "official development rows",
+    "local": "official development rows (local files)",
+}
+"""What the reported rows of each source are."""
+
+PRINTED_MODELS = {
+    "llama2-7b-chat": "LLaMA2-7B-chat", "llama2-13b-chat": "LLaMA2-13B-chat", "llama2-7b-base": "LLaMA2-7B",
+    "qwen2.5-7b-instruct": "Qwen2.5-7B-Instruct", "mpt-7b-chat": "MPT-7B-chat", "gpt-4o": "GPT-4o",
+    "bert-base": "BERT-base", "bert-large": "BERT-large", "bert-large-stilts": "BERT-large++",
+}  # fmt: skip
+"""Titles of the papers' models."""
+
+MODEL_FAMILIES = ("bert-base", "bert-large", "llama", "qwen", "mpt")
+"""In table order; a model of ours stands for one of the paper's when both names hold one of these."""
+
+
+def family(model: str) -> str:
+    """Which of the paper's models a model stands for (its own name where none)."""
+    return next((name for name in MODEL_FAMILIES if name in model), model)
+
+
+BASELINES = tuple(name for name, method in METHODS.items() if method.loads is None)
+"""Methods that answer without a model."""
+ENCODERS = tuple(name for name, method in METHODS.items() if method.loads == "encoder")
+DECODERS = tuple(name for name, method in METHODS.items() if method.loads == "decoder" and method.scored)
+"""Methods that answer by a decoder."""
+LABEL_METHODS = tuple(name for name in DECODERS if not METHODS[name].rationale)
+"""Of these, methods that answer with the label alone: paper 1's, and what is compared with them."""
+
+KIND_SUFFIXES = {"none": "", "st": "-ST", "mt": "-MT", "transfer": ", transfer"}
+"""How the kind of a mixture (none, one task, a suite, another task) stands behind a method's title."""
+
+
+@dataclass(frozen=True, order=True)
+class MethodRow:
+    """A method as a table's row, by the kind of its mixture: none, st, mt or transfer."""
+
+    method: str
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return METHODS[self.method].title + KIND_SUFFIXES[self.kind]
+
+
+def rows_of(methods: Iterable[str]) -> tuple[MethodRow, ...]:
+    """Rows of methods: first those that train nothing, then single-task runs of the others, then multi-task ones."""
+    names = list(methods)
+    trained = [name for name in names if METHODS[name].module is not None]
+    return (
+        *(MethodRow(name, "none") for name in names if name not in trained),
+        *(MethodRow(name, kind) for kind in ("st", "mt") for name in trained),
+    )
+
+
+LABEL_ROWS = rows_of(LABEL_METHODS)
+"""The decoder rows of paper 1's tables, in order."""

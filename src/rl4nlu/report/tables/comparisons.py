@@ -1,0 +1,83 @@
+"""Differences: between methods on the same rows, and between a variant and the main runs."""
+
+from __future__ import annotations
+
+from ...config import RATIONALE_METHODS
+from ...scores.collect import MAIN
+from ..cells import MARKS, SIGNIFICANT, number, own_cell
+from ..inputs import Inputs, parts
+from ..names import METRIC_TITLES, MethodRow
+from ..typeset import Cell, Line, Sheet
+
+
+def comparisons_sheet(inputs: Inputs) -> Sheet:
+    """Paired differences between methods, task by task, with intervals and corrected significance."""
+    rows = inputs.comparisons[inputs.comparisons["model_a"].isin(inputs.decoders("main"))]
+    rows = rows[(rows["mixture_kind"] != "mt") | (rows["method_b"] == "sft")]
+    rows = rows[~rows["method_a"].isin(RATIONALE_METHODS)]  # they have a table of their own
+    kinds = list(dict.fromkeys(rows["comparison"]))
+    columns = [comparison_title(inputs, kind) for kind in kinds]
+    title = "Paired differences on the same rows, in points, with 95 % bootstrap intervals."
+    sheet = Sheet("comparisons", title, ("Task", "Metric"), columns)
+    tested = {(c, t): f for (c, t), f in rows.groupby(["comparison", "task"])}
+    for task in inputs.tasks.values():
+        found = [tested.get((kind, task.name)) for kind in kinds]
+        if all(f is None for f in found):
+            continue
+        cells = []
+        for frame in found:
+            if frame is None:
+                cells.append(Cell())
+                continue
+            one = frame.iloc[0]
+            star = "*" if one["p_holm"] < SIGNIFICANT else ""
+            bounds = f"[{number(one['low'])}, {number(one['high'])}]" if one["low"] == one["low"] else ""
+            cells.append(Cell(number(one["difference"], sign=True), bounds, star))
+        metric = next(str(f["metric"].iloc[0]) for f in found if f is not None)
+        sheet.lines.append(
+            Line((task.title, "/".join(METRIC_TITLES.get(m, m) for m in metric.split("+"))), tuple(cells))
+        )
+    sheet.notes = [
+        inputs.provenance(),
+        "Tasks with two metrics are compared by their mean. "
+        "* p < .05, Holm-corrected over the column. One pair of runs and accuracy: exact McNemar test; otherwise a permutation "
+        "test that exchanges each row's predictions (each group's, where rows belong together) between the methods, all seeds "
+        "at once. comparisons.csv holds every p-value and the remaining comparisons.",
+    ]
+    return sheet
+
+
+def comparison_title(inputs: Inputs, kind: str) -> tuple[str, str]:
+    """Header lines of a comparison such as `ppo vs sft (st)`."""
+    names, _, mixture = kind.partition(" (")
+    a, _, b = names.partition(" vs ")
+    a = MethodRow(a, {"st)": "st", "mt)": "mt"}.get(mixture, "none")).label
+    return f"{a} −", inputs.title(b) if b in inputs.models else MethodRow(b, "none").label
+
+
+def variants_sheet(inputs: Inputs) -> Sheet:
+    """Runs of named variants against the main runs of the same method, model and mixture."""
+    title = "Variants: what a protocol or budget switch does, as the difference from the main run."
+    sheet = Sheet(
+        "variants",
+        title,
+        ("Variant", "Model", "Method", "Task"),
+        [("Main", ""), ("Variant", ""), ("Difference", ""), ("Seeds", "")],
+        quiet=True,
+    )
+    m = inputs.metrics[inputs.metrics["variant"] != MAIN]
+    for (variant, model, method, kind, name), rows in parts(m, "variant", "model", "method", "mixture_kind", "task"):
+        task, row = inputs.tasks.get(name), MethodRow(method, kind)
+        if task is None:
+            continue
+        gap = inputs.score(model, row, task, variant) - inputs.score(model, row, task)
+        cells = (
+            own_cell(inputs, model, row, task),
+            own_cell(inputs, model, row, task, variant),
+            Cell(number(gap, sign=True)),
+        )
+        sheet.lines.append(
+            Line((variant, inputs.title(model), row.label, task.title), (*cells, Cell(str(rows["seed"].nunique()))))
+        )
+    sheet.notes = [inputs.provenance(), MARKS]
+    return sheet

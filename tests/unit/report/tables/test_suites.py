@@ -1,0 +1,63 @@
+"""Scores by method and task: which rows stand where, averages, common tasks, transfer."""
+
+from dataclasses import replace
+
+import pandas as pd
+from synthetic import cells_of, inputs
+
+from rl4nlu.report.tables import build_sheets
+from rl4nlu.report.typeset import Sheet, to_csv
+from rl4nlu.tasks.metrics import average
+
+
+def test_glue_rows_ours_above_the_papers(sheets: dict[str, Sheet]) -> None:
+    heads = [line.heads for line in sheets["glue"].filled]
+    assert heads[:3] == [("Rows scored", "ours"), ("Majority", "ours"), ("Random", "ours")]
+    assert heads[3:7] == [
+        ("micro-bert-base", "ours"),
+        ("BERT-base", "paper"),
+        ("micro-bert-large", "ours"),
+        ("BERT-large", "paper"),
+    ]
+    assert heads[7:19] == [
+        (name, who)
+        for name in ("Zero-shot", "Few-shot", "SFT-ST", "PPO-ST", "SFT-MT", "PPO-MT")
+        for who in ("ours", "paper")
+    ]
+    assert [name for name, _ in heads[19:]] == ["PPO-ST − SFT-ST"] * 2 + ["PPO-MT − SFT-MT"] * 2
+    assert cells_of(sheets["glue"], "PPO-MT", "paper")["Avg."].text == "82.9"
+    assert cells_of(sheets["glue"], "PPO-ST", "paper")["CoLA"].text == "59.9"
+    assert cells_of(sheets["superglue"], "PPO-ST", "paper")["CB"].text == "74.7/88.0"
+
+
+def test_averages_are_those_of_the_metrics(sheets: dict[str, Sheet]) -> None:
+    m = inputs(True).metrics
+    zero = m[(m["method"] == "zero-shot") & (m["model"] == "micro-llama")]
+    scores = {str(t): dict(zip(rows["metric"], rows["value"], strict=True)) for t, rows in zero.groupby("task")}
+    for suite in ("glue", "superglue"):
+        wanted = average(suite, scores)
+        assert wanted is not None
+        assert cells_of(sheets[suite], "Zero-shot", "ours")["Avg."].text == f"{wanted:.1f}"
+
+
+def test_common_tasks_are_those_of_every_decoder_row(sheets: dict[str, Sheet]) -> None:
+    assert ("Common", "of 6") in sheets["glue"].columns
+    assert any("QNLI, SST-2, CoLA, STS-B, MRPC, RTE" in note for note in sheets["glue"].notes)
+
+
+def test_other_models_stand_with_their_family(sheets: dict[str, Sheet]) -> None:
+    heads = [line.heads for line in sheets["other-models"].filled]
+    assert heads.index(("micro-qwen2", "PPO-ST", "ours")) + 1 == heads.index(("Qwen2.5-7B-Instruct", "PPO-ST", "paper"))
+    assert heads.index(("micro-mpt", "Zero-shot", "ours")) + 1 == heads.index(("MPT-7B-chat", "Zero-shot", "paper"))
+
+
+def test_transfer_runs_stand_apart() -> None:
+    m = inputs(True).metrics.copy()
+    moved = m[
+        (m["method"] == "ppo") & (m["mixture"] == "cola") & (m["task"] == "cola") & (m["variant"] == "main")
+    ].copy()
+    moved[["mixture", "mixture_kind"]] = "sst2", "transfer"
+    found = build_sheets(replace(inputs(True), metrics=pd.concat([m, moved])))
+    assert cells_of(found["other-tasks"], "micro-llama", "PPO", "SST-2")["CoLA"].text
+    glue = build_sheets(inputs(True))["glue"]
+    assert to_csv(found["glue"]) == to_csv(glue)
