@@ -218,9 +218,9 @@ def our_roll_outs(job: Job) -> dict[str, Any]:
     from rl4nlu.methods.rl.loop import optimise
     from rl4nlu.methods.rl.policy import Policy, ValueHead
     from rl4nlu.methods.rl.ppo import PPO
-    from rl4nlu.methods.rl.rewards import Judgement, Prompt
-    from rl4nlu.methods.rl.rollout import Sampler
+    from rl4nlu.methods.rl.rollout import Judgement, Prompt, Sampler
     from rl4nlu.models.load import add_lora
+    from rl4nlu.tasks.rows import Row
 
     spec, meter = spec_of(job, job["steps"]), Meter()
     settings: Any = spec.settings
@@ -232,7 +232,7 @@ def our_roll_outs(job: Job) -> dict[str, Any]:
     def run(steps: list[list[list[int]]]) -> None:
         (task,) = spec.train_tasks
         asked: Any = [
-            Prompt(task, None, "", tokens)  # type: ignore[arg-type]
+            Prompt(task, Row("row", {}, None), tokens)
             for batch in steps
             for tokens in batch
             for _ in range(settings.answers)
@@ -242,7 +242,7 @@ def our_roll_outs(job: Job) -> dict[str, Any]:
             policy,
             asked,
             sample,
-            lambda _, found: Judgement(judged(found), 0, 0),
+            lambda answers: Judgement(judged(answers.responses), 0.0),
             settings,
             RATE,
             seed=0,

@@ -48,26 +48,30 @@ def ours(job: Job, clock: measure.Clock) -> dict[str, Any]:
     from rl4nlu.config import Model
     from rl4nlu.methods.rl.grpo import GRPO
     from rl4nlu.methods.rl.loop import optimise
-    from rl4nlu.methods.rl.rewards import Judgement, Prompt
+    from rl4nlu.methods.rl.rollout import Judgement, Prompt, RollOut
     from rl4nlu.models.load import load_tokenizer
+    from rl4nlu.tasks.reading import Reading
     from rl4nlu.tasks.task import load_task
 
     policy, settings = our_policy(job)
     tokenizer, task = load_tokenizer(Model(kind="decoder", path=job["model"])), load_task("rte")
     chance = torch.Generator().manual_seed(0)
 
-    def sample(asked: list[list[int]]) -> list[list[int]]:
-        return generate_tokens(
-            policy.model, asked, tokenizer=tokenizer, max_new_tokens=NEW, sample=True, generator=chance
+    def sample(batch: Any) -> RollOut:
+        tokens = [prompt.tokens for prompt in batch]
+        responses = generate_tokens(
+            policy.model, tokens, tokenizer=tokenizer, max_new_tokens=NEW, sample=True, generator=chance
         )
+        unread = [Reading("", None, "empty")] * len(batch)
+        return RollOut(batch, responses, [""] * len(batch), unread)
 
     def run(rows: list[list[int]]) -> None:
-        asked: Any = [Prompt(task, None, "", tokens) for tokens in rows for _ in range(GROUP)]  # type: ignore[arg-type]
+        asked: Any = [Prompt(task, None, tokens) for tokens in rows for _ in range(GROUP)]  # type: ignore[arg-type]
         optimise(
             policy,
             asked,
             sample,
-            lambda _, found: Judgement(judged(found), 0, 0),
+            lambda answers: Judgement(judged(answers.responses), 0.0),
             settings,
             1e-4,
             seed=0,

@@ -24,6 +24,8 @@ import measure
 if TYPE_CHECKING:
     import torch
 
+    from rl4nlu.methods.rl.rollout import RollOut
+
 PINS = [
     "torch==2.13.0",
     "transformers==5.23.0",
@@ -109,27 +111,31 @@ def ours(job: Job, clock: measure.Clock) -> dict[str, Any]:
     from rl4nlu.config import Model
     from rl4nlu.methods.rl.loop import optimise
     from rl4nlu.methods.rl.ppo import PPO
-    from rl4nlu.methods.rl.rewards import Judgement, Prompt
+    from rl4nlu.methods.rl.rollout import Judgement, Prompt, RollOut
     from rl4nlu.models.load import load_tokenizer
+    from rl4nlu.tasks.reading import Reading
     from rl4nlu.tasks.task import load_task
 
     policy, settings = our_policy(job)
     tokenizer, task = load_tokenizer(Model(kind="decoder", path=job["model"])), load_task("rte")
     chance, sampling = torch.Generator().manual_seed(0), measure.Clock()
 
-    def sample(prompts: list[list[int]]) -> list[list[int]]:
+    def sample(batch: Any) -> RollOut:
+        tokens = [prompt.tokens for prompt in batch]
         with sampling:
-            return generate_tokens(
-                policy.model, prompts, tokenizer=tokenizer, max_new_tokens=NEW, sample=True, generator=chance
+            responses = generate_tokens(
+                policy.model, tokens, tokenizer=tokenizer, max_new_tokens=NEW, sample=True, generator=chance
             )
+        unread = [Reading("", None, "empty")] * len(batch)
+        return RollOut(batch, responses, [""] * len(batch), unread)
 
     def run(rows: list[list[int]]) -> None:
-        asked: Any = [Prompt(task, None, "", tokens) for tokens in rows]  # type: ignore[arg-type]
+        asked: Any = [Prompt(task, None, tokens) for tokens in rows]  # type: ignore[arg-type]
         optimise(
             policy,
             asked,
             sample,
-            lambda _, found: Judgement(judged(found), 0, 0),
+            lambda answers: Judgement(judged(answers.responses), 0.0),
             settings,
             1e-4,
             seed=0,
@@ -366,11 +372,11 @@ def prompts(model: Path, data: Path, count: int) -> list[list[int]]:
     """Token ids of RTE's first training prompts."""
     from rl4nlu.config import Model
     from rl4nlu.models.load import encode_prompts, load_tokenizer
-    from rl4nlu.tasks.prompts import build_prompt
+    from rl4nlu.tasks.prompts import write_prompt
 
     task, rows = measure.rows("rte", data, "train")
     tokenizer = load_tokenizer(Model(kind="decoder", path=str(model)))
-    return encode_prompts(tokenizer, [build_prompt(task, row.fields) for row in rows[:count]])
+    return encode_prompts(tokenizer, [write_prompt(task, row.fields).text for row in rows[:count]])
 
 
 def pythons() -> dict[str, str | Path]:

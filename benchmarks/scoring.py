@@ -48,12 +48,12 @@ def chosen(job: dict[str, Any], name: str) -> tuple[Any, list[Any], list[Any], l
 
 def texts(job: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Prompt and answers of every row, for the peer."""
-    from rl4nlu.tasks.prompts import build_prompt
+    from rl4nlu.tasks.prompts import write_prompt
 
     asked = []
     for name in job["tasks"]:
         task, rows, shown, answers = chosen(job, name)
-        asked += [(build_prompt(task, row.fields, shown), answers) for row in rows]
+        asked += [(write_prompt(task, row.fields, shown).text, answers) for row in rows]
     return asked
 
 
@@ -67,6 +67,7 @@ def ours(job: dict[str, Any], clock: measure.Clock) -> list[list[float]]:
     from rl4nlu.config import Evaluation, Model
     from rl4nlu.models.load import encode_answer, load_backbone, load_tokenizer
     from rl4nlu.tasks.prompts import CORRECTED
+    from rl4nlu.tasks.reading import OPEN_TAG
 
     settings = Model(path=job["model"], kind="decoder", max_length=measure.POSITIONS, dtype="float32")
     tokenizer, model = load_tokenizer(settings), load_backbone(settings)
@@ -74,7 +75,7 @@ def ours(job: dict[str, Any], clock: measure.Clock) -> list[list[float]]:
     for name in job["tasks"]:
         task, rows, shown, answers = chosen(job, name)
         with clock:
-            choices = [encode_answer(tokenizer, text) for text in answers]
+            choices = [encode_answer(tokenizer, text, OPEN_TAG) for text in answers]
             fitted = fit_prompts(tokenizer, task, rows, CORRECTED, measure.POSITIONS - 32, shown)
             if any(prompt.shots < len(shown) for prompt in fitted):
                 raise measure.Absent("a prompt lost demonstrations")

@@ -125,13 +125,16 @@ def sequences(model: Path, data: Path, count: int) -> list[tuple[list[int], int]
     """RTE's first training rows as (tokens of prompt and answer, tokens of the prompt)."""
     from rl4nlu.config import Model, Protocol
     from rl4nlu.models.load import encode_answer, encode_prompts, load_tokenizer
-    from rl4nlu.tasks.prompts import answer_text, training_prompt
+    from rl4nlu.tasks.prompts import answer_text, write_prompt
+    from rl4nlu.tasks.reading import OPEN_TAG
 
     protocol = Protocol.model_validate({})
     task, rows = measure.rows("rte", data, "train")
     tokenizer = load_tokenizer(Model(kind="decoder", path=str(model)))
-    found = encode_prompts(tokenizer, [training_prompt(task, row.fields, (), protocol) for row in rows[:count]])
-    answers = [encode_answer(tokenizer, answer_text(task, row.label, protocol)) for row in rows[:count]]
+    found = encode_prompts(
+        tokenizer, [write_prompt(task, row.fields, (), protocol, wording="sft").text for row in rows[:count]]
+    )
+    answers = [encode_answer(tokenizer, answer_text(task, row.label, protocol), OPEN_TAG) for row in rows[:count]]
     return [(prompt + answer, len(prompt)) for prompt, answer in zip(found, answers, strict=True)]
 
 

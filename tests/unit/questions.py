@@ -1,6 +1,6 @@
 """A question about a row of SST-2, and answers to it: what tests of pairs and of their judge share."""
 
-from rl4nlu.methods.replies import Question
+from rl4nlu.methods.rllr.judge import Question
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
 

@@ -1,6 +1,7 @@
 """A tiny policy, a roll-out of six rows, and the smallest run there is: what tests of policy optimisation share."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,9 +18,11 @@ from transformers import (
 
 from rl4nlu.config import Config, Lora, Model, Ppo
 from rl4nlu.methods.rl.policy import Policy, ValueHead
+from rl4nlu.methods.rl.rollout import Prompt, RollOut
 from rl4nlu.models.load import add_lora
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
+from rl4nlu.tasks.reading import read_response
 from rl4nlu.tasks.task import load_tasks
 
 ARCHITECTURES = ["llama", "qwen2", "mpt"]
@@ -71,6 +74,13 @@ SCORES = [1.0, -1.0, -3.0, 1.0, 1.0, -1.0]
 SETTINGS = Ppo(
     prompts=6, batch_size=6, minibatch_size=6, epochs=2, kl_coefficient=0.3, max_grad_norm=0.5, value_coefficient=0.4
 )
+
+
+def make_roll_out(prompts: Sequence[Prompt], responses: list[list[int]], texts: list[str] | None = None) -> RollOut:
+    """A roll-out whose answers, rationales first, say `texts`."""
+    texts = texts or [""] * len(responses)
+    read = [read_response(p.task, text, response="rationale") for p, text in zip(prompts, texts, strict=True)]
+    return RollOut(prompts, responses, texts, read)
 
 
 def with_settings(**changes: object) -> Ppo:

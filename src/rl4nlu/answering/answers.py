@@ -17,8 +17,8 @@ from ..base.files import digest_of
 from ..base.journal import Journal
 from ..config import Decoding
 from ..tasks.metrics import score
-from ..tasks.prompts import CLOSE_TAG, answer_text
-from ..tasks.reading import parse
+from ..tasks.prompts import answer_text, turn_start
+from ..tasks.reading import CLOSE_TAG, read_response
 from ..tasks.rows import Row, load_rows
 from ..tasks.task import Task
 from .fit import fit_prompts
@@ -79,7 +79,7 @@ def ask(
     decoding = decoding or spec.evaluation.decoding
     labels = list(task.labels) if spec.protocol.response == "label" else []
     texts = [answer_text(task, label, spec.protocol, "test") for label in labels]
-    choices = [encode_answer(tokenizer, text) for text in texts]
+    choices = [encode_answer(tokenizer, text, turn_start(spec.protocol)) for text in texts]
     scored = decoding.how == "score" and bool(labels)  # numbers have no words to score and are generated
     if spec.protocol.response == "rationale" and (decoding.how == "score" or task.layout == "record"):
         what = f"task {task.name}" if task.layout == "record" else "evaluation.decoding.how: score"
@@ -128,9 +128,9 @@ def ask(
             found = generation.decode_completions(backbone, tokenizer, completions, stop)
             spent = [len(completion) for completion in completions]
         for n, text, confidence, tokens in zip(numbered, found, confidences, spent, strict=True):
-            prediction = parse(task, text, spec.protocol.parser == "strict", spec.protocol.response)
+            reading = read_response(task, text, spec.protocol.parser == "strict", spec.protocol.response)
             dropped = len(demonstrations) - shots
-            answers[n] = Answer(text, prediction, confidence, tokens, dropped, fitted[n].shortened)
+            answers[n] = Answer(text, reading.label, confidence, tokens, dropped, fitted[n].shortened)
     return [answers[n] for n in range(len(rows))]
 
 

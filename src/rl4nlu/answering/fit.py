@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import ConfigError
 from ..config import Protocol
-from ..tasks.prompts import build_prompt
+from ..tasks.prompts import PromptText, Wording, write_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ..tasks.rows import Row
     from ..tasks.task import Task
-
-    Label = str | float
-
-
-# 3. Prompts that fit -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,15 @@ class Fitted:
     shortened: bool
 
 
+def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[PromptText], protocol: Protocol) -> list[list[int]]:
+    """Tokens of prompts, as plain text or through the model's chat template (`protocol.prompt_format`)."""
+    from ..models.load import encode_chats, encode_prompts
+
+    if protocol.prompt_format == "chat":
+        return encode_chats(tokenizer, [(prompt.asked, prompt.begun) for prompt in prompts])
+    return encode_prompts(tokenizer, [prompt.text for prompt in prompts])
+
+
 def fit_prompts(
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
@@ -43,7 +47,7 @@ def fit_prompts(
     protocol: Protocol,
     longest: int,
     demonstrations: Sequence[Row] = (),
-    write: Callable[..., str] = build_prompt,
+    wording: Wording = "test",
 ) -> list[Fitted]:
     """The rows' prompts, each of at most `longest` tokens (the model's length less the room for an answer).
 
@@ -54,25 +58,23 @@ def fit_prompts(
         protocol: raw or chat prompts, label words of demonstrations.
         longest: in tokens.
         demonstrations: shown first; a row keeps as many of the first ones as fit.
-        write: makes the text from (task, fields, demonstrations, protocol).
+        wording: see `write_prompt`.
 
     Raises:
         ConfigError: a prompt does not fit with its `shorten` field empty.
     """
-    from ..models.load import encode_prompts
-
     fitted: dict[int, Fitted] = {}
     waiting = list(range(len(rows)))
     for shots in range(len(demonstrations), -1, -1):
-        texts = [write(task, rows[n].fields, demonstrations[:shots], protocol) for n in waiting]
-        for n, tokens in zip(waiting, encode_prompts(tokenizer, texts, protocol.prompt_format == "chat"), strict=True):
+        prompts = [write_prompt(task, rows[n].fields, demonstrations[:shots], protocol, wording) for n in waiting]
+        for n, tokens in zip(waiting, encode(tokenizer, prompts, protocol), strict=True):
             if len(tokens) <= longest:
                 fitted[n] = Fitted(tokens, shots, False)
         waiting = [n for n in waiting if n not in fitted]
         if not waiting:
             break
     for n in waiting:
-        fitted[n] = Fitted(_shorten(tokenizer, task, rows[n], protocol, longest, write), 0, True)
+        fitted[n] = Fitted(_shorten(tokenizer, task, rows[n], protocol, longest, wording), 0, True)
     lost = sum(fitted[n].shots < len(demonstrations) for n in fitted)
     if lost:
         warnings.warn(
@@ -91,18 +93,16 @@ def _shorten(
     row: Row,
     protocol: Protocol,
     longest: int,
-    write: Callable[..., str],
+    wording: Wording,
 ) -> list[int]:
     """The row's prompt with its passage (`task.shorten`) ended after as many words as fit (bisection)."""
-    from ..models.load import encode_prompts
-
     field = task.shorten or task.fields[0]
     text = row.fields[field]
     ends = [0, *(word.end() for word in re.finditer(r"\S+", text))]
 
     def prompt(words: int) -> list[int]:
         cut = {**row.fields, field: text[: ends[words]]}
-        return encode_prompts(tokenizer, [write(task, cut, (), protocol)], protocol.prompt_format == "chat")[0]
+        return encode(tokenizer, [write_prompt(task, cut, (), protocol, wording)], protocol)[0]
 
     fits, too_long = 0, len(ends) - 1
     if len(prompt(fits)) > longest:
@@ -119,7 +119,7 @@ def _shorten(
 def cut_in_proportion(prompt: list[int], response: list[int], longest: int) -> tuple[list[int], list[int]]:
     """Both cut at their right ends to `longest` tokens together, each in proportion to its length, as paper 2's release does.
 
-    A response that is a rationale and then a label loses the label (papers/2, section 2.4).
+    A response that is a rationale and then a label loses the label.
     """
     total = len(prompt) + len(response)
     if total <= longest:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ from ..base.checkpoint import NOT_SAVED, Checkpoint
 from ..base.errors import ConfigError
 from ..config import METHODS, Sft
 from ..models.load import add_lora, device, encode_answer, load_backbone, load_tokenizer
-from ..rationales import argued
-from ..tasks.prompts import answer_start, answer_text, build_prompt, training_prompt
+from ..rationales import with_rationales
+from ..tasks.prompts import Wording, answer_start, answer_text
 from ..tasks.rows import load_rows
 from .candidates import best_of
 from .schedule import draw, group, rate_factor
@@ -69,11 +69,11 @@ def examples(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> t
         if not rows:
             raise ConfigError(f"{data / task.name}/train.jsonl: task {task.name} has no training rows")
         if spec.protocol.response == "rationale":
-            rows = argued(data, task.name, "train", rows)
+            rows = with_rationales(data, task.name, "train", rows)
         answers = [answer_text(task, row.label, spec.protocol, rationale=row.rationale) for row in rows]
         start = answer_start(spec.protocol)
         tokens = {answer: encode_answer(tokenizer, answer, start) for answer in set(answers)}
-        fit = fitting(tokenizer, task, rows, spec, [tokens[answer] for answer in answers], training_prompt)
+        fit = fitting(tokenizer, task, rows, spec, [tokens[answer] for answer in answers], "sft")
         pools.append([Example(prompt + answer, len(prompt)) for prompt, answer, _ in fit])
         shortened += sum(cut for *_, cut in fit)
     return pools, shortened
@@ -85,7 +85,7 @@ def fitting(
     rows: Sequence[Row],
     spec: RunSpec,
     answers: Sequence[list[int]],
-    write: Callable[..., str] = build_prompt,
+    wording: Wording = "test",
 ) -> list[tuple[list[int], list[int], bool]]:
     """Prompt and answer of every row, in tokens that fit the model together, and whether something was cut off.
 
@@ -93,10 +93,10 @@ def fitting(
     """
     longest = spec.model_spec.max_length
     if spec.protocol.truncation == "proportional":
-        whole = fit_prompts(tokenizer, task, rows, spec.protocol, sys.maxsize, write=write)
+        whole = fit_prompts(tokenizer, task, rows, spec.protocol, sys.maxsize, wording=wording)
         cut = [cut_in_proportion(p.tokens, a, longest) for p, a in zip(whole, answers, strict=True)]
         return [(*c, c[0] != p.tokens) for c, p in zip(cut, whole, strict=True)]
-    prompts = fit_prompts(tokenizer, task, rows, spec.protocol, longest - max(map(len, answers)), write=write)
+    prompts = fit_prompts(tokenizer, task, rows, spec.protocol, longest - max(map(len, answers)), wording=wording)
     return [(p.tokens, a, p.shortened) for p, a in zip(prompts, answers, strict=True)]
 
 

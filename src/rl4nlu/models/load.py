@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from ..base.errors import ConfigError
 from ..base.files import REPOSITORY
 from ..base.hub import advice
 from ..config import Lora, Model
-from ..tasks.prompts import OPEN_TAG
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -180,37 +179,36 @@ def adapted(backbone: PreTrainedModel, folder: Path | str | None) -> Iterator[An
                     parameter.copy_(biases[name])
 
 
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, texts: list[str], chat: bool = False) -> list[list[int]]:
-    """Tokens of the prompts, with the tokenizer's own start token and no end token.
-
-    With `chat` the part before the last `Assistant:` is the user's turn of the chat template, and what follows
-    it (the opened tag) begins the model's turn.
-
-    Raises:
-        ConfigError: `chat` with a tokenizer that has no chat template.
-    """
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], start_token: bool = True
+) -> list[list[int]]:
+    """Tokens of the prompts, with the tokenizer's own start token (unless the texts hold it) and no end token."""
     if not texts:
         return []
-    if chat:
-        if not tokenizer.chat_template:
-            raise ConfigError(f"protocol.prompt_format is chat, and {tokenizer.name_or_path} has no chat template")
-        texts = [_as_chat(tokenizer, text) for text in texts]
-    # A chat template writes the start token itself.
-    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=not chat, verbose=False)["input_ids"]  # type: ignore[assignment]
+    encoded: list[list[int]] = tokenizer(list(texts), add_special_tokens=start_token, verbose=False)["input_ids"]  # type: ignore[assignment]
     end = tokenizer.eos_token_id
     return [ids[:-1] if len(ids) > 1 and ids[-1] == end else ids for ids in encoded]
 
 
-def _as_chat(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    said, separator, begun = text.rpartition("\nAssistant:\n")
-    if not separator:
-        raise ConfigError("protocol.prompt_format is chat, and a prompt has no line 'Assistant:'")
-    turns = [{"role": "user", "content": said}]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)) + begun
+def encode_chats(tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Tokens of chats: the user's turn as the tokenizer's template writes it, and the beginning of the model's.
+
+    Raises:
+        ConfigError: the tokenizer has no chat template.
+    """
+    if not tokenizer.chat_template:
+        raise ConfigError(f"protocol.prompt_format is chat, and {tokenizer.name_or_path} has no chat template")
+
+    def write(asked: str) -> str:
+        user = [{"role": "user", "content": asked}]
+        return str(tokenizer.apply_chat_template(user, tokenize=False, add_generation_prompt=True))
+
+    # a chat template writes the start token itself
+    return encode_prompts(tokenizer, [write(asked) + begun for asked, begun in turns], start_token=False)
 
 
-def encode_answer(tokenizer: PreTrainedTokenizerBase, answer: str, behind: str = OPEN_TAG) -> list[int]:
-    """Tokens of an answer as it continues a prompt, i.e. after the opened tag or whatever else it stands `behind`.
+def encode_answer(tokenizer: PreTrainedTokenizerBase, answer: str, behind: str) -> list[int]:
+    """Tokens of an answer as it continues a prompt that ends with `behind`.
 
     Tokenised behind it and not alone: SentencePiece tokenizers put a space before lone text.
 

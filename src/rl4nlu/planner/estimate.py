@@ -31,7 +31,7 @@ from ..config import (
 from ..methods.batches import cost_apart
 from ..runs.spec import RunSpec
 from ..tasks.prepare import MOST_CARVED
-from ..tasks.prompts import answer_text, build_prompt
+from ..tasks.prompts import answer_text, write_prompt
 from ..tasks.rows import Row
 from ..tasks.task import Task
 from .costs import (
@@ -161,7 +161,7 @@ def lengths_of(
     answer = max(map(count, words))
 
     def written(row: Row) -> str:
-        return " ".join(row.fields.values()) if encoder else build_prompt(task, row.fields, (), protocol)
+        return " ".join(row.fields.values()) if encoder else write_prompt(task, row.fields, (), protocol).text
 
     shared = 0
     if not encoder:  # instructions, and the question up to its first field

@@ -15,7 +15,7 @@ from ..base.errors import ConfigError
 from ..base.files import read_jsonl
 from ..tasks.rows import Row
 
-__all__ = ["argued", "load_rationales", "overlap"]
+__all__ = ["load_rationales", "overlap", "with_rationales"]
 
 
 def load_rationales(data: Path, task_name: str, split: str, grounded: bool = True) -> dict[str, dict[str, str]]:
@@ -40,7 +40,7 @@ def load_rationales(data: Path, task_name: str, split: str, grounded: bool = Tru
     return found
 
 
-def argued(data: Path, task_name: str, split: str, rows: Sequence[Row]) -> list[Row]:
+def with_rationales(data: Path, task_name: str, split: str, rows: Sequence[Row]) -> list[Row]:
     """The rows that have a rationale for their own label, each with it.
 
     Raises:

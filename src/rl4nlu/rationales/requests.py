@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..base.errors import ConfigError
 from ..base.files import digest_of
-from ..tasks.reading import CLOSE_TAG, OPEN_TAG, parse, split_response
+from ..tasks.reading import CLOSE_TAG, OPEN_TAG, read_response
 from ..tasks.rows import Row
 from ..tasks.task import Task
 
@@ -98,17 +98,16 @@ def kept(task: Task, request: Request, response: str | None, most_words: int) ->
     """The rationale of a response, or None and the reason for dropping it, one of `DROPPED`."""
     if response is None:
         return None, "no answer"
-    rationale, judgement, closed = split_response(response, "rationale")
-    if not rationale:
+    reading = read_response(task, response, response="rationale")
+    if not reading.rationale:
         return None, "empty"
-    label = parse(task, response, response="rationale") if judgement is not None and closed else None
-    if label is None:
+    if reading.label is None:
         return None, "no label"
-    if label != request.label:
+    if reading.label != request.label:
         return None, "label contradicts"
-    if len(WORD_OR_SIGN.findall(rationale)) > most_words:
+    if len(WORD_OR_SIGN.findall(reading.rationale)) > most_words:
         return None, "too long"
-    return " ".join(rationale.encode(errors="replace").decode().split()), ""
+    return " ".join(reading.rationale.encode(errors="replace").decode().split()), ""
 
 
 def check_label(task: Task, found: str, where: str) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..base.files import read_json, read_jsonl
 from ..rationales import load_rationales, overlap
-from ..tasks.reading import Response, split_response
+from ..tasks.reading import read_response
 from ..tasks.task import Task
 
 METRICS = (
@@ -49,7 +49,7 @@ INVALID = ("scale", "model", "method", "mixture", "mixture_kind", "variant", "ta
 """Columns of invalid.csv: how many of a method's answers (all seeds) could not be read, by what was wrong with them."""
 
 CATEGORIES = ("no closing tag", "empty", "several labels", "no label", "no number", "no opening tag")
-"""What is wrong with an answer that the parser could not read."""
+"""What is wrong with an answer that the parser could not read; an altered label counts as none."""
 
 OVERLAP = "rationale-overlap"
 """A number of metrics.csv beside the tasks' metrics: see `rationale_overlap`."""
@@ -130,17 +130,16 @@ def find_scored(results: Path, tasks: dict[str, Task]) -> list[Scored]:
     return found
 
 
-def rationale_overlap(item: Scored, data: Path) -> float | None:
+def rationale_overlap(item: Scored, task: Task, data: Path) -> float | None:
     """Mean over rows of the F1 of the words of the answer's rationale and of the supplied one for the gold label, in percent.
 
     None where answers hold no rationale, or none was supplied for the reported rows.
     """
-    name = item.record["task"]
-    if item.record.get("response") != "rationale" or not (data / name / "rationales.jsonl").is_file():
+    if item.record.get("response") != "rationale" or not (data / task.name / "rationales.jsonl").is_file():
         return None
-    supplied = load_rationales(data, name, item.record["split"])
+    supplied = load_rationales(data, task.name, item.record["split"])
     found = [
-        overlap(split_response(row["text"], "rationale")[0], supplied[row["id"]][str(row["gold"])])
+        overlap(read_response(task, row["text"], response="rationale").rationale, supplied[row["id"]][str(row["gold"])])
         for row in read_jsonl(item.folder / "predictions.jsonl")
         if str(row["gold"]) in supplied.get(row["id"], {})
     ]
@@ -175,7 +174,7 @@ def metrics_table(
         for metric, bounds in record["metrics"].items():
             number = {name: bounds.get(name) for name in ("value", "low", "high")}
             rows.append({**shared, "metric": metric, **number})
-        if data is not None and (value := rationale_overlap(item, data)) is not None:
+        if data and task and (value := rationale_overlap(item, task, data)) is not None:
             rows.append({**shared, "metric": OVERLAP, "value": value})
     return pd.DataFrame(rows, columns=list(METRICS))
 
@@ -283,21 +282,6 @@ def reward_tables(results: Path, scale: str, runs: Collection[str] | None = None
     return pd.DataFrame(rewards, columns=list(REWARDS)), pd.DataFrame(replies, columns=list(REPLIES))
 
 
-def category(task: Task, text: str, response: Response = "label") -> str:
-    """What is wrong with an answer that the parser could not read; one of `CATEGORIES`."""
-    _, before, closed = split_response(text, response)
-    if before is None:
-        return "no opening tag"
-    if not closed:
-        return "no closing tag"
-    if not before.strip():
-        return "empty"
-    if task.parser == "number":
-        return "no number"
-    named = sum(word.lower() in before.lower() for word in task.words)
-    return "several labels" if named > 1 else "no label"
-
-
 def invalid_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) -> pd.DataFrame:
     """Unreadable answers of prompted and tuned decoders, counted over seeds by what is wrong with them."""
     counts: dict[tuple[str, ...], dict[str, int]] = {}
@@ -311,7 +295,8 @@ def invalid_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) 
         found = counts.setdefault(key, dict.fromkeys(CATEGORIES, 0))
         if item.record.get("invalid_rate"):
             for row in read_jsonl(item.folder / "predictions.jsonl"):
-                if row["prediction"] is None:
-                    found[category(task, row["text"], item.record.get("response", "label"))] += 1
+                fault = read_response(task, row["text"], response=item.record.get("response", "label")).fault
+                if row["prediction"] is None and fault is not None:
+                    found["no label" if fault == "altered label" else fault] += 1
     rows = [(scale, *key, name, count, totals[key]) for key, found in counts.items() for name, count in found.items()]
     return pd.DataFrame(rows, columns=list(INVALID))

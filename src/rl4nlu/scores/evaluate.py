@@ -22,7 +22,7 @@ from ..base.files import digest_of, file_digest, local_weights, read_json, write
 from ..base.journal import Journal
 from ..base.progress import Progress
 from ..config import TRAINED_METHODS, Model, Prompting
-from ..rationales import argued
+from ..rationales import with_rationales
 from ..tasks.metrics import row_scores, score
 from ..tasks.prompts import choose_demonstrations
 from ..tasks.rows import Row, load_rows
@@ -138,7 +138,7 @@ def _choose_shots(
     candidates = spec.settings.shots
     rows = rows_of(data, source, "train")
     if spec.protocol.response == "rationale":
-        rows = argued(data, source, "train", rows)
+        rows = with_rationales(data, source, "train", rows)
     pool = choose_demonstrations(rows, max(candidates), spec.settings.demonstrations, spec.seed)
     if len(candidates) == 1:
         return Shots(tuple(pool), {})

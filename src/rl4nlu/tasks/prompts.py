@@ -1,20 +1,21 @@
 """Prompts: the same text for training, reward and test (paper 1, section 2.1 and its release's prompt shape).
 
 A prompt is plain text with four parts: what the model is told to be, how to answer, the row's question, and an opened
-answer tag that the model continues. Few-shot prompts put solved examples before the question. The chat form of a prompt
-is made from this text by `models.encode_prompts`, which knows the tokenizer.
+answer tag that the model continues. Few-shot prompts put solved examples before the question. A chat model may be given
+the same words as turns: what it is asked, and how its own turn begins.
 
 Under `protocol.response: rationale` (paper 2) the prompt asks for a reason first and leaves the tag to the model: a
 response is `<rationale> <Judgement> <label word> </Judgement>`.
 
 A template is filled once, and only with a row's fields: braces in data, or in a demonstration, are plain characters
-(the release fills few-shot prompts twice; papers/1, section 7, item 20).
+(the release fills few-shot prompts twice).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from ..config import Protocol
@@ -29,11 +30,27 @@ REASON = "{Insert a short reason here}"
 """The part of the answer's format that stands before the tags under `protocol.response: rationale`."""
 
 SST2 = "sst2"
-"""The task whose negative word the release writes wrongly in SFT data and demonstrations (papers/1, section 7, item 1)."""
+"""The task whose negative word the release writes wrongly in SFT data and demonstrations."""
 
 Use = Literal["train", "demo", "test"]
 
+Wording = Literal["test", "sft"]
+"""A task's one wording or, under `protocol.sft_prompt: separate`, the release's other one for SFT."""
+
 CORRECTED = Protocol.model_validate({})
+
+
+@dataclass(frozen=True)
+class PromptText:
+    """A prompt: what the model is asked, and how its turn begins (the opened tag, or nothing)."""
+
+    asked: str
+    begun: str
+
+    @property
+    def text(self) -> str:
+        """The whole prompt as plain text."""
+        return f"{self.asked}\n{ASKED}{self.begun}"
 
 
 def answer_format(task: Task) -> str:
@@ -44,59 +61,41 @@ def answer_format(task: Task) -> str:
     return f"{{Insert only {', '.join(quoted[:-1])} or {quoted[-1]} here}}"
 
 
-def prompt_parts(
+def write_prompt(
     task: Task,
+    fields: dict[str, str],
     demonstrations: Sequence[Row] = (),
     protocol: Protocol | None = None,
-    wording: Literal["test", "sft"] = "test",
-) -> tuple[str, Callable[[dict[str, str]], str]]:
-    """The part that all rows share, and the function that writes a row's own part from its fields.
-
-    Their concatenation is the prompt, so that a key/value cache of the shared part serves every row.
+    wording: Wording = "test",
+) -> PromptText:
+    """The prompt of one row.
 
     Args:
-        task: names the prompt.
+        task: its texts and label words.
+        fields: of the row.
         demonstrations: solved rows to show first.
-        protocol: label word of negative SST-2 demonstrations; the corrected protocol when absent.
-        wording: `sft` takes the release's other wording for SFT, where the task has one.
+        protocol: the response's grammar, and the label word of negative SST-2 demonstrations; the corrected protocol when
+            absent.
+        wording: what SFT trains on may differ from the test's. As released, STS-B's other wording asks for a paraphrase
+            judgement though the answer is a number (paper 1, section 5).
     """
     protocol = protocol or CORRECTED
     separate = wording == "sft" and protocol.sft_prompt == "separate" and task.sft_query is not None
     description = task.sft_description if separate else task.description
     query = task.sft_query if separate and task.sft_query else task.query
 
-    def asked(fields: dict[str, str]) -> str:
-        return f"Prompt:\n{query.format_map(fields)}\n{answer_start(protocol)}"
-
     reason = f"{REASON} " if protocol.response == "rationale" else ""
     shape = f"{reason}{OPEN_TAG} {answer_format(task)} {CLOSE_TAG}"
-    shared = f"System_prompt:\n{description}\nAnswer in this format :\n{shape}\n"
-    if demonstrations:
-        shown = (
-            f"[ {asked(row.fields)}{answer_text(task, row.label, protocol, 'demo', row.rationale)} ]\n"
-            for row in demonstrations
-        )
-        shared += "Here are some examples:\n" + "".join(shown) + "\n"
-    return shared, asked
-
-
-def build_prompt(
-    task: Task, fields: dict[str, str], demonstrations: Sequence[Row] = (), protocol: Protocol | None = None
-) -> str:
-    """The whole prompt of one row, up to where the model's answer begins (see `answer_start`)."""
-    shared, asked = prompt_parts(task, demonstrations, protocol)
-    return shared + asked(fields)
-
-
-def training_prompt(
-    task: Task, fields: dict[str, str], demonstrations: Sequence[Row] = (), protocol: Protocol | None = None
-) -> str:
-    """The prompt that SFT trains on: the test prompt, or under `protocol.sft_prompt: separate` the task's other wording.
-
-    As released, STS-B's other wording asks for a paraphrase judgement though the answer is a number (papers/1, section 5).
-    """
-    shared, asked = prompt_parts(task, demonstrations, protocol, "sft")
-    return shared + asked(fields)
+    start = answer_start(protocol)
+    shown = "".join(
+        f"[ Prompt:\n{query.format_map(row.fields)}\n{start}{answer_text(task, row.label, protocol, 'demo', row.rationale)} ]\n"
+        for row in demonstrations
+    )
+    examples = f"Here are some examples:\n{shown}\n" if demonstrations else ""
+    return PromptText(
+        f"System_prompt:\n{description}\nAnswer in this format :\n{shape}\n{examples}Prompt:\n{query.format_map(fields)}",
+        turn_start(protocol),
+    )
 
 
 def label_word(task: Task, label: str | float | None, protocol: Protocol, use: Use = "train") -> str:
@@ -117,9 +116,14 @@ def label_word(task: Task, label: str | float | None, protocol: Protocol, use: U
     return task.labels[label]
 
 
+def turn_start(protocol: Protocol) -> str:
+    """How the model's turn begins: with the opened tag, or with nothing."""
+    return "" if protocol.response == "rationale" else OPEN_TAG
+
+
 def answer_start(protocol: Protocol) -> str:
-    """The end of every prompt, behind which the model's answer begins: the opened tag, or an empty turn."""
-    return ASKED if protocol.response == "rationale" else ASKED + OPEN_TAG
+    """The end of every prompt, behind which the model's answer begins."""
+    return ASKED + turn_start(protocol)
 
 
 def answer_text(

@@ -1,8 +1,8 @@
-"""One parser reads an answer for the reward and for the score (papers/1, sections 3.3 and 3.6; DESIGN: one parser).
+"""One parser reads a response for the reward and for the score (paper 1, sections 3.3 and 3.6).
 
 `strict` is the release's training parser with two of its faults mended: label words count as whole words only ("know"
 is no "No"; the release looks for substrings), and no task lets one word win over another. `lenient` is the release's
-test parser as it is. What neither can read is None: wrong, and counted.
+test parser as it is. What neither can read is wrong, and counted by its fault.
 
 Where a response is a rationale and then a label (`protocol.response: rationale`), the model opens the answer tag itself:
 what stands before the first opening tag is the rationale and never counts as a label.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -21,27 +22,33 @@ OPEN_TAG, CLOSE_TAG = "<Judgement>", "</Judgement>"
 
 Response = Literal["label", "rationale"]
 
+Fault = Literal["no closing tag", "empty", "several labels", "no label", "no number", "no opening tag", "altered label"]
+"""Why a response has no label. `altered label`: it names one label, in another case or inside a longer word."""
+
 DECIMAL = re.compile(r"[-+]?[0-9]*\.[0-9]+(?:[eE][-+]?[0-9]+)?")
 INTEGER = re.compile(r"(?:(?<!\w)[-+])?\b[0-9]+\b")
 
 ONE_FORM = ("sst2",)
-"""Tasks whose words the lenient parser takes only as written; it takes the others in lower case, too (papers/1, 3.6)."""
+"""Tasks whose words the lenient parser takes only as written; it takes the others in lower case, too (paper 1, 3.6)."""
 
 
-def split_response(text: str, response: Response = "label") -> tuple[str, str | None, bool]:
-    """A completion's rationale, its judgement, and whether it is closed; nothing after the first closing tag counts.
+@dataclass(frozen=True)
+class Reading:
+    """What a response says.
 
-    The judgement is None where a response with a rationale opens no tag (before it closes one): it is all rationale.
+    Attributes:
+        rationale: what stands before the first opening tag; empty where responses are labels alone.
+        label: a canonical label, or a number; None where the parser reads none.
+        fault: why it reads none.
     """
-    before, closing, _ = text.partition(CLOSE_TAG)
-    if response == "label":
-        return "", before, bool(closing)
-    rationale, opening, judgement = before.partition(OPEN_TAG)
-    return rationale.strip(), judgement if opening else None, bool(closing)
+
+    rationale: str
+    label: str | float | None
+    fault: Fault | None
 
 
-def parse(task: Task, text: str, strict: bool = True, response: Response = "label") -> str | float | None:
-    """The answer that a completion gives, as a canonical label or a number; None where it gives none.
+def read_response(task: Task, text: str, strict: bool = True, response: Response = "label") -> Reading:
+    """What a completion says; nothing after its first closing tag counts.
 
     Args:
         task: its label words, or its range of numbers.
@@ -49,20 +56,40 @@ def parse(task: Task, text: str, strict: bool = True, response: Response = "labe
         strict: only text before the closing tag counts, and naming two labels is no answer. Otherwise the release's
             test parser: without a tag the whole text counts, capitalised or lower-case substrings do, and the first
             label of the task's order wins.
-        response: the grammar. A response with a rationale that opens no tag is no answer, whichever parser reads it.
+        response: the grammar. A response with a rationale that opens no tag (before it closes one) is all rationale and
+            no answer, whichever parser reads it.
 
     Numbers: the first decimal number anywhere, else the first integer that stands alone ("5 (very similar, 0.9)" is
     0.9, "3/5" is 3, "1e3" is none). Strict parsing never clamps, so that a reward sees how far off an answer is;
     metrics clamp to the task's range. Lenient parsing clamps, as released.
     """
-    _, judgement, closed = split_response(text, response)
-    if judgement is None or (strict and not closed):
-        return None
-    judgement = judgement.strip()
+    before, closing, _ = text.partition(CLOSE_TAG)
+    rationale, opened, judgement = ("", OPEN_TAG, before) if response == "label" else before.partition(OPEN_TAG)
+    label = None
+    if opened and (closing or not strict):
+        label = _find_answer(task, judgement.strip(), strict)
+    fault = None if label is not None else _find_fault(task, judgement, bool(opened), bool(closing))
+    return Reading(rationale.strip(), label, fault)
+
+
+def _find_answer(task: Task, judgement: str, strict: bool) -> str | float | None:
     if task.parser == "number":
         number = first_number(judgement)
         return number if strict or number is None else min(max(number, task.low), task.high)
     return _strict_label(task, judgement) if strict else _lenient_label(task, judgement)
+
+
+def _find_fault(task: Task, judgement: str, opened: bool, closed: bool) -> Fault:
+    if not opened:
+        return "no opening tag"
+    if not closed:
+        return "no closing tag"
+    if not judgement.strip():
+        return "empty"
+    if task.parser == "number":
+        return "no number"
+    named = sum(word.lower() in judgement.lower() for word in task.words)
+    return "several labels" if named > 1 else "altered label" if named else "no label"
 
 
 def first_number(text: str) -> float | None:

@@ -10,7 +10,7 @@ from rl4nlu.answering.fit import fit_prompts
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Protocol
 from rl4nlu.models.load import encode_prompts
-from rl4nlu.tasks.prompts import build_prompt, training_prompt
+from rl4nlu.tasks.prompts import write_prompt
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import Task, load_task
 
@@ -24,7 +24,7 @@ def boolq_row(words: int, name: str = "r", label: str = "true") -> Row:
 
 
 def length(row: Row, demonstrations: tuple[Row, ...] = ()) -> int:
-    return len(encode_prompts(TOKENIZER, [build_prompt(BOOLQ, row.fields, demonstrations, PROTOCOL)])[0])
+    return len(encode_prompts(TOKENIZER, [write_prompt(BOOLQ, row.fields, demonstrations, PROTOCOL).text])[0])
 
 
 def test_majority_takes_the_most_frequent_label_and_the_mean_of_numbers():
@@ -63,7 +63,7 @@ def test_prompts_that_fit_are_left_alone():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         (fitted,) = fit_prompts(TOKENIZER, BOOLQ, [row], PROTOCOL, 100_000, demonstrations)
-    assert TOKENIZER.decode(fitted.tokens) == build_prompt(BOOLQ, row.fields, demonstrations, PROTOCOL)
+    assert TOKENIZER.decode(fitted.tokens) == write_prompt(BOOLQ, row.fields, demonstrations, PROTOCOL).text
     assert (fitted.shots, fitted.shortened) == (2, False)
 
 
@@ -74,7 +74,7 @@ def test_demonstrations_are_dropped_whole_the_last_one_first_and_counted():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             (fitted,) = fit_prompts(TOKENIZER, BOOLQ, [row], PROTOCOL, longest, demonstrations)
-        assert TOKENIZER.decode(fitted.tokens) == build_prompt(BOOLQ, row.fields, demonstrations[:kept], PROTOCOL)
+        assert TOKENIZER.decode(fitted.tokens) == write_prompt(BOOLQ, row.fields, demonstrations[:kept], PROTOCOL).text
         assert (fitted.shots, fitted.shortened) == (kept, False)
         said = [str(w.message) for w in caught]
         assert said == ([f"boolq: 1 of 1 prompts lost demonstrations to fit {longest} tokens"] if kept < 3 else [])
@@ -89,7 +89,7 @@ def test_a_long_row_keeps_as_much_of_its_passage_as_fits(words, room):
         (fitted,) = fit_prompts(TOKENIZER, BOOLQ, [row], PROTOCOL, longest)
     assert len(fitted.tokens) <= longest
     kept = min(words, (room + 1) // len(" word"))
-    assert TOKENIZER.decode(fitted.tokens) == build_prompt(BOOLQ, boolq_row(kept).fields, (), PROTOCOL)
+    assert TOKENIZER.decode(fitted.tokens) == write_prompt(BOOLQ, boolq_row(kept).fields, (), PROTOCOL).text
     assert fitted.shortened == (kept < words)
 
 
@@ -103,7 +103,16 @@ def test_order_is_kept_and_other_wordings_are_possible():
     rows = [boolq_row(n, str(n)) for n in (100, 2, 9)]
     longest = length(rows[2]) + 100
     with pytest.warns(UserWarning, match="boolq: 1 of 3 rows were shortened"):
-        fitted = fit_prompts(TOKENIZER, BOOLQ, rows, protocol, longest, write=training_prompt)
+        fitted = fit_prompts(TOKENIZER, BOOLQ, rows, protocol, longest, wording="sft")
     assert [f.shortened for f in fitted] == [True, False, False]
-    assert TOKENIZER.decode(fitted[1].tokens) == training_prompt(BOOLQ, rows[1].fields, (), protocol)
+    assert TOKENIZER.decode(fitted[1].tokens) == write_prompt(BOOLQ, rows[1].fields, (), protocol, wording="sft").text
     assert fit_prompts(TOKENIZER, BOOLQ, [], PROTOCOL, 10) == []
+
+
+def test_a_chat_model_is_given_the_prompt_in_turns() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[model]"
+    chat, row = Protocol(prompt_format="chat"), boolq_row(3)
+    (fitted,) = fit_prompts(tokenizer, BOOLQ, [row], chat, 100_000)
+    prompt = write_prompt(BOOLQ, row.fields, (), chat)
+    assert tokenizer.decode(fitted.tokens) == f"[user]{prompt.asked}[model]<Judgement>"

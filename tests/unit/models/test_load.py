@@ -12,6 +12,7 @@ from rl4nlu.models.load import (
     adapted,
     add_lora,
     encode_answer,
+    encode_chats,
     encode_prompts,
     end_tokens,
     load_adapter,
@@ -196,10 +197,10 @@ def test_a_folder_without_an_adapter_is_named(tmp_path):
 
 def test_answers_are_tokenised_behind_the_tag():
     tokenizer = byte_tokenizer((TAG, "<Judgement>", " Yes"))
-    assert tokenizer.decode(encode_answer(tokenizer, f" Yes {TAG}")) == f" Yes {TAG}"
-    assert len(encode_answer(tokenizer, f" Yes {TAG}")) == 3  # " Yes", " ", the tag
+    assert tokenizer.decode(encode_answer(tokenizer, f" Yes {TAG}", "<Judgement>")) == f" Yes {TAG}"
+    assert len(encode_answer(tokenizer, f" Yes {TAG}", "<Judgement>")) == 3  # " Yes", " ", the tag
     with pytest.raises(ConfigError, match="no tokens"):
-        encode_answer(tokenizer, "")
+        encode_answer(tokenizer, "", "<Judgement>")
 
 
 def test_prompts_keep_the_start_token_and_lose_an_end_token():
@@ -215,13 +216,18 @@ def test_prompts_keep_the_start_token_and_lose_an_end_token():
 
 
 def test_chat_prompts_go_through_the_template():
+    from tokenizers.processors import TemplateProcessing
+
     tokenizer = byte_tokenizer()
-    text = "Describe\nPrompt:\nquery\nAssistant:\n<Judgement>"
+    turns = [("Describe\nPrompt:\nquery", "<Judgement>")]
     with pytest.raises(ConfigError, match="no chat template"):
-        encode_prompts(tokenizer, [text], chat=True)
+        encode_chats(tokenizer, turns)
     tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[model]"
-    (ids,) = encode_prompts(tokenizer, [text], chat=True)
-    assert tokenizer.decode(ids) == "[user]Describe\nPrompt:\nquery[model]<Judgement>"
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    (ids,) = encode_chats(tokenizer, turns)
+    assert (
+        tokenizer.decode(ids) == "[user]Describe\nPrompt:\nquery[model]<Judgement>"
+    )  # a template brings its own start token
 
 
 def test_end_tokens_of_tokenizer_and_generation_settings():

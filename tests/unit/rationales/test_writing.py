@@ -15,13 +15,13 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import read_json, read_jsonl, write_jsonl
 from rl4nlu.config import ChatModel, Rationales, load_config
 from rl4nlu.models.cache import Cache
-from rl4nlu.rationales import argued, load_rationales
+from rl4nlu.rationales import load_rationales, with_rationales
 from rl4nlu.rationales.chat import chat
 from rl4nlu.rationales.requests import kept, prompt_of, requests_of
 from rl4nlu.rationales.template import template
 from rl4nlu.rationales.writing import write_rationales
 from rl4nlu.tasks.prompts import answer_text
-from rl4nlu.tasks.reading import parse
+from rl4nlu.tasks.reading import read_response
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
 
@@ -143,17 +143,17 @@ def test_rationales_are_read_by_row_and_label(data) -> None:
     invented = load_rationales(data, TASK.name, "train", grounded=False)
     assert set(invented) == set(found)
     assert invented != found
-    shown = argued(data, TASK.name, "train", rows)
+    shown = with_rationales(data, TASK.name, "train", rows)
     assert [row.rationale for row in shown] == [found[row.id][str(row.label)] for row in rows]
     assert "rationale" not in shown[0].stored()
     reasoned = load_config({"protocol": {"response": "rationale"}}).protocol
     for row in shown:
         text = answer_text(TASK, row.label, reasoned, rationale=row.rationale)
-        assert parse(TASK, text, response="rationale") == row.label
+        assert read_response(TASK, text, response="rationale").label == row.label
     with pytest.raises(ConfigError, match="no rationales; `snakemake rationales`"):
         load_rationales(data, "sst2", "train")
     with pytest.raises(ConfigError, match="none of 1 train rows"):
-        argued(data, TASK.name, "train", [Row("x", {}, "neutral")])
+        with_rationales(data, TASK.name, "train", [Row("x", {}, "neutral")])
 
 
 def test_rows_may_be_capped_and_numbers_are_refused(data, tmp_path) -> None:

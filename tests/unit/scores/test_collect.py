@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from synthetic import make_predictions, make_rows, write_scored, write_tree
 
-from rl4nlu.base.files import read_json, write_json, write_jsonl
+from rl4nlu.base.files import read_json, read_jsonl, write_json, write_jsonl
 from rl4nlu.scores.collect import (
     HISTORY_ROWS,
     METRICS,
-    category,
     data_table,
     find_scored,
     history_table,
@@ -113,29 +112,6 @@ def test_histories_are_thinned_but_keep_validation(tmp_path: Path) -> None:
     assert found["examples"].tolist() == [64 * step for step in found["step"]]
 
 
-@pytest.mark.parametrize(
-    ("task", "text", "wanted"),
-    [
-        ("sst2", " Positive", "no closing tag"),
-        ("sst2", "", "no closing tag"),
-        ("sst2", "  </Judgement>", "empty"),
-        ("sst2", " Positive or Negative </Judgement>", "several labels"),
-        ("sst2", " fine </Judgement> Positive", "no label"),
-        ("sst2", " positive </Judgement>", "no label"),
-        ("stsb", " high </Judgement>", "no number"),
-        ("cb", " entailment, neutral </Judgement>", "several labels"),
-    ],
-)
-def test_what_is_wrong_with_an_answer(task: str, text: str, wanted: str) -> None:
-    assert category(TASKS[task], text) == wanted
-
-
-def test_a_response_with_a_rationale_may_open_no_tag() -> None:
-    assert category(TASKS["sst2"], "It is good. Positive </Judgement>", "rationale") == "no opening tag"
-    assert category(TASKS["sst2"], "It is good. <Judgement> Positive", "rationale") == "no closing tag"
-    assert category(TASKS["sst2"], "It is good. <Judgement> good </Judgement>", "rationale") == "no label"
-
-
 def test_unreadable_answers_are_counted_over_seeds(results: Path) -> None:
     found = invalid_table(find_scored(results, TASKS), TASKS, "embedded")
     few = found[(found["method"] == "few-shot") & (found["task"] == "cola")]
@@ -147,6 +123,18 @@ def test_unreadable_answers_are_counted_over_seeds(results: Path) -> None:
     assert set(few["rows"]) == {120}
     assert "majority" not in set(found["method"])
     assert "encoder" not in set(found["method"])
+
+
+def test_an_altered_label_counts_as_none(tmp_path: Path) -> None:
+    write_tree(tmp_path, TASKS, [("micro-llama", "zero-shot", "none", "main", [0], ["sst2"])], n=3)
+    folder = tmp_path / "micro-llama/zero-shot/none/main/seed0/evaluation/sst2"
+    texts = [" positive </Judgement>", " fine </Judgement>", " </Judgement>"]
+    rows = read_jsonl(folder / "predictions.jsonl")
+    said = [row | {"prediction": None, "text": text} for row, text in zip(rows, texts, strict=True)]
+    write_jsonl(folder / "predictions.jsonl", said)
+    write_json(folder / "metrics.json", read_json(folder / "metrics.json") | {"invalid_rate": 1.0})
+    found = invalid_table(find_scored(tmp_path, TASKS), TASKS, "embedded").set_index("category")["answers"]
+    assert found[found > 0].to_dict() == {"empty": 1, "no label": 2}
 
 
 def test_methods_are_compared_like_with_like(results: Path) -> None:

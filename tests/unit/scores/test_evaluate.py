@@ -20,7 +20,8 @@ from rl4nlu.runs.spec import Address, RunSpec
 from rl4nlu.scores import evaluate
 from rl4nlu.scores.evaluate import Backbone, evaluate_run
 from rl4nlu.tasks.metrics import score
-from rl4nlu.tasks.prompts import answer_text, build_prompt
+from rl4nlu.tasks.prompts import answer_text, write_prompt
+from rl4nlu.tasks.reading import OPEN_TAG
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
 
@@ -143,9 +144,9 @@ def test_scoring_takes_the_likeliest_label_word(data, tmp_path, kind):
     evaluate_run(spec, data, None, tmp_path / "out", Backbone(TOKENIZER, model))
     predictions, record = files(tmp_path / "out" / "sst2")
     task = TASKS["sst2"]
-    choices = [encode_answer(TOKENIZER, answer_text(task, label, spec.protocol)) for label in task.labels]
+    choices = [encode_answer(TOKENIZER, answer_text(task, label, spec.protocol), OPEN_TAG) for label in task.labels]
     for row, found in zip(rows_of("sst2", 12), predictions, strict=True):
-        prompt = encode_prompts(TOKENIZER, [build_prompt(task, row.fields, (), spec.protocol)])
+        prompt = encode_prompts(TOKENIZER, [write_prompt(task, row.fields, (), spec.protocol).text])
         (scores,) = score_choices(model, prompt, [choices])
         assert found["prediction"] == list(task.labels)[scores.index(max(scores))]
         weights = torch.tensor(scores, dtype=torch.float64).softmax(0)
@@ -182,7 +183,7 @@ def test_dropped_demonstrations_and_shortened_rows_are_counted(data, tmp_path, b
     rows = rows_of("sst2", 3)
     long = Row("long", {task.fields[0]: "good " * 300}, "1")
     demonstrations = rows_of("sst2", 2, "train")
-    room = len(encode_prompts(TOKENIZER, [build_prompt(task, rows[0].fields, demonstrations)])[0])
+    room = len(encode_prompts(TOKENIZER, [write_prompt(task, rows[0].fields, demonstrations).text])[0])
     monkeypatch.setitem(MODELS, "tiny", Model(kind="decoder", path="none", max_length=room + 40))
     spec = spec_of(evaluation={"decoding": {"max_new_tokens": 38}})
     with pytest.warns(UserWarning, match="sst2: 1 of 4 "):
@@ -222,7 +223,7 @@ def test_answers_are_what_the_adapter_itself_generates(data, tmp_path):
     task, rows = TASKS["sst2"], rows_of("sst2", 5)
     texts = [answer.text for answer in ask(spec, model, TOKENIZER, task, rows)]
     for row, text in zip(rows, texts, strict=True):
-        (prompt,) = encode_prompts(TOKENIZER, [build_prompt(task, row.fields, (), spec.protocol)])
+        (prompt,) = encode_prompts(TOKENIZER, [write_prompt(task, row.fields, (), spec.protocol).text])
         whole = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False)[0, len(prompt) :].tolist()
         kept = [token for token in whole if token not in (TOKENIZER.eos_token_id, TOKENIZER.pad_token_id)]
         assert text == TOKENIZER.decode(kept)
@@ -254,9 +255,9 @@ def test_record_chooses_a_querys_candidate_by_the_confidence_of_yes(tmp_path):
     ]
     model = tiny_decoder("llama", len(TOKENIZER), positions=2048)
     answers = ask(spec_of(tasks=("record",)), model, TOKENIZER, task, rows)
-    choices = [encode_answer(TOKENIZER, f" {word} {CLOSE}") for word in task.labels.values()]
+    choices = [encode_answer(TOKENIZER, f" {word} {CLOSE}", OPEN_TAG) for word in task.labels.values()]
     for row, answer in zip(rows, answers, strict=True):
-        prompt = encode_prompts(TOKENIZER, [build_prompt(task, row.fields)])
+        prompt = encode_prompts(TOKENIZER, [write_prompt(task, row.fields).text])
         (scores,) = score_choices(model, prompt, [choices])
         expected = torch.tensor(scores, dtype=torch.float64).softmax(0)[0].item()
         assert answer.confidence == pytest.approx(expected, abs=1e-5)

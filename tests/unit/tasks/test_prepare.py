@@ -14,8 +14,8 @@ from rl4nlu.base.files import file_digest, read_json
 from rl4nlu.config import Data
 from rl4nlu.tasks.metrics import score
 from rl4nlu.tasks.prepare import cap, carve, prepare, sample_candidates
-from rl4nlu.tasks.prompts import answer_text, build_prompt
-from rl4nlu.tasks.reading import parse
+from rl4nlu.tasks.prompts import answer_text, write_prompt
+from rl4nlu.tasks.reading import read_response
 from rl4nlu.tasks.rows import Row, load_rows
 from rl4nlu.tasks.task import load_tasks
 
@@ -196,11 +196,11 @@ def test_a_new_task_is_one_file_and_works_from_rows_to_scores(tmp_path: Path) ->
     assert record["rows"] == {"train": 32, "validation": 8, "test": 10}
     assert (record["suite"], record["source"], record["dropped"]) == ("helpdesk", "local", 0)
     train, test = (load_rows(tmp_path / "data", "tickets", split) for split in ("train", "test"))
-    prompt = build_prompt(task, test[0].fields, train[:2])
+    prompt = write_prompt(task, test[0].fields, train[:2]).text
     assert 'Is it urgent ? "test 0, "fire" {now}"' in prompt
     from rl4nlu.tasks.prompts import CORRECTED
 
-    answers = [parse(task, answer_text(task, r.label, CORRECTED)) for r in test]
+    answers = [read_response(task, answer_text(task, r.label, CORRECTED)).label for r in test]
     assert score(task, test, answers) == {"f1": 100.0, "accuracy": 100.0}
 
 

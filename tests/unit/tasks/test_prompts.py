@@ -1,4 +1,4 @@
-"""Prompts: their exact shape, braces in data, shared prefixes, label words under the protocol's switches."""
+"""Prompts: their exact shape, braces in data, turns of a chat, label words under the protocol's switches."""
 
 import pytest
 from hypothesis import given
@@ -6,14 +6,13 @@ from hypothesis import strategies as st
 
 from rl4nlu.config import Protocol
 from rl4nlu.tasks.prompts import (
+    answer_start,
     answer_text,
-    build_prompt,
     choose_demonstrations,
     label_word,
-    prompt_parts,
-    training_prompt,
+    write_prompt,
 )
-from rl4nlu.tasks.reading import parse, split_response
+from rl4nlu.tasks.reading import read_response
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
 
@@ -33,7 +32,7 @@ def some_label(task):
 
 def test_the_prompt_has_the_shape_of_the_release() -> None:
     task = TASKS["cola"]
-    assert build_prompt(task, {"sentence": "Birds sing ."}) == (
+    assert write_prompt(task, {"sentence": "Birds sing ."}).text == (
         "System_prompt:\n"
         f"{task.description}\n"
         "Answer in this format :\n"
@@ -48,7 +47,7 @@ def test_the_prompt_has_the_shape_of_the_release() -> None:
 def test_demonstrations_stand_between_the_format_and_the_question() -> None:
     task = TASKS["cola"]
     demos = [Row("a", {"sentence": "One ."}, "1"), Row("b", {"sentence": "Two ."}, "0")]
-    prompt = build_prompt(task, {"sentence": "Three ."}, demos)
+    prompt = write_prompt(task, {"sentence": "Three ."}, demos).text
     assert prompt.endswith(
         "</Judgement>\nHere are some examples:\n"
         '[ Prompt:\nIs this sentence acceptable ? "One ."\nAssistant:\n<Judgement> Yes </Judgement> ]\n'
@@ -59,11 +58,11 @@ def test_demonstrations_stand_between_the_format_and_the_question() -> None:
 
 def test_the_format_names_every_label_word_or_the_range() -> None:
     for task in TASKS.values():
-        prompt = build_prompt(task, fields_of(task))
+        prompt = write_prompt(task, fields_of(task)).text
         for word in task.words:
             assert f'"{word}"' in prompt
-    assert "{Insert only a number from 0 to 5 here}" in build_prompt(TASKS["stsb"], fields_of(TASKS["stsb"]))
-    assert '"Entailment", "Neutral" or "Contradiction"' in build_prompt(TASKS["cb"], fields_of(TASKS["cb"]))
+    assert "{Insert only a number from 0 to 5 here}" in write_prompt(TASKS["stsb"], fields_of(TASKS["stsb"])).text
+    assert '"Entailment", "Neutral" or "Contradiction"' in write_prompt(TASKS["cb"], fields_of(TASKS["cb"])).text
 
 
 @given(st.sampled_from(list(TASKS.values())), st.data())
@@ -78,17 +77,19 @@ def test_braces_and_any_text_in_rows_survive_in_question_and_demonstrations(task
     demo = asked
     for name in task.fields:
         asked, demo = asked.replace(f"\0{name}\0", fields[name], 1), demo.replace(f"\0{name}\0", shown[name], 1)
-    prompt = build_prompt(task, fields, [Row("d", shown, some_label(task))], CORRECTED)
+    prompt = write_prompt(task, fields, [Row("d", shown, some_label(task))], CORRECTED).text
     assert prompt.endswith(f"\nPrompt:\n{asked}\nAssistant:\n<Judgement>")
     assert f"[ Prompt:\n{demo}\nAssistant:\n<Judgement>{answer_text(task, some_label(task), CORRECTED)} ]\n" in prompt
 
 
-@given(st.sampled_from(list(TASKS.values())), st.integers(0, 3), st.text(min_size=1))
-def test_shared_part_and_own_part_make_the_prompt(task, k: int, value: str) -> None:
-    demos = [Row(str(i), fields_of(task, str(i)), some_label(task)) for i in range(k)]
-    shared, asked = prompt_parts(task, demos, CORRECTED)
-    assert shared + asked(fields_of(task, value)) == build_prompt(task, fields_of(task, value), demos, CORRECTED)
-    assert asked(fields_of(task, value)).startswith("Prompt:\n")
+@pytest.mark.parametrize(("response", "begun"), [("label", "<Judgement>"), ("rationale", "")])
+def test_a_chat_gets_the_same_words_in_two_turns(response: str, begun: str) -> None:
+    protocol = Protocol(response=response)
+    prompt = write_prompt(TASKS["cola"], {"sentence": "Say\nAssistant:\n<Judgement> Yes"}, (), protocol)
+    assert prompt.begun == begun
+    assert prompt.asked.endswith('Is this sentence acceptable ? "Say\nAssistant:\n<Judgement> Yes"')
+    assert prompt.text == f"{prompt.asked}\nAssistant:\n{begun}"
+    assert prompt.text.endswith(answer_start(protocol))
 
 
 @given(st.sampled_from([t for t in TASKS.values() if t.labels]), st.data())
@@ -97,14 +98,14 @@ def test_the_parser_reads_every_answer_back(task, data) -> None:
     text = answer_text(task, label, CORRECTED)
     assert text.startswith(" ")
     assert text.endswith(" </Judgement>")
-    assert parse(task, text) == label
+    assert read_response(task, text).label == label
 
 
 @given(st.floats(0, 5))
 def test_numbers_are_written_with_one_decimal_and_read_back(number: float) -> None:
     text = answer_text(TASKS["stsb"], number, CORRECTED)
     assert text == f" {number:.1f} </Judgement>"
-    assert abs(parse(TASKS["stsb"], text) - number) <= 0.05 + 1e-9
+    assert abs(read_response(TASKS["stsb"], text).label - number) <= 0.05 + 1e-9
 
 
 def test_the_released_sst2_label_bug_is_a_switch() -> None:
@@ -115,20 +116,23 @@ def test_the_released_sst2_label_bug_is_a_switch() -> None:
     assert label_word(task, "1", RELEASED) == "Positive"
     assert label_word(TASKS["cola"], "0", Protocol.model_validate({"preset": "released"})) == "No"
     demo = [Row("d", {"sentence": "bad"}, "0")]
-    assert "<Judgement> No </Judgement> ]" in build_prompt(task, {"sentence": "x"}, demo, RELEASED)
-    assert parse(task, answer_text(task, "0", RELEASED)) is None
+    assert "<Judgement> No </Judgement> ]" in write_prompt(task, {"sentence": "x"}, demo, RELEASED).text
+    assert read_response(task, answer_text(task, "0", RELEASED)).label is None
 
 
 def test_sft_may_train_on_other_wording_and_stsb_then_asks_for_a_paraphrase_judgement() -> None:
     for name in ("cola", "stsb", "boolq"):
         task = TASKS[name]
         fields = fields_of(task)
-        assert training_prompt(task, fields, (), CORRECTED) == build_prompt(task, fields, (), CORRECTED)
-        separate = training_prompt(task, fields, (), RELEASED)
-        assert separate != build_prompt(task, fields, (), RELEASED)
+        assert (
+            write_prompt(task, fields, (), CORRECTED, wording="sft").text
+            == write_prompt(task, fields, (), CORRECTED).text
+        )
+        separate = write_prompt(task, fields, (), RELEASED, wording="sft").text
+        assert separate != write_prompt(task, fields, (), RELEASED).text
         assert str(task.sft_description) in separate
-        assert build_prompt(task, fields, (), RELEASED) == build_prompt(task, fields, (), CORRECTED)
-    assert "say the same" in training_prompt(TASKS["stsb"], fields_of(TASKS["stsb"]), (), RELEASED)
+        assert write_prompt(task, fields, (), RELEASED).text == write_prompt(task, fields, (), CORRECTED).text
+    assert "say the same" in write_prompt(TASKS["stsb"], fields_of(TASKS["stsb"]), (), RELEASED, wording="sft").text
 
 
 @pytest.mark.parametrize(
@@ -156,7 +160,7 @@ REASONED = Protocol(response="rationale")
 
 def test_a_prompt_that_asks_for_a_reason_leaves_the_tag_to_the_model() -> None:
     task = TASKS["cola"]
-    assert build_prompt(task, {"sentence": "Birds sing ."}, (), REASONED) == (
+    assert write_prompt(task, {"sentence": "Birds sing ."}, (), REASONED).text == (
         "System_prompt:\n"
         f"{task.description}\n"
         "Answer in this format :\n"
@@ -166,8 +170,9 @@ def test_a_prompt_that_asks_for_a_reason_leaves_the_tag_to_the_model() -> None:
         "Assistant:\n"
     )
     demo = Row("d", {"sentence": "One ."}, "1", rationale=" The forms fit. ")
-    assert "Assistant:\nThe forms fit. <Judgement> Yes </Judgement> ]\n" in build_prompt(
-        task, {"sentence": "Two ."}, [demo], REASONED
+    assert (
+        "Assistant:\nThe forms fit. <Judgement> Yes </Judgement> ]\n"
+        in write_prompt(task, {"sentence": "Two ."}, [demo], REASONED).text
     )
 
 
@@ -176,8 +181,8 @@ def test_the_parser_reads_every_reasoned_answer_back(task, data) -> None:
     label = data.draw(st.sampled_from(list(task.labels)))
     rationale = data.draw(TEXT.filter(str.strip))
     text = answer_text(task, label, REASONED, rationale=rationale)
-    assert parse(task, text, response="rationale") == label
-    assert split_response(text, "rationale")[0] == rationale.strip()
+    assert read_response(task, text, response="rationale").label == label
+    assert read_response(task, text, response="rationale").rationale == rationale.strip()
     assert answer_text(task, label, CORRECTED, rationale=rationale) == answer_text(task, label, CORRECTED)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl4nlu.tasks.reading import parse, split_response
+from rl4nlu.tasks.reading import read_response
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
@@ -62,8 +62,8 @@ EDGE_CASES = [
 
 @pytest.mark.parametrize(("task", "text", "strict", "lenient"), EDGE_CASES)
 def test_edge_cases(task: str, text: str, strict: str | float | None, lenient: str | float | None) -> None:
-    assert parse(TASKS[task], text) == strict
-    assert parse(TASKS[task], text, strict=False) == lenient
+    assert read_response(TASKS[task], text).label == strict
+    assert read_response(TASKS[task], text, strict=False).label == lenient
 
 
 word_tasks = st.sampled_from([t for t in TASKS.values() if t.labels])
@@ -72,12 +72,12 @@ any_task = st.sampled_from(list(TASKS.values()))
 
 @given(any_task, st.text())
 def test_no_closing_tag_is_no_answer(task, text: str) -> None:
-    assert parse(task, text.replace("</Judgement>", "")) is None
+    assert read_response(task, text.replace("</Judgement>", "")).label is None
 
 
 @given(any_task, st.text(), st.booleans())
 def test_any_text_gives_a_label_a_finite_number_or_none(task, text: str, strict: bool) -> None:
-    found = parse(task, text + "</Judgement>", strict)
+    found = read_response(task, text + "</Judgement>", strict).label
     if task.labels:
         assert found is None or found in task.labels
     else:
@@ -87,38 +87,43 @@ def test_any_text_gives_a_label_a_finite_number_or_none(task, text: str, strict:
 
 @given(any_task, st.text(), st.text(), st.booleans())
 def test_nothing_after_the_first_closing_tag_matters(task, text: str, tail: str, strict: bool) -> None:
-    assert parse(task, text + "</Judgement>" + tail, strict) == parse(task, text + "</Judgement>", strict)
+    assert (
+        read_response(task, text + "</Judgement>" + tail, strict).label
+        == read_response(task, text + "</Judgement>", strict).label
+    )
 
 
 @given(word_tasks, st.data(), st.sampled_from(["", " ", "\n", "the answer : ", '"']))
 def test_every_label_word_reads_as_its_label(task, data, around: str) -> None:
     label = data.draw(st.sampled_from(list(task.labels)))
     text = f"{around}{task.labels[label]} {around} </Judgement>"
-    assert parse(task, text) == label
-    assert parse(task, text, strict=False) == label
+    assert read_response(task, text).label == label
+    assert read_response(task, text, strict=False).label == label
 
 
 @given(word_tasks, st.permutations(range(3)))
 def test_two_labels_are_no_answer_in_any_order(task, order: list[int]) -> None:
     words = [task.words[i] for i in order if i < len(task.words)][:2]
-    assert parse(task, " ".join(words) + " </Judgement>") is None
+    assert read_response(task, " ".join(words) + " </Judgement>").label is None
 
 
 @given(word_tasks, st.sampled_from("aZ_9é"), st.booleans())
 def test_a_word_inside_another_word_is_not_read(task, letter: str, before: bool) -> None:
     word = task.words[-1]
-    assert parse(task, (letter + word if before else word + letter) + "</Judgement>") is None
+    assert read_response(task, (letter + word if before else word + letter) + "</Judgement>").label is None
 
 
 @given(st.floats(-50, 50).map(lambda x: round(x, 3)))
 def test_numbers_are_read_as_they_are_written(number: float) -> None:
-    assert parse(TASKS["stsb"], f" {number} </Judgement>") == pytest.approx(number)
-    assert parse(TASKS["stsb"], f" {number} </Judgement>", strict=False) == pytest.approx(min(max(number, 0), 5))
+    assert read_response(TASKS["stsb"], f" {number} </Judgement>").label == pytest.approx(number)
+    assert read_response(TASKS["stsb"], f" {number} </Judgement>", strict=False).label == pytest.approx(
+        min(max(number, 0), 5)
+    )
 
 
 @given(st.integers(-50, 50))
 def test_whole_numbers_are_read_with_their_sign(number: int) -> None:
-    assert parse(TASKS["stsb"], f" {number} </Judgement>") == number
+    assert read_response(TASKS["stsb"], f" {number} </Judgement>").label == number
 
 
 # Responses with a rationale: the model opens the tag itself --------------------------------------------------------
@@ -147,33 +152,76 @@ RATIONALES = [
 
 @pytest.mark.parametrize(("text", "strict", "lenient"), RATIONALES)
 def test_edge_cases_with_a_rationale(text: str, strict: str | None, lenient: str | None) -> None:
-    assert parse(TASKS["mrpc"], text, response="rationale") == strict
-    assert parse(TASKS["mrpc"], text, strict=False, response="rationale") == lenient
+    assert read_response(TASKS["mrpc"], text, response="rationale").label == strict
+    assert read_response(TASKS["mrpc"], text, strict=False, response="rationale").label == lenient
 
 
 @given(any_task, st.text(), st.booleans())
 def test_without_an_opening_tag_nothing_is_an_answer(task, text: str, strict: bool) -> None:
     text = text.replace("<Judgement>", "") + "</Judgement>"
-    assert parse(task, text, strict, "rationale") is None
+    assert read_response(task, text, strict, "rationale").label is None
 
 
 @given(any_task, st.text(), st.text(), st.booleans())
 def test_the_rationale_never_decides(task, rationale: str, judgement: str, strict: bool) -> None:
     rationale = rationale.replace("<Judgement>", "").replace("</Judgement>", "") + " ".join(task.words)
     whole = f"{rationale} <Judgement>{judgement}</Judgement>"
-    assert parse(task, whole, strict, "rationale") == parse(task, judgement + "</Judgement>", strict)
+    assert (
+        read_response(task, whole, strict, "rationale").label
+        == read_response(task, judgement + "</Judgement>", strict).label
+    )
 
 
 @given(any_task, st.text(), st.text(), st.booleans())
 def test_nothing_after_the_first_closing_tag_matters_with_a_rationale(task, text: str, tail: str, strict: bool) -> None:
     closed = text + "</Judgement>"
-    assert parse(task, closed + tail, strict, "rationale") == parse(task, closed, strict, "rationale")
+    assert (
+        read_response(task, closed + tail, strict, "rationale").label
+        == read_response(task, closed, strict, "rationale").label
+    )
 
 
 @given(st.text(), st.text())
 def test_a_response_splits_into_its_parts(rationale: str, judgement: str) -> None:
     rationale, judgement = (t.replace("<Judgement>", "").replace("</Judgement>", "") for t in (rationale, judgement))
     whole = f"{rationale}<Judgement>{judgement}</Judgement>"
-    assert split_response(whole, "rationale") == (rationale.strip(), judgement, True)
-    assert split_response(rationale + "</Judgement>", "rationale") == (rationale.strip(), None, True)
-    assert split_response(judgement + "</Judgement>") == ("", judgement, True)
+    task = TASKS["mrpc"]
+    assert read_response(task, whole, response="rationale").rationale == rationale.strip()
+    assert read_response(task, rationale + "</Judgement>", response="rationale").rationale == rationale.strip()
+    assert read_response(task, judgement + "</Judgement>").rationale == ""
+
+
+# What is wrong ------------------------------------------------------------------------------------------------------
+
+# task, text after the opened tag, fault
+FAULTS = [
+    ("sst2", " Positive", "no closing tag"),
+    ("sst2", "", "no closing tag"),
+    ("sst2", "  </Judgement>", "empty"),
+    ("sst2", " Positive or Negative </Judgement>", "several labels"),
+    ("sst2", " fine </Judgement> Positive", "no label"),
+    ("sst2", " positive </Judgement>", "altered label"),
+    ("cola", " I know </Judgement>", "altered label"),
+    ("stsb", " high </Judgement>", "no number"),
+    ("cb", " entailment, neutral </Judgement>", "several labels"),
+    ("sst2", " Positive </Judgement>", None),
+    ("stsb", " 0 </Judgement>", None),
+]
+
+
+@pytest.mark.parametrize(("task", "text", "fault"), FAULTS)
+def test_what_is_wrong_with_a_response(task: str, text: str, fault: str | None) -> None:
+    assert read_response(TASKS[task], text).fault == fault
+    reasoned = read_response(TASKS[task], f"Yes. <Judgement>{text}", response="rationale")
+    assert (reasoned.rationale, reasoned.fault) == ("Yes.", fault)
+
+
+def test_a_response_with_a_rationale_may_open_no_tag() -> None:
+    text = "It is good. Positive </Judgement>"
+    assert read_response(TASKS["sst2"], text, response="rationale").fault == "no opening tag"
+
+
+@given(any_task, st.text(), st.booleans(), st.booleans(), st.sampled_from(["label", "rationale"]))
+def test_a_fault_stands_for_every_label_that_is_not_read(task, text: str, closed: bool, strict: bool, response) -> None:
+    reading = read_response(task, text + ("</Judgement>" if closed else ""), strict, response)
+    assert (reading.fault is None) == (reading.label is not None)

@@ -7,7 +7,6 @@ steps with the same decoding: `ppo-rationale` is rewarded by the task's rule, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,10 @@ from ...base.checkpoint import NOT_SAVED, Checkpoint
 from ...config import PpoRm
 from ..merge import merged_model
 from ..rl import ppo
-from ..rl.loop import Carried, Reward
-from ..rl.policy import Policy, build_policy
-from ..rl.rewards import Judgement, Prompt, RunningMoments, by_correctness, labels_read
-from ..rl.rollout import Sampler
+from ..rl.loop import Start
+from ..rl.policy import build_policy
+from ..rl.rewards import RunningMoments, by_correctness, by_rules, find_rules
+from ..rl.rollout import Judgement, Reward, RollOut
 from .reward_encoder import load_reward_encoder, read_as, scores
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 def by_encoder(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    texts: Callable[[list[list[int]]], list[str]],
     settings: PpoRm,
     moments: RunningMoments,
 ) -> Reward:
@@ -39,21 +37,17 @@ def by_encoder(
     Args:
         model: the encoder; it is not changed.
         tokenizer: its own.
-        texts: makes responses text.
         settings: whether scores are normalised, and the tokens of a forward pass.
         moments: of the scores so far.
     """
     pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
 
-    def judge(batch: Sequence[Prompt], responses: list[list[int]]) -> Judgement:
-        said = texts(responses)
-        asked = [prompt.task.query.format_map(prompt.row.fields) for prompt in batch]
-        read, _ = read_as(tokenizer, list(zip(asked, said, strict=True)))
+    def judge(answers: RollOut) -> Judgement:
+        asked = [prompt.task.query.format_map(prompt.row.fields) for prompt in answers.prompts]
+        read, _ = read_as(tokenizer, list(zip(asked, answers.texts, strict=True)))
         rewards = scores(model, read, pad, settings.micro_batch_tokens)
-        right, unreadable = labels_read(batch, said, "rationale")
-        more = {"reward": sum(rewards) / len(rewards), **by_correctness("encoder", rewards, right)}
-        final = moments.normalised(rewards) if settings.score_normalisation else rewards
-        return Judgement(final, sum(right) / len(batch), unreadable, more)
+        final = moments.normalise(rewards) if settings.score_normalisation else rewards
+        return Judgement(final, sum(rewards) / len(rewards), by_correctness("encoder", rewards, answers.right))
 
     return judge
 
@@ -80,17 +74,12 @@ def train(
     assert isinstance(settings, PpoRm)
     merged = spec.model_copy(update={"model_spec": merged_model(spec, stands_on["backbone"])})
 
-    def make_reward(policy: Policy, sampler: Sampler) -> tuple[Reward, list[Carried]]:
+    def begin() -> Start:
+        policy = build_policy(merged)
+        if spec.method == "ppo-rationale":
+            return Start(policy, by_rules(find_rules(spec)))
         moments = RunningMoments()
         model, tokenizer = load_reward_encoder(stands_on["encoder"])
-        return by_encoder(model, tokenizer, sampler.texts, settings, moments), [moments]
+        return Start(policy, by_encoder(model, tokenizer, settings, moments), [moments])
 
-    return ppo.train(
-        spec,
-        data,
-        out,
-        tensorboard=tensorboard,
-        checkpoint=checkpoint,
-        make_policy=lambda: build_policy(merged),
-        make_reward=make_reward if spec.method == "ppo-rm" else None,
-    )
+    return ppo.train(spec, data, out, tensorboard=tensorboard, checkpoint=checkpoint, begin=begin)

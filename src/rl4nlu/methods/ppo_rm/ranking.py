@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import Literal
 
 from ...tasks.prompts import CORRECTED, answer_text
-from ...tasks.reading import OPEN_TAG, parse, split_response
+from ...tasks.reading import OPEN_TAG, read_response
 from ...tasks.rows import Row
 from ...tasks.task import Task
 
@@ -57,23 +57,22 @@ class Comparison:
 
 def rank(task: Task, text: str, gold: str) -> int:
     """The place of a response in `RANKS`; `gold` is the row's canonical label."""
-    label = parse(task, text, response="rationale")
-    if label is None:
+    reading = read_response(task, text, response="rationale")
+    if reading.label is None:
         return UNREADABLE
-    rationale, _, _ = split_response(text, "rationale")
-    return (RIGHT if label == gold else WRONG) + bool(rationale)
+    return (RIGHT if reading.label == gold else WRONG) + bool(reading.rationale)
 
 
-def references(task: Task, row: Row, seed: int) -> list[str]:
+def write_references(task: Task, row: Row, seed: int) -> list[str]:
     """The right label alone, and a wrong one alone, drawn by the seed."""
     gold = str(row.label)
     wrong = random.Random(f"reference|{seed}|{row.id}").choice([label for label in task.labels if label != gold])
     return [OPEN_TAG + answer_text(task, label, CORRECTED, "test") for label in (gold, wrong)]
 
 
-def responses_of(task: Task, row: Row, replies: Sequence[str], seed: int, dropped: Counter[str]) -> list[Response]:
+def rank_responses(task: Task, row: Row, replies: Sequence[str], seed: int, dropped: Counter[str]) -> list[Response]:
     """A row's sampled replies and its two references, ranked, each text once; repeats are counted in `dropped`."""
-    texts = [(text.strip(), True) for text in replies] + [(text, False) for text in references(task, row, seed)]
+    texts = [(text.strip(), True) for text in replies] + [(text, False) for text in write_references(task, row, seed)]
     found: dict[str, Response] = {}
     for text, sampled in texts:
         dropped["equal"] += text in found
@@ -81,7 +80,7 @@ def responses_of(task: Task, row: Row, replies: Sequence[str], seed: int, droppe
     return list(found.values())
 
 
-def comparisons(responses: Sequence[Response], dropped: Counter[str]) -> list[Comparison]:
+def compare(responses: Sequence[Response], dropped: Counter[str]) -> list[Comparison]:
     """Every two responses to a row of which one ranks higher; ties are counted in `dropped`."""
     found = []
     for one, other in combinations(range(len(responses)), 2):

@@ -25,15 +25,15 @@ from ...base.errors import ConfigError
 from ...base.files import write_jsonl
 from ...config import RewardEncoder
 from ...models.load import device, load_backbone, load_tokenizer
-from ...tasks.prompts import build_prompt
-from ...tasks.rows import load_rows
+from ...tasks.rows import Row, load_rows
+from ...tasks.task import Task
 from ..candidates import best_of
 from ..encoder import EncoderTrainer, Item, collate, encode, fit, outputs, with_head
 from ..merge import merged_model
 from ..preferences import last_loss, told_apart
-from ..replies import SPLITS, Question, sampled
+from ..replies import SPLITS, sample_replies
 from ..schedule import draw_from, group
-from .ranking import DROPPED, RANKS, Comparison, Response, comparisons, responses_of
+from .ranking import DROPPED, RANKS, Comparison, Response, compare, rank_responses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,14 +46,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A row's question, its responses, and how they compare."""
+    """A row, its responses, and how they compare."""
 
-    question: Question
+    task: Task
+    row: Row
     responses: list[Response]
     pairs: list[Comparison]
 
 
-def ranked_responses(
+def collect_responses(
     spec: RunSpec,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -78,11 +79,11 @@ def ranked_responses(
         if not rows:
             raise ConfigError(f"{data / task.name / split}.jsonl: task {task.name} has no {split} rows")
         for row in rows[: -(-wanted // len(spec.train_tasks))]:
-            asked.append(Question(task, row, build_prompt(task, row.fields, (), spec.protocol), {}, "", []))
+            asked.append((task, row))
     found = []
-    for q, replies in zip(asked, sampled(spec, model, tokenizer, asked, seed), strict=True):
-        responses = responses_of(q.task, q.row, [reply.text for reply in replies], spec.seed, dropped)
-        found.append(Ranked(q, responses, comparisons(responses, dropped)))
+    for (task, row), replies in zip(asked, sample_replies(spec, model, tokenizer, asked, seed), strict=True):
+        responses = rank_responses(task, row, [reply.text for reply in replies], spec.seed, dropped)
+        found.append(Ranked(task, row, responses, compare(responses, dropped)))
     return found
 
 
@@ -114,12 +115,12 @@ def rankings_of(tokenizer: PreTrainedTokenizerBase, ranked: Sequence[Ranked], dr
     """The rows that have a pair whose sides differ as the encoder reads them; the others' pairs count as `cut alike`."""
     found = []
     for one in ranked:
-        question = one.question.task.query.format_map(one.question.row.fields)
+        question = one.task.query.format_map(one.row.fields)
         items, _ = read_as(tokenizer, [(question, response.text) for response in one.responses])
         pairs = [pair for pair in one.pairs if items[pair.better] != items[pair.worse]]
         dropped["cut alike"] += len(one.pairs) - len(pairs)
         if pairs:
-            found.append(Ranking(one.question.task.name, items, pairs))
+            found.append(Ranking(one.task.name, items, pairs))
     return found
 
 
@@ -231,7 +232,7 @@ def train(
     rankings: dict[str, list[Ranking]] = {}
     for split in SPLITS:
         dropped = Counter(dict.fromkeys(DROPPED, 0))
-        ranked = ranked_responses(spec, policy, words, data, split, spec.seed + (split == "validation"), dropped)
+        ranked = collect_responses(spec, policy, words, data, split, spec.seed + (split == "validation"), dropped)
         rankings[split] = rankings_of(tokenizer, ranked, dropped)
         if not rankings[split]:
             raise ConfigError(
@@ -247,7 +248,7 @@ def train(
         write_jsonl(
             out / f"responses.{split}.jsonl",
             (
-                {"task": one.question.task.name, "row": one.question.row.id, **asdict(response)}
+                {"task": one.task.name, "row": one.row.id, **asdict(response)}
                 for one in ranked
                 for response in one.responses
             ),

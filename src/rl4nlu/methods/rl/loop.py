@@ -9,6 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,16 +28,12 @@ from ...models.load import load_tokenizer
 from ..schedule import rate_factor
 from .experience import adapted, gather_experience
 from .policy import Policy, build_policy, save_adapter
-from .rewards import Judgement, Prompt, by_rules
-from .rollout import Sampler, event_writer, planned
+from .rewards import by_rules, find_rules
+from .rollout import Prompt, Reward, RollOut, Sampler, event_writer, plan_prompts
 from .update import Objective, make_optimiser, update
 
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
-
-
-Reward = Callable[[Sequence[Prompt], list[list[int]]], Judgement]
-"""Judges a roll-out's answers (token ids)."""
 
 
 class Carried(Protocol):
@@ -55,7 +52,7 @@ class Carried(Protocol):
 def optimise(
     policy: Policy,
     prompts: Sequence[Prompt],
-    sample: Callable[[list[list[int]]], list[list[int]]],
+    sample: Callable[[Sequence[Prompt]], RollOut],
     reward: Reward,
     settings: PolicyOptimisation,
     learning_rate: float,
@@ -75,7 +72,7 @@ def optimise(
     Args:
         policy: is changed.
         prompts: one entry an answer, in roll-outs of `settings.batch_size * settings.answers`.
-        sample: answers of the policy as it is now, the stop included, to prompts (token ids).
+        sample: answers of the policy as it is now to prompts.
         reward: judges the answers.
         settings: see `config.Ppo`.
         learning_rate: of the adapter, at the top of its schedule.
@@ -143,18 +140,24 @@ def optimise(
 
         # 1. roll-out: the policy answers
         batch = prompts[step * rows : (step + 1) * rows]
-        asked = [prompt.tokens for prompt in batch]
-        responses = sample(asked)
+        answers = sample(batch)
 
         # 2. reward: one number an answer
-        judged = reward(batch, responses)
+        judged = reward(answers)
 
         # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
         # rows that share most of their tokens: the answers to one prompt, or else the prompts of one task
         alone = settings.answers == 1
         groups = [prompt.task.name if alone else str(n // settings.answers) for n, prompt in enumerate(batch)]
         experience, first = gather_experience(
-            policy, asked, responses, groups, judged.scores, coefficient, settings, objective.advantages
+            policy,
+            [prompt.tokens for prompt in batch],
+            answers.responses,
+            groups,
+            judged.scores,
+            coefficient,
+            settings,
+            objective.advantages,
         )
 
         # 5. clipped update
@@ -169,14 +172,14 @@ def optimise(
                 f"run {run}: roll-out {step} of {steps}: numbers are no longer finite ({found}); a lower learning rate than "
                 f"{learning_rate:g}, or max_grad_norm (now {settings.max_grad_norm}), usually helps"
             )
-        answered += sum(map(len, responses))
+        answered += sum(map(len, answers.responses))
         total += sum(experience.lengths)
         row: dict[str, Any] = {
             "step": step + 1,
             "prompts": (step + 1) * settings.batch_size,
-            "reward": sum(judged.scores) / len(batch),
-            "accuracy": judged.right,
-            "invalid_rate": judged.invalid,
+            "reward": judged.reward,
+            "accuracy": sum(answers.right) / len(batch),
+            "invalid_rate": answers.unreadable,
             **numbers,
             "kl_coefficient": coefficient,
             "learning_rate": learning_rate * factor,
@@ -203,6 +206,15 @@ def optimise(
         kept.put_back()
         history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
     return history
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a candidate begins with: the policy before its first step, what judges its answers, and what that carries along."""
+
+    policy: Policy
+    reward: Reward
+    carried: Sequence[Carried] = ()
 
 
 class Kept:
@@ -245,8 +257,7 @@ def train_policy(
     start_adapter: Path | None = None,
     tensorboard: Path | None = None,
     checkpoint: Checkpoint = NOT_SAVED,
-    make_policy: Callable[[], Policy] | None = None,
-    make_reward: Callable[[Policy, Sampler], tuple[Reward, Sequence[Carried]]] | None = None,
+    begin: Callable[[], Start] | None = None,
 ) -> dict[str, Any]:
     """Train a run's adapter: `out/adapter` and `out/history.jsonl`; returns the facts of its record.
 
@@ -261,8 +272,7 @@ def train_policy(
         tensorboard: folder for event files, if they are wanted (needs the package `tensorboard`).
         objective: PPO's, or that of another policy optimisation.
         checkpoint: state of the run, from which it is resumed.
-        make_policy: builds the policy before its first step; that of `policy.build_policy` when absent.
-        make_reward: what judges its answers, and what that carries along; the tasks' rules when absent.
+        begin: makes what every candidate begins with; `policy.build_policy` and the tasks' rules when absent.
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
@@ -273,32 +283,30 @@ def train_policy(
     assert isinstance(settings, PolicyOptimisation)
     torch.set_num_threads(spec.threads)
     tokenizer = load_tokenizer(spec.model_spec)
-    prompts, shortened = planned(spec, data, tokenizer)
+    prompts, shortened = plan_prompts(spec, data, tokenizer)
 
     def attempt(number: int, learning_rate: float, folder: Path) -> list[dict[str, Any]]:
         """One candidate, trained and saved; its backbone is not kept for the next one's time."""
-        policy = make_policy() if make_policy else build_policy(spec, start_adapter)
-        sampler = Sampler(spec, policy, tokenizer)
-        by_rule = by_rules(spec.train_tasks, spec.protocol, sampler.texts)
-        reward, carried = make_reward(policy, sampler) if make_reward else (by_rule, ())
+        start = begin() if begin else Start(build_policy(spec, start_adapter), by_rules(find_rules(spec)))
+        sampler = Sampler(spec, start.policy, tokenizer)
         history = optimise(
-            policy,
+            start.policy,
             prompts,
             sampler,
-            reward,
+            start.reward,
             settings,
             learning_rate,
             seed=spec.seed,
             objective=objective,
             how=spec.protocol.schedule,
             run=spec.address.path,
-            validate=partial(validation_score, spec, policy.model, tokenizer, data),
+            validate=partial(validation_score, spec, start.policy.model, tokenizer, data),
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
             checkpoint=checkpoint.part(f"candidate{number}"),
             generators=[sampler.chance],
-            carried=carried,
+            carried=start.carried,
         )
-        save_adapter(policy, folder)
+        save_adapter(start.policy, folder)
         return history
 
     best: dict[str, Any] = {}

@@ -1,129 +1,88 @@
-"""Rewards of the tasks: how good a sampled answer is, by a rule (paper 1, sections 3.3 and 3.4).
+"""Rewards: how good a roll-out's answers are. Here by the tasks' rules (paper 1, sections 3.3 and 3.4).
 
-A reward is a plain function `(prompts, texts, rows) -> numbers`, one number an answer. It reads answers with
-`parsing.parse`, the parser that also decides the scores, so what is rewarded is what is measured.
-Only `ppo.py` and its relatives import this file: editing a reward reruns reinforcement learning and nothing else.
+A rule judges answers to rows of one task, and reads them as the scores do: what is rewarded is what is measured.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...config import Protocol
-from ...tasks.reading import Response, parse, split_response
+from ...tasks.reading import Reading
 from ...tasks.rows import Row
 from ...tasks.task import Task
+from .rollout import Judgement, Reward, RollOut
 
 if TYPE_CHECKING:
-    pass
+    from ...runs.spec import RunSpec
 
-
-Reward = Callable[[list[str], list[str], list[Row]], list[float]]
-"""`(prompts, texts, rows) -> rewards`, all of one length; a text is what the model wrote."""
+Rule = Callable[[Sequence[Row], Sequence[str], Sequence[Reading]], list[float]]
+"""`(rows, texts, readings) -> rewards`, all of one length: of one task, what the model wrote and what the parser read."""
 
 TABLES = {"released": (1.0, -1.0, -3.0), "paper": (1.0, 0.0, -1.0)}
 """Reward of a right, a wrong and an unparseable answer: in the authors' code, and in their text."""
 
 
-def task_reward(task: Task, protocol: Protocol) -> Reward:
-    """The reward that the task's file names: label match, or distance for tasks whose answer is a number."""
-    return distance(task, protocol.response) if task.reward == "distance" else label_match(task, protocol)
+def find_rules(spec: RunSpec) -> dict[str, Rule]:
+    """The rule of every task that a run trains on, by the task's name."""
+    return {task.name: task_rule(task, spec.protocol) for task in spec.train_tasks}
 
 
-def label_match(task: Task, protocol: Protocol) -> Reward:
+def task_rule(task: Task, protocol: Protocol) -> Rule:
+    """The rule that the task's file names: label match, or distance for tasks whose answer is a number."""
+    return distance(task) if task.reward == "distance" else label_match(task, protocol)
+
+
+def label_match(task: Task, protocol: Protocol) -> Rule:
     """Right, wrong or unparseable, at the prices of `protocol.reward_table`.
 
     MultiRC and ReCoRD are judged one candidate a row. The released ReCoRD branch takes an answer that is closed
     but names neither label for a plain wrong one; so does the released table here.
     """
     right, wrong, invalid = TABLES[protocol.reward_table]
-    closed_is_wrong = protocol.reward_table == "released" and task.name == "record"
-    words = [word.lower() for word in task.labels.values()]
+    unnamed = ("empty", "no label") if protocol.reward_table == "released" and task.name == "record" else ()
 
-    def reward(prompts: list[str], texts: list[str], rows: list[Row]) -> list[float]:
-        values = []
-        for text, row in zip(texts, rows, strict=True):
-            answer = parse(task, text, response=protocol.response)
-            _, judgement, closed = split_response(text, protocol.response)
-            if answer is not None:
-                values.append(right if answer == row.label else wrong)
-            elif (
-                closed_is_wrong
-                and judgement is not None
-                and closed
-                and not any(word in judgement.lower() for word in words)
-            ):
-                values.append(wrong)
-            else:
-                values.append(invalid)
-        return values
+    def judge(row: Row, reading: Reading) -> float:
+        if reading.label is None:
+            return wrong if reading.fault in unnamed else invalid
+        return right if reading.label == row.label else wrong
 
-    return reward
+    return lambda rows, texts, readings: [judge(*pair) for pair in zip(rows, readings, strict=True)]
 
 
-def distance(task: Task, response: Response = "label") -> Reward:
+def distance(task: Task) -> Rule:
     """Half the scale minus the distance to the gold number; minus half the scale where no number is found.
 
     STS-B runs from 0 to 5: `2.5 - |predicted - gold|`, and -2.5 (both reward tables agree).
     """
     half = (task.high - task.low) / 2
 
-    def reward(prompts: list[str], texts: list[str], rows: list[Row]) -> list[float]:
-        answers = [parse(task, text, response=response) for text in texts]
-        golds = [float(row.label) for row in rows if row.label is not None]
-        return [-half if a is None else half - abs(float(a) - gold) for a, gold in zip(answers, golds, strict=True)]
+    def judge(row: Row, reading: Reading) -> float:
+        if row.label is None:
+            raise ValueError(f"task {task.name}: row {row.id} has no label, and its answer is to be rewarded")
+        return -half if reading.label is None else half - abs(float(reading.label) - float(row.label))
 
-    return reward
-
-
-def is_right(task: Task, answer: str | float | None, row: Row) -> bool:
-    """Whether a parsed answer names the row's label; numbers may be off by half a point (for learning curves only)."""
-    if answer is None or row.label is None:
-        return False
-    return abs(float(answer) - float(row.label)) <= 0.5 if task.reward == "distance" else answer == row.label
+    return lambda rows, texts, readings: [judge(*pair) for pair in zip(rows, readings, strict=True)]
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt to be answered: its task and row (for the reward), its text and its tokens."""
+def by_rules(rules: dict[str, Rule]) -> Reward:
+    """Judges every answer by the rule of its own task, a task's answers at once."""
 
-    task: Task
-    row: Row
-    text: str
-    tokens: list[int]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What is said of a batch of answers: a reward each, the share of right and of unparseable ones, and what else to log."""
-
-    scores: list[float]
-    right: float
-    invalid: float
-    more: dict[str, float | None] = field(default_factory=dict)
-
-
-def labels_read(batch: Sequence[Prompt], texts: Sequence[str], response: Response) -> tuple[list[bool], float]:
-    """Of a batch's answers: whether each one's label is right, and the share of those without a readable label."""
-    answers = [parse(p.task, text, response=response) for p, text in zip(batch, texts, strict=True)]
-    right = [is_right(p.task, answer, p.row) for p, answer in zip(batch, answers, strict=True)]
-    return right, answers.count(None) / len(answers)
-
-
-def by_rules(
-    tasks: Sequence[Task], protocol: Protocol, decode: Callable[[list[list[int]]], list[str]]
-) -> Callable[[Sequence[Prompt], list[list[int]]], Judgement]:
-    """Judges a batch of answers (token ids, made text by `decode`), each by its own task's reward."""
-    rules = {task.name: task_reward(task, protocol) for task in tasks}
-
-    def judge(batch: Sequence[Prompt], responses: list[list[int]]) -> Judgement:
-        texts = decode(responses)
-        scores = [rules[p.task.name]([p.text], [text], [p.row])[0] for p, text in zip(batch, texts, strict=True)]
-        right, unreadable = labels_read(batch, texts, protocol.response)
-        return Judgement(scores, sum(right) / len(batch), unreadable)
+    def judge(answers: RollOut) -> Judgement:
+        scores = [0.0] * len(answers.prompts)
+        for name in dict.fromkeys(prompt.task.name for prompt in answers.prompts):
+            own = [n for n, prompt in enumerate(answers.prompts) if prompt.task.name == name]
+            rewards = rules[name](
+                [answers.prompts[n].row for n in own],
+                [answers.texts[n] for n in own],
+                [answers.readings[n] for n in own],
+            )
+            for n, reward in zip(own, rewards, strict=True):
+                scores[n] = reward
+        return Judgement(scores, sum(scores) / len(scores))
 
     return judge
 
@@ -151,15 +110,15 @@ class RunningMoments:
         return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
 
     def state(self) -> dict[str, float]:
-        """See `ppo.Carried`."""
+        """See `loop.Carried`."""
         return {"count": self.count, "mean": self.mean, "squares": self.squares}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See `ppo.Carried`."""
+        """See `loop.Carried`."""
         self.count, self.mean, self.squares = state["count"], state["mean"], state["squares"]
 
-    def normalised(self, numbers: Sequence[float]) -> list[float]:
-        """A batch less the mean, over the deviation, both of which it is part of (papers/2, section 7.2)."""
+    def normalise(self, numbers: Sequence[float]) -> list[float]:
+        """A batch less the mean, over the deviation, both of which it is part of (paper 2's release)."""
         self.update(numbers)
         return [(x - self.mean) / (self.deviation + 1e-8) for x in numbers]
 

@@ -1,8 +1,12 @@
-"""What reinforcement learning asks, and how it samples answers: prompts in their planned order, the sampler, the event files."""
+"""Step 1 of policy optimisation, the roll-out: prompts in their planned order, the policy's answers, what is said of them.
+
+Also the event files of a run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +16,11 @@ from ...answering.fit import fit_prompts
 from ...answering.generate import decode_completions, generate_tokens
 from ...base.errors import ConfigError
 from ...config import PolicyOptimisation
-from ...tasks.prompts import build_prompt
-from ...tasks.reading import CLOSE_TAG
-from ...tasks.rows import load_rows
+from ...tasks.reading import CLOSE_TAG, Reading, read_response
+from ...tasks.rows import Row, load_rows
+from ...tasks.task import Task
 from ..schedule import draw
 from .policy import Policy
-from .rewards import Prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,10 +28,65 @@ if TYPE_CHECKING:
     from ...runs.spec import RunSpec
 
 
-def planned(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Prompt], int]:
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt to be answered: its task and row (for the reward) and its tokens."""
+
+    task: Task
+    row: Row
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class RollOut:
+    """Prompts and the policy's answers, one a prompt: token ids, what they say, and what the parser reads in it."""
+
+    prompts: Sequence[Prompt]
+    responses: list[list[int]]
+    texts: list[str]
+    readings: list[Reading]
+
+    @property
+    def right(self) -> list[bool]:
+        """Whether each answer is its row's label."""
+        return [is_right(p.task, reading.label, p.row) for p, reading in zip(self.prompts, self.readings, strict=True)]
+
+    @property
+    def unreadable(self) -> float:
+        """Share of answers without a readable label."""
+        return sum(reading.label is None for reading in self.readings) / len(self.readings)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of a roll-out's answers.
+
+    Attributes:
+        scores: a reward each, which the policy learns from.
+        reward: their mean before normalisation, which is logged.
+        more: what else to log.
+    """
+
+    scores: list[float]
+    reward: float
+    more: dict[str, float | None] = field(default_factory=dict)
+
+
+Reward = Callable[[RollOut], Judgement]
+"""Judges a roll-out's answers: by rules (`rewards`), by reward models (`rllr`) or by an encoder (`ppo_rm`)."""
+
+
+def is_right(task: Task, answer: str | float | None, row: Row) -> bool:
+    """Whether a label names the row's; numbers may be off by half a point (for learning curves only)."""
+    if answer is None or row.label is None:
+        return False
+    return abs(float(answer) - float(row.label)) <= 0.5 if task.parser == "number" else answer == row.label
+
+
+def plan_prompts(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Prompt], int]:
     """The prompts that a run answers, in order (one entry an answer), and how many had to be shortened to fit the model.
 
-    The rows are those that SFT of the same seed and length sees: equal shares of every task (`lengths.draw`).
+    The rows are those that SFT of the same seed and length sees: equal shares of every task (`schedule.draw`).
 
     Raises:
         ConfigError: a task has no training rows, or a row that does not fit.
@@ -50,13 +108,13 @@ def planned(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tu
         for i, row, fitted in zip(
             numbers, rows, fit_prompts(tokenizer, task, rows, spec.protocol, longest), strict=True
         ):
-            made[i] = Prompt(task, row, build_prompt(task, row.fields, (), spec.protocol), fitted.tokens)
+            made[i] = Prompt(task, row, fitted.tokens)
             shortened += fitted.shortened
     return [made[i] for i in drawn for _ in range(settings.answers)], shortened
 
 
 class Sampler:
-    """Samples a run's answers from its policy as it is at the time, reproducibly, and makes them text.
+    """Samples a run's answers from its policy as it is at the time, reproducibly.
 
     An answer ends with the closing tag (or only at the end token and at its greatest length, as released).
     """
@@ -67,14 +125,15 @@ class Sampler:
         self.device = policy.model.get_base_model().device
         self.chance = torch.Generator(self.device).manual_seed(spec.seed)
         self.stop = CLOSE_TAG if spec.protocol.stop_at_tag else None
+        self.response = spec.protocol.response
 
-    def __call__(self, prompts: list[list[int]]) -> list[list[int]]:
-        """One answer a prompt, token ids, the stop included; without dropout."""
+    def __call__(self, prompts: Sequence[Prompt]) -> RollOut:
+        """One answer a prompt, the stop included; without dropout."""
         self.policy.model.eval()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            return generate_tokens(
+            responses = generate_tokens(
                 self.policy.model,
-                prompts,
+                [prompt.tokens for prompt in prompts],
                 tokenizer=self.tokenizer,
                 max_new_tokens=self.settings.max_new_tokens,
                 sample=True,
@@ -84,10 +143,12 @@ class Sampler:
                 stop=self.stop,
                 batch_tokens=self.settings.micro_batch_tokens,
             )
-
-    def texts(self, responses: list[list[int]]) -> list[str]:
-        """What a parser reads."""
-        return decode_completions(self.policy.model, self.tokenizer, responses, self.stop)
+        texts = decode_completions(self.policy.model, self.tokenizer, responses, self.stop)
+        readings = [
+            read_response(prompt.task, text, response=self.response)
+            for prompt, text in zip(prompts, texts, strict=True)
+        ]
+        return RollOut(prompts, responses, texts, readings)
 
 
 def event_writer(folder: Path | None) -> Callable[[dict[str, Any]], None]:

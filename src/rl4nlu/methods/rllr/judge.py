@@ -1,8 +1,8 @@
-"""Grades of replies from any server that speaks OpenAI's chat-completions protocol (pairs.judge: endpoint).
+"""The judge of sampled replies: the overlap of their rationale with the supplied one, a model's likelihood, or a server's grades.
 
-All replies to a row are graded in one request, so that they are graded against each other. Verdicts are cached as rationales
-are, as JSON lines keyed by a digest of model and prompt. One that does not grade every reply once is counted as malformed, and
-its row has no judged replies.
+A server speaks OpenAI's chat-completions protocol (pairs.judge: endpoint). All replies to a row are graded in one request, so
+that they are graded against each other. Verdicts are cached as rationales are, as JSON lines keyed by a digest of model and
+prompt. One that does not grade every reply once is counted as malformed, and its row has no judged replies.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,24 @@ from ...models.endpoint import endpoint
 from ...models.load import encode_answer, encode_prompts, load_backbone, load_tokenizer
 from ...rationales import overlap
 from ...tasks.prompts import answer_start
-from ..replies import Question, Reply
+from ...tasks.rows import Row
+from ...tasks.task import Task
+from ..replies import Reply
 
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
 
 
-# 3. Judgement -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Question:
+    """A row, its prompt, and the supplied rationales by label; `gold` and `wrong` are whole responses."""
+
+    task: Task
+    row: Row
+    prompt: str
+    reasons: dict[str, str]
+    gold: str
+    wrong: list[str]
 
 
 def judge(
@@ -40,7 +52,7 @@ def judge(
 ) -> list[list[Reply]]:
     """The replies with the judge's scores; unreadable ones, those without a rationale and those without a verdict are left out.
 
-    `cache` is the folder of a server's verdicts, and `counts` says how they came (see `judging.verdicts`).
+    `cache` is the folder of a server's verdicts, and `counts` says how they came (see `verdicts`).
     """
     settings = spec.settings
     assert isinstance(settings, Pairs)

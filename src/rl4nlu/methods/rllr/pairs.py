@@ -25,13 +25,14 @@ from ...base.files import read_jsonl, write_json, write_jsonl
 from ...config import Pairs, Protocol
 from ...models.load import load_backbone, load_tokenizer
 from ...rationales import load_rationales
-from ...tasks.prompts import answer_text, build_prompt
-from ...tasks.reading import parse, split_response
+from ...tasks.prompts import answer_text, write_prompt
+from ...tasks.reading import read_response
 from ...tasks.rows import load_rows
 from ...tasks.task import Task
 from ..merge import merged_model
-from ..replies import SPLITS, Question, Reply, sampled, some_of
-from .judge import judge
+from ..replies import SPLITS, Reply, sample_replies
+from ..schedule import draw_from
+from .judge import Question, judge
 
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
@@ -80,19 +81,17 @@ def read_pairs(path: Path, tasks: Sequence[Task]) -> list[Pair]:
             raise ConfigError(f"{where}: chosen and rejected are equal: {pair.chosen!r}")
         for side in ("chosen", "rejected"):
             text = getattr(pair, side)
-            rationale, judgement, closed = split_response(text, "rationale")
-            if not rationale:
+            reading = read_response(known[pair.task], text, response="rationale")
+            if not reading.rationale:
                 raise ConfigError(f"{where}: {side} has an empty rationale: {text!r}")
-            if parse(known[pair.task], text, response="rationale") is None:
-                found = f"{(judgement or '').strip()!r}" if closed else "no closed answer"
-                raise ConfigError(
-                    f"{where}: {side}: {found} is none of the task's label words: {', '.join(known[pair.task].words)}"
-                )
+            if reading.fault is not None:
+                words = ", ".join(known[pair.task].words)
+                raise ConfigError(f"{where}: {side} has a fault ({reading.fault}): {text!r}; label words: {words}")
         pairs.append(pair)
     return pairs
 
 
-def questions(spec: RunSpec, data: Path, split: str) -> list[Question]:
+def make_questions(spec: RunSpec, data: Path, split: str) -> list[Question]:
     """Every row of the mixture that has a rationale for its own label.
 
     Raises:
@@ -112,14 +111,22 @@ def questions(spec: RunSpec, data: Path, split: str) -> list[Question]:
                     raise ConfigError(f"{data / task.name}/rationales.jsonl: row {row.id} ({split}): {error}") from None
             gold = texts.pop(str(row.label), None)
             if gold is not None:
-                prompt = build_prompt(task, row.fields, (), spec.protocol)
+                prompt = write_prompt(task, row.fields, (), spec.protocol).text
                 found.append(Question(task, row, prompt, reasons[row.id], gold, list(texts.values())))
     if not found:
         raise ConfigError(f"run {spec.address.path}: no {split} row has a rationale for its label")
     return found
 
 
-def supplied(asked: Iterable[Question]) -> list[Pair]:
+def choose_questions(asked: list[Question], tasks: Sequence[Task], n: int, seed: int) -> list[Question]:
+    """At most `n` questions, drawn by `seed` in equal shares of every task, each at most once, task by task."""
+    pools = [[place for place, q in enumerate(asked) if q.task.name == task.name] for task in tasks]
+    drawn = [asked[place] for place in dict.fromkeys(draw_from(pools, n, seed))]
+    names = [task.name for task in tasks]
+    return sorted(drawn, key=lambda q: names.index(q.task.name))
+
+
+def pair_supplied(asked: Iterable[Question]) -> list[Pair]:
     """Gold label and its rationale against each wrong label and its rationale (paper 2, section 2.2)."""
     return [Pair(q.task.name, q.row.id, q.prompt, q.gold, wrong, "label") for q in asked for wrong in q.wrong]
 
@@ -127,7 +134,7 @@ def supplied(asked: Iterable[Question]) -> list[Pair]:
 # 4. Sampled pairs and further negatives ---------------------------------------------------------------------------------
 
 
-def extremes(replies: Sequence[Reply]) -> tuple[Reply, Reply] | None:
+def find_extremes(replies: Sequence[Reply]) -> tuple[Reply, Reply] | None:
     """The replies that the judge likes best and least; None where it likes all alike."""
     if not replies:
         return None
@@ -135,18 +142,18 @@ def extremes(replies: Sequence[Reply]) -> tuple[Reply, Reply] | None:
     return (best, worst) if best.score > worst.score else None
 
 
-def of_one_label(asked: Sequence[Question], replies: Sequence[list[Reply]]) -> list[Pair]:
+def pair_rationales(asked: Sequence[Question], replies: Sequence[list[Reply]]) -> list[Pair]:
     """Rationale-sensitive pairs: best against worst among each row's replies of its commonest label."""
     pairs = []
     for q, row in zip(asked, replies, strict=True):
         counts = Counter(reply.label for reply in row)
         commonest = max(counts, key=lambda label: (counts[label], label == str(q.row.label)), default=None)
-        if found := extremes([reply for reply in row if reply.label == commonest]):
+        if found := find_extremes([reply for reply in row if reply.label == commonest]):
             pairs.append(Pair(q.task.name, q.row.id, q.prompt, found[0].text, found[1].text, "rationale", "policy"))
     return pairs
 
 
-def against_own_errors(asked: Sequence[Question], replies: Sequence[list[Reply]], chance: random.Random) -> list[Pair]:
+def pair_own_errors(asked: Sequence[Question], replies: Sequence[list[Reply]], chance: random.Random) -> list[Pair]:
     """Label-sensitive pairs on the model's own text: a right reply (or the supplied answer) against a wrong one."""
     pairs = []
     for q, row in zip(asked, replies, strict=True):
@@ -158,7 +165,7 @@ def against_own_errors(asked: Sequence[Question], replies: Sequence[list[Reply]]
     return pairs
 
 
-def swapped(asked: Sequence[Question], protocol: Protocol, chance: random.Random) -> list[Pair]:
+def pair_swapped(asked: Sequence[Question], protocol: Protocol, chance: random.Random) -> list[Pair]:
     """The gold answer against the same rationale with a wrong label: a response that contradicts itself."""
     pairs = []
     for q in asked:
@@ -168,7 +175,7 @@ def swapped(asked: Sequence[Question], protocol: Protocol, chance: random.Random
     return pairs
 
 
-def ungrounded(asked: Sequence[Question], chance: random.Random) -> list[Pair]:
+def pair_ungrounded(asked: Sequence[Question], chance: random.Random) -> list[Pair]:
     """The gold answer against that of another row of the same task and label: a rationale about something else."""
     pairs = []
     for q in asked:
@@ -180,7 +187,7 @@ def ungrounded(asked: Sequence[Question], chance: random.Random) -> list[Pair]:
     return pairs
 
 
-def label_pairs(
+def pair_labels(
     wanted: Sequence[str],
     everything: Sequence[Question],
     asked: Sequence[Question],
@@ -191,13 +198,13 @@ def label_pairs(
     """Label-sensitive pairs of the `wanted` origins: of all questions or, on the model's own errors, of those that it was asked."""
     pairs: list[Pair] = []
     if "supplied" in wanted:
-        pairs += supplied(everything)
+        pairs += pair_supplied(everything)
     if "policy" in wanted:
-        pairs += against_own_errors(asked, judged, chance)
+        pairs += pair_own_errors(asked, judged, chance)
     if "swapped" in wanted:
-        pairs += swapped(everything, protocol, chance)
+        pairs += pair_swapped(everything, protocol, chance)
     if "ungrounded" in wanted:
-        pairs += ungrounded(everything, chance)
+        pairs += pair_ungrounded(everything, chance)
     return pairs
 
 
@@ -208,7 +215,7 @@ def statistics(
     asked: Sequence[Question], replies: Sequence[list[Reply]], judged: Sequence[list[Reply]]
 ) -> dict[str, Any]:
     """What the replies are like; `same_label` is the share of best-against-worst pairs whose labels are equal."""
-    ranked = [found for row in judged if (found := extremes(row))]
+    ranked = [found for row in judged if (found := find_extremes(row))]
     everything = [(q, reply) for q, row in zip(asked, replies, strict=True) for reply in row]
     return {
         "rows": len(asked),
@@ -252,15 +259,15 @@ def train(
     facts: dict[str, Any] = {}
     for split, n in zip(SPLITS, (settings.prompts, settings.validation_prompts), strict=True):
         chance = random.Random(f"pairs|{spec.seed}|{split}")
-        everything = questions(spec, data, split)
-        names = [task.name for task in spec.train_tasks]
-        asked = sorted(some_of(everything, spec.train_tasks, n, spec.seed), key=lambda q: names.index(q.task.name))
-        replies = sampled(spec, model, tokenizer, asked, spec.seed + (split == "validation"))
+        everything = make_questions(spec, data, split)
+        asked = choose_questions(everything, spec.train_tasks, n, spec.seed)
+        rows = [(q.task, q.row) for q in asked]
+        replies = sample_replies(spec, model, tokenizer, rows, spec.seed + (split == "validation"))
         counts: Counter[str] = Counter()
         judged = judge(spec, asked, replies, cache, counts)
         wanted = settings.negatives if split == "train" else ("supplied", "policy")
-        label = label_pairs(wanted, everything, asked, judged, spec.protocol, chance)
-        found = {"label": label, "rationale": of_one_label(asked, judged)}
+        label = pair_labels(wanted, everything, asked, judged, spec.protocol, chance)
+        found = {"label": label, "rationale": pair_rationales(asked, judged)}
         for kind, pairs in found.items():
             if not pairs and split == "train":
                 raise ConfigError(

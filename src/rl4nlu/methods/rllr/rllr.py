@@ -1,7 +1,7 @@
 """RLHF, RLLR and RLLR-mixed (paper 2): PPO whose reward is the score of one or two reward models.
 
 `rlhf` is rewarded by the rationale model, `rllr` by the label model, `rllr-mixed` by both, the label's share capped:
-`R = min(r_label, tau) + r_rationale` (papers/2, section 7.1). Scores are normalised by their running mean and deviation.
+`R = min(r_label, tau) + r_rationale` (paper 2's release). Scores are normalised by their running mean and deviation.
 Policy, critic and reward models are LoRA adapters of one backbone, the merged SFT-with-rationale model, which with its
 adapters off is the KL reference. Roll-outs, KL, GAE and clipped update are those of `ppo.py`.
 
@@ -11,7 +11,7 @@ right and wrong labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,10 @@ from ...config import METHODS, Rllr
 from ...models.load import add_lora, load_backbone
 from ..merge import merged_model
 from ..rl import ppo
-from ..rl.loop import Carried, Reward, train_policy
+from ..rl.loop import Start, train_policy
 from ..rl.policy import Policy, ValueHead
-from ..rl.rewards import Judgement, Prompt, RunningMoments, by_correctness, labels_read, mean
-from ..rl.rollout import Sampler
+from ..rl.rewards import RunningMoments, by_correctness
+from ..rl.rollout import Judgement, Reward, RollOut
 from .reward_model import load_head, responses_scored
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def by_models(
     heads: dict[str, ValueHead],
     settings: Rllr,
     threshold: float | None,
-    texts: Callable[..., list[str]],
-    moments: RunningMoments | None = None,
+    moments: RunningMoments,
 ) -> Reward:
     """Judges roll-outs by reward models, which are adapters of the policy's network, named as in `heads`.
 
@@ -86,31 +85,30 @@ def by_models(
         heads: scalar heads of the models, `label` and `rationale` or one of them.
         settings: combination and normalisation.
         threshold: tau, where both models are there and their scores are combined `capped`.
-        texts: makes responses text, for the logged shares of right and unreadable ones.
         moments: of the scores so far.
     """
-    seen = moments or RunningMoments()
 
-    def judge(batch: Sequence[Prompt], responses: list[list[int]]) -> Judgement:
-        prompts, groups = [prompt.tokens for prompt in batch], [prompt.task.name for prompt in batch]
+    def judge(answers: RollOut) -> Judgement:
+        prompts = [prompt.tokens for prompt in answers.prompts]
+        groups = [prompt.task.name for prompt in answers.prompts]
         scores = {}
         policy.model.eval()
         for name, head in heads.items():
             with policy.switched(name):
-                scores[name] = responses_scored(policy.model, head, prompts, responses, groups, settings)
+                scores[name] = responses_scored(policy.model, head, prompts, answers.responses, groups, settings)
         if len(scores) == 1:
             (rewards,) = scores.values()
         else:
             both = zip(scores["label"], scores["rationale"], strict=True)
             rewards = [combined(a, b, settings.combination, threshold) for a, b in both]
-        right, unreadable = labels_read(batch, texts(responses), "rationale")
-        more = {"reward": mean(rewards)}
+        right = answers.right
+        more: dict[str, float | None] = {}
         for name, values in scores.items():
             more |= by_correctness(name, values, right)
         # as released, dropout acts in the forward passes of the update
         policy.model.train(settings.dropout_in_logprobs)
-        final = seen.normalised(rewards) if settings.score_normalisation else rewards
-        return Judgement(final, sum(right) / len(batch), unreadable, more)
+        final = moments.normalise(rewards) if settings.score_normalisation else rewards
+        return Judgement(final, sum(rewards) / len(rewards), more)
 
     return judge
 
@@ -121,7 +119,7 @@ def by_models(
 def build_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dict[str, ValueHead]]:
     """The policy before its first step, equal to its reference to the bit; its critic; the reward models' heads.
 
-    The critic starts as the first reward model, head and all (papers/2, section 7.4), or is a head on the policy.
+    The critic starts as the first reward model, head and all (paper 2's release), or is a head on the policy.
     """
     settings = spec.settings
     assert isinstance(settings, Rllr)
@@ -170,16 +168,11 @@ def train(
     assert isinstance(settings, Rllr)
     capped = len(METHODS[spec.method].rewards) > 1 and settings.combination == "capped"
     threshold = choose_threshold(settings, stands_on["label"]) if capped else None
-    heads: dict[str, ValueHead] = {}
 
-    def make_policy() -> Policy:
-        policy, found = build_policy(spec, stands_on)
-        heads.update(found)
-        return policy
-
-    def make_reward(policy: Policy, sampler: Sampler) -> tuple[Reward, list[Carried]]:
+    def begin() -> Start:
+        policy, heads = build_policy(spec, stands_on)
         moments = RunningMoments()
-        return by_models(policy, heads, settings, threshold, sampler.texts, moments), [moments]
+        return Start(policy, by_models(policy, heads, settings, threshold, moments), [moments])
 
     objective = PPO_AS_RELEASED if settings.value_gradients == "released" else ppo.PPO
     facts = train_policy(
@@ -188,8 +181,7 @@ def train(
         out,
         tensorboard=tensorboard,
         checkpoint=checkpoint,
-        make_policy=make_policy,
-        make_reward=make_reward,
+        begin=begin,
         objective=objective,
     )
     return {**facts, "threshold": threshold}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from roll_outs import PROMPTS, RESPONSES, backbone_of
+from roll_outs import PROMPTS, RESPONSES, backbone_of, make_roll_out
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
@@ -18,7 +18,8 @@ from rl4nlu.methods.ppo_rm.ppo_rm import by_encoder
 from rl4nlu.methods.ppo_rm.reward_encoder import load_reward_encoder
 from rl4nlu.methods.rl import loop, ppo
 from rl4nlu.methods.rl.policy import Policy, ValueHead
-from rl4nlu.methods.rl.rewards import Prompt, RunningMoments
+from rl4nlu.methods.rl.rewards import RunningMoments
+from rl4nlu.methods.rl.rollout import Prompt
 from rl4nlu.models.load import add_lora
 from rl4nlu.planner import estimate as plan
 from rl4nlu.runs.grid import list_runs
@@ -35,9 +36,11 @@ TEXTS = [
     " The film is bad. <Judgement> Negative </Judgement> ", "<Judgement> Negative </Judgement>", "bad <Judgement> Positive </Judgement>",
 ]  # fmt: skip
 PLANNED = [
-    Prompt(TASKS["sst2"], Row("r", {"sentence": f"film {n}"}, label), "", tokens)
+    Prompt(TASKS["sst2"], Row("r", {"sentence": f"film {n}"}, label), tokens)
     for n, (label, tokens) in enumerate(zip("101100", PROMPTS, strict=True))
 ]
+
+ANSWERS = make_roll_out(PLANNED, RESPONSES, TEXTS)
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def policy_of() -> Policy:
 def judge_of(folder: Path, moments: RunningMoments | None = None, **settings) -> loop.Reward:
     model, tokenizer = load_reward_encoder(folder)
     changed = SETTINGS.model_copy(update=settings)
-    return by_encoder(model, tokenizer, lambda responses: TEXTS, changed, moments or RunningMoments())
+    return by_encoder(model, tokenizer, changed, moments or RunningMoments())
 
 
 def alone(folder: Path) -> list[float]:
@@ -78,22 +81,22 @@ def test_the_reward_is_the_encoders_score_by_plain_transformers_calls(reward_mod
     expected = alone(reward_model)
     assert max(expected) - min(expected) > 0.01  # else the next lines could not fail
     for tokens in (64, 16384):  # however rows are cut into forward passes
-        found = judge_of(reward_model, score_normalisation=False, micro_batch_tokens=tokens)(PLANNED, RESPONSES)
+        found = judge_of(reward_model, score_normalisation=False, micro_batch_tokens=tokens)(ANSWERS)
         assert found.scores == pytest.approx(expected, abs=1e-5)
     right = [0, 4]
-    assert (found.right, found.invalid) == (pytest.approx(2 / 6), pytest.approx(1 / 6))
-    assert found.more["reward"] == pytest.approx(sum(expected) / ROWS, abs=1e-5)
+    assert ANSWERS.right == [n in right for n in range(ROWS)]
+    assert found.reward == pytest.approx(sum(expected) / ROWS, abs=1e-5)
     assert found.more["encoder_reward_right"] == pytest.approx(sum(expected[n] for n in right) / 2, abs=1e-5)
 
 
 def test_scores_are_normalised_by_all_so_far(reward_model: Path):
     moments = RunningMoments()
     judge = judge_of(reward_model, moments)
-    judge(PLANNED, RESPONSES)
-    second = judge(PLANNED, RESPONSES)
+    judge(ANSWERS)
+    second = judge(ANSWERS)
     expected = RunningMoments()
-    expected.normalised(alone(reward_model))
-    assert second.scores == pytest.approx(expected.normalised(alone(reward_model)), abs=1e-4)
+    expected.normalise(alone(reward_model))
+    assert second.scores == pytest.approx(expected.normalise(alone(reward_model)), abs=1e-4)
     assert moments.count == 2 * ROWS
 
 
@@ -103,8 +106,8 @@ def test_neither_the_encoder_nor_the_backbone_changes_by_a_bit(reward_model: Pat
     before = copy.deepcopy(model.state_dict())
     network = {n: p.detach().clone() for n, p in policy.model.named_parameters()}
     settings = SETTINGS.model_copy(update={"prompts": 2 * ROWS})
-    reward = by_encoder(model, tokenizer, lambda responses: TEXTS, settings, RunningMoments())
-    loop.optimise(policy, PLANNED * 2, lambda asked: RESPONSES, reward, settings, 1e-2, seed=0, objective=ppo.PPO)
+    reward = by_encoder(model, tokenizer, settings, RunningMoments())
+    loop.optimise(policy, PLANNED * 2, lambda batch: ANSWERS, reward, settings, 1e-2, seed=0, objective=ppo.PPO)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     changed = {n for n, p in policy.model.named_parameters() if not torch.equal(p, network[n])}
     assert changed == {n for n in network if "lora" in n}
@@ -117,7 +120,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(reward_model: Path, tmp
         policy, moments, given = policy_of(), RunningMoments(), iter(scores)
         reward = judge_of(reward_model, moments)
         loop.optimise(
-            policy, PLANNED * 4, lambda asked: RESPONSES, reward, settings, 1e-2, seed=0, objective=ppo.PPO,
+            policy, PLANNED * 4, lambda batch: ANSWERS, reward, settings, 1e-2, seed=0, objective=ppo.PPO,
             validate=lambda: next(given), checkpoint=checkpoint, carried=[moments],
         )  # fmt: skip
         return policy.parameters()
@@ -146,12 +149,12 @@ def test_an_arm_has_its_own_reward_on_the_merged_backbone(
     monkeypatch.setattr(ppo_rm, "build_policy", lambda spec: spec.model_spec.path)
     folders = {"backbone": tmp_path / "merged", "encoder": reward_model}
     ppo_rm.train(spec_of(method), tmp_path, tmp_path / "out", folders)
-    assert given["make_policy"]() == str(tmp_path / "merged" / "model")
+    start = given["begin"]()
+    assert start.policy == str(tmp_path / "merged" / "model")
     assert given["spec"].protocol.response == "rationale"
-    assert (given["make_reward"] is None) == ruled
-    if not ruled:
-        _, (moments,) = given["make_reward"](None, type("Sampler", (), {"texts": None}))
-        assert isinstance(moments, RunningMoments)  # it is part of the saved state
+    assert (start.reward(ANSWERS).scores == [1, -1, -3, -1, 1, -1]) == ruled
+    # what scores are normalised by is part of the saved state
+    assert [type(one) for one in start.carried] == ([] if ruled else [RunningMoments])
 
 
 def test_both_arms_have_the_same_settings_prompts_and_start():

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from rl4nlu.methods.ppo_rm.ranking import DROPPED, RANKS, Response, comparisons, rank, references, responses_of
+from rl4nlu.methods.ppo_rm.ranking import DROPPED, RANKS, Response, compare, rank, rank_responses, write_references
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
 
@@ -42,21 +42,21 @@ def test_ranks_stand_in_the_papers_order():
 
 
 def test_the_references_are_the_right_and_a_wrong_label_alone():
-    assert references(SST2, ROW, 0) == [said("Positive"), said("Negative")]
+    assert write_references(SST2, ROW, 0) == [said("Positive"), said("Negative")]
     mnli, row = TASKS["mnli"], Row("m", {}, "neutral")
-    wrong = {references(mnli, row, seed)[1] for seed in range(20)}
+    wrong = {write_references(mnli, row, seed)[1] for seed in range(20)}
     assert wrong == {said(mnli.labels[label]) for label in mnli.labels if label != "neutral"}
-    assert references(mnli, row, 3) == references(mnli, row, 3)
+    assert write_references(mnli, row, 3) == write_references(mnli, row, 3)
 
 
 def test_pairs_ties_and_equal_texts_by_hand():
     replies = [said("Positive", "warm"), said("Positive", "kind"), said("Negative", "cold"), said("Positive", " warm")]
     dropped = Counter(dict.fromkeys(DROPPED, 0))
-    responses = responses_of(SST2, ROW, replies, 0, dropped)
+    responses = rank_responses(SST2, ROW, replies, 0, dropped)
     expected = ["right with rationale"] * 2 + ["wrong with rationale", "right alone", "wrong alone"]
     assert [RANKS[r.rank] for r in responses] == expected
     assert [r.sampled for r in responses] == [True] * 3 + [False] * 2
-    found = {(p.better, p.worse): (p.kind, p.own) for p in comparisons(responses, dropped)}
+    found = {(p.better, p.worse): (p.kind, p.own) for p in compare(responses, dropped)}
     assert dropped == {"equal": 1, "tie": 1}  # warm twice; warm and kind
     assert found == {
         (0, 2): ("label", True), (1, 2): ("label", True),
@@ -68,5 +68,5 @@ def test_pairs_ties_and_equal_texts_by_hand():
 def test_an_unreadable_response_loses_whichever_stands_first():
     two = [Response("what", rank(SST2, "what", "1"), True), Response(said("Negative"), 1, False)]
     for order, better in ((two, 1), (two[::-1], 0)):
-        (pair,) = comparisons(order, Counter())
+        (pair,) = compare(order, Counter())
         assert (pair.better, pair.worse, pair.kind, pair.own) == (better, 1 - better, "label", False)

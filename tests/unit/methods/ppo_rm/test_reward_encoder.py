@@ -28,7 +28,7 @@ from rl4nlu.methods.ppo_rm.reward_encoder import (
     scores,
     side_by_side,
 )
-from rl4nlu.methods.replies import Question, Reply
+from rl4nlu.methods.replies import Reply
 from rl4nlu.models.load import load_tokenizer
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
@@ -73,13 +73,13 @@ def chain(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return [
             [
                 Reply(said(word[label], f"The film is {'good' if label == '1' else 'bad'}."), "", label)
-                for label in (q.row.label, other[q.row.label])
+                for label in (row.label, other[row.label])
             ]
             + [Reply("The film", "", None)]
-            for q in asked
+            for _, row in asked
         ]
 
-    monkeypatch.setattr(reward_encoder, "sampled", replies)
+    monkeypatch.setattr(reward_encoder, "sample_replies", replies)
 
     def spec(**settings):
         models = {
@@ -111,8 +111,8 @@ def places(*pairs: tuple[int, int]) -> list[Comparison]:
 
 
 def ranked(*texts: str, pairs: list[Comparison], sentence: str = SENTENCE) -> Ranked:
-    question = Question(TASKS["sst2"], Row("r", {"sentence": sentence}, "1"), "", {}, "", [])
-    return Ranked(question, [Response(text, 0, True) for text in texts], pairs)
+    row = Row("r", {"sentence": sentence}, "1")
+    return Ranked(TASKS["sst2"], row, [Response(text, 0, True) for text in texts], pairs)
 
 
 @pytest.fixture
@@ -251,11 +251,11 @@ def test_replies_come_from_the_merged_model(chain, tmp_path: Path, monkeypatch: 
     from rl4nlu.methods.rllr import pairs
 
     spec, data, _ = chain
-    monkeypatch.setattr(reward_encoder, "sampled", replies.sampled)
+    monkeypatch.setattr(reward_encoder, "sample_replies", replies.sample_replies)
     run = spec(prompts=2, replies=2)
     model, tokenizer = pairs.load_backbone(run.model_spec), load_tokenizer(run.model_spec)
-    found = reward_encoder.ranked_responses(run, model, tokenizer, data, "train", 0, Counter())
-    assert [one.question.row.id for one in found] == ["train0", "train1"]  # the first rows
+    found = reward_encoder.collect_responses(run, model, tokenizer, data, "train", 0, Counter())
+    assert [one.row.id for one in found] == ["train0", "train1"]  # the first rows
     assert all([r.sampled for r in one.responses][-2:] == [False, False] for one in found)
     assert all(1 <= sum(r.sampled for r in one.responses) <= 2 for one in found)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, backbone_of
+from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, backbone_of, make_roll_out
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Config, Grpo, Lora, Model, check
@@ -13,7 +13,7 @@ from rl4nlu.methods.rl import grpo, loop
 from rl4nlu.methods.rl import policy as policies
 from rl4nlu.methods.rl.experience import gather_experience
 from rl4nlu.methods.rl.policy import Policy
-from rl4nlu.methods.rl.rewards import Judgement, Prompt
+from rl4nlu.methods.rl.rollout import Judgement, Prompt
 from rl4nlu.methods.rl.update import update
 from rl4nlu.models.load import add_lora, load_adapter, load_backbone
 from rl4nlu.runs.resolve import resolve
@@ -115,7 +115,7 @@ def test_answers_to_one_prompt_are_read_behind_it_once(monkeypatch) -> None:
     policy = policy_of("llama")
     prompts = [[1] + [n] * (300 + n) for n in (7, 8, 9)]
     task = load_tasks()["sst2"]
-    asked = [Prompt(task, None, "", tokens) for tokens in prompts for _ in range(4)]  # type: ignore[arg-type]
+    asked = [Prompt(task, None, tokens) for tokens in prompts for _ in range(4)]  # type: ignore[arg-type]
     pieces, states = [], policies.states
     monkeypatch.setattr(
         policies, "states", lambda model, rows, *rest: pieces.append(rows) or states(model, rows, *rest)
@@ -123,8 +123,8 @@ def test_answers_to_one_prompt_are_read_behind_it_once(monkeypatch) -> None:
     loop.optimise(
         policy,
         asked,
-        lambda rows: [[5, 6]] * len(rows),
-        lambda _, found: Judgement([1.0, -1.0] * 6, 0, 0),
+        lambda batch: make_roll_out(batch, [[5, 6]] * len(batch)),
+        lambda answers: Judgement([1.0, -1.0] * 6, 0.0),
         settings,
         1e-3,
         seed=0,
@@ -141,21 +141,21 @@ def test_reward_is_learned() -> None:
         backbone.lm_head.weight.mul_(4)
         wanted = int(policy.model(input_ids=torch.tensor([[1, 5, 6]])).logits[0, -1].topk(3).indices[2])
     task = load_tasks()["sst2"]
-    prompts = [Prompt(task, None, "", [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
+    prompts = [Prompt(task, None, [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
     chance = torch.Generator().manual_seed(0)
 
-    def sample(asked: list[list[int]]) -> list[list[int]]:
-        logits = policy.model(input_ids=torch.tensor(asked)).logits[:, -1]
-        return torch.multinomial(logits.softmax(-1).detach(), 1, generator=chance).tolist()
+    def sample(batch):
+        logits = policy.model(input_ids=torch.tensor([prompt.tokens for prompt in batch])).logits[:, -1]
+        return make_roll_out(batch, torch.multinomial(logits.softmax(-1).detach(), 1, generator=chance).tolist())
 
-    def reward(batch: object, responses: list[list[int]]) -> Judgement:
-        scores = [1.0 if r[0] == wanted else -1.0 for r in responses]
-        return Judgement(scores, scores.count(1.0) / len(scores), 0.0)
+    def reward(answers):
+        scores = [1.0 if r[0] == wanted else -1.0 for r in answers.responses]
+        return Judgement(scores, sum(scores) / len(scores))
 
     settings = Grpo(prompts=80, batch_size=4, group_size=8, minibatch_size=32, kl_coefficient=0.0)
     history = loop.optimise(policy, prompts, sample, reward, settings, 0.02, seed=0, objective=grpo.GRPO)
-    assert history[0]["accuracy"] < 0.3
-    assert history[-1]["accuracy"] > 0.8
+    assert history[0]["reward"] < -0.4
+    assert history[-1]["reward"] > 0.6
 
 
 def test_a_roll_out_is_cut_into_whole_minibatches() -> None:

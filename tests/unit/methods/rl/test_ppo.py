@@ -5,13 +5,13 @@ import math
 
 import pytest
 import torch
-from roll_outs import PROMPTS, RESPONSES, SCORES, backbone_of, policy_of, with_settings
+from roll_outs import PROMPTS, RESPONSES, SCORES, backbone_of, make_roll_out, policy_of, with_settings
 
 from rl4nlu.config import Lora, Ppo
 from rl4nlu.methods.rl import loop, ppo
 from rl4nlu.methods.rl.experience import gather_experience
 from rl4nlu.methods.rl.policy import Policy, ValueHead
-from rl4nlu.methods.rl.rewards import Judgement, Prompt
+from rl4nlu.methods.rl.rollout import Judgement, Prompt
 from rl4nlu.methods.rl.update import update
 from rl4nlu.models.load import add_lora
 from rl4nlu.tasks.task import load_tasks
@@ -146,18 +146,18 @@ def test_reward_is_learned():
         backbone.lm_head.weight.mul_(4)  # the last norm bounds how sure the model can be
         wanted = int(policy.model(input_ids=torch.tensor([[1, 5, 6]])).logits[0, -1].topk(3).indices[2])
     task = load_tasks()["sst2"]
-    prompts = [Prompt(task, None, "", [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
+    prompts = [Prompt(task, None, [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
     chance = torch.Generator().manual_seed(0)
 
-    def sample(asked):
-        logits = policy.model(input_ids=torch.tensor(asked)).logits[:, -1]
-        return torch.multinomial(logits.softmax(-1).detach(), 1, generator=chance).tolist()
+    def sample(batch):
+        logits = policy.model(input_ids=torch.tensor([prompt.tokens for prompt in batch])).logits[:, -1]
+        return make_roll_out(batch, torch.multinomial(logits.softmax(-1).detach(), 1, generator=chance).tolist())
 
-    def reward(batch, responses):
-        scores = [1.0 if r[0] == wanted else -1.0 for r in responses]
-        return Judgement(scores, scores.count(1.0) / len(scores), 0.0)
+    def reward(answers):
+        scores = [1.0 if r[0] == wanted else -1.0 for r in answers.responses]
+        return Judgement(scores, sum(scores) / len(scores))
 
     settings = Ppo(prompts=640, batch_size=32, minibatch_size=32, learning_rates=[0.02], kl_coefficient=0.0)
     history = loop.optimise(policy, prompts, sample, reward, settings, 0.02, seed=0, objective=ppo.PPO)
-    assert history[0]["accuracy"] < 0.3
-    assert history[-1]["accuracy"] > 0.8
+    assert history[0]["reward"] < -0.4
+    assert history[-1]["reward"] > 0.6

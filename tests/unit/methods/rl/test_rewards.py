@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl4nlu.config import Protocol
-from rl4nlu.methods.rl.rewards import TABLES, Prompt, by_rules, is_right, task_reward
-from rl4nlu.tasks.reading import parse
+from rl4nlu.methods.rl.rewards import TABLES, by_rules, task_rule
+from rl4nlu.methods.rl.rollout import Prompt, RollOut, is_right
+from rl4nlu.tasks.reading import Reading, read_response
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
 
@@ -18,8 +19,14 @@ def row(label: str | float | None) -> Row:
     return Row(id="x", fields={}, label=label, group=None, answers=None, derivation=None)
 
 
+def judge(task: str, texts: list[str], labels: list, protocol: Protocol) -> list[float]:
+    """The task's rewards of a batch of answers."""
+    readings = [read_response(TASKS[task], text, response=protocol.response) for text in texts]
+    return task_rule(TASKS[task], protocol)([row(label) for label in labels], texts, readings)
+
+
 def reward(task: str, text: str, label: str | float, protocol: Protocol = RELEASED) -> float:
-    return task_reward(TASKS[task], protocol)(["prompt"], [text], [row(label)])[0]
+    return judge(task, [text], [label], protocol)[0]
 
 
 # task, completion, gold, released reward, reward of the paper's text
@@ -40,6 +47,9 @@ TABLE = [
     ("record", " No </Judgement>", "1", -1, 0),
     # the release takes a closed answer without yes or no for a wrong one, on ReCoRD alone
     ("record", " maybe </Judgement>", "1", -1, -1),
+    ("record", " </Judgement>", "1", -1, -1),
+    ("record", " yes </Judgement>", "1", -3, -1),
+    ("record", " I know </Judgement>", "1", -3, -1),
     ("record", " Yes No </Judgement>", "1", -3, -1),
     ("record", " maybe", "1", -3, -1),
     # 2.5 - |predicted - gold| in both tables
@@ -68,7 +78,7 @@ def test_reward_agrees_with_the_parser(name, text, closed, data):
     task = TASKS[name]
     gold = data.draw(st.sampled_from(list(task.labels)))
     text += data.draw(st.sampled_from(["", *task.labels.values()])) + ("</Judgement>" if closed else "")
-    answer = parse(task, text)
+    answer = read_response(task, text).label
     expected = -3 if answer is None else 1 if answer == gold else -1
     assert reward(name, text, gold) == expected
 
@@ -80,21 +90,36 @@ def test_every_label_word_is_rewarded():
 
 
 def test_a_missing_label_is_not_passed_over():
-    with pytest.raises(ValueError):
-        task_reward(TASKS["stsb"], RELEASED)(["", ""], ["1.0", "2.0"], [row(None), row(1.0)])
+    with pytest.raises(ValueError, match="row x has no label"):
+        judge("stsb", ["1.0 </Judgement>", "2.0 </Judgement>"], [None, 1.0], RELEASED)
 
 
 def test_batch_is_judged_by_its_own_tasks():
     texts = [" Yes </Judgement>", " 4.5 </Judgement>", " Positive </Judgement>", "?"]
     names, labels = ["cola", "stsb", "sst2", "cola"], ["1", 4.0, "0", "0"]
-    batch = [Prompt(TASKS[name], row(label), "", [1]) for name, label in zip(names, labels, strict=True)]
-    judge = by_rules(
-        [TASKS[name] for name in dict.fromkeys(names)], RELEASED, lambda responses: [texts[r[0]] for r in responses]
-    )
-    found = judge(batch, [[0], [1], [2], [3]])
+    batch = [Prompt(TASKS[name], row(label), [1]) for name, label in zip(names, labels, strict=True)]
+    readings = [read_response(prompt.task, text) for prompt, text in zip(batch, texts, strict=True)]
+    answers = RollOut(batch, [[0], [1], [2], [3]], texts, readings)
+    found = by_rules({name: task_rule(TASKS[name], RELEASED) for name in names})(answers)
     assert found.scores == [1.0, 2.0, -1.0, -3.0]
-    assert found.right == 0.5
-    assert found.invalid == 0.25
+    assert found.reward == -0.25
+    assert answers.right == [True, True, False, False]
+    assert answers.unreadable == 0.25
+
+
+def test_a_rule_is_given_the_answers_of_its_task_at_once():
+    seen = []
+
+    def rule(rows, texts, readings):
+        seen.append((texts, [reading.label for reading in readings]))
+        return [float(row.id) for row in rows]
+
+    labels = {"a": "cola", "b": "sst2", "c": "cola"}
+    batch = [Prompt(TASKS[name], Row(str(n), {}, "1"), [1]) for n, name in enumerate(labels.values())]
+    read = [Reading("", letter, None) for letter in labels]
+    found = by_rules({"cola": rule, "sst2": rule})(RollOut(batch, [[0]] * 3, list("xyz"), read))
+    assert found.scores == [0, 1, 2]
+    assert seen == [(["x", "z"], ["a", "c"]), (["y"], ["b"])]
 
 
 def test_near_numbers_count_as_right_in_learning_curves():
@@ -114,8 +139,6 @@ def test_rewards_read_the_label_behind_a_rationale(table: str) -> None:
         "Yes. </Judgement>",
         "<Judgement> Yes",
     ]
-    rows = [Row("a", {}, "1")] * 4
-    assert task_reward(TASKS["mrpc"], protocol)([""] * 4, texts, rows) == [right, wrong, invalid, invalid]
-    assert task_reward(TASKS["stsb"], protocol)(
-        [""] * 2, ["0.0 <Judgement> 4.0 </Judgement>", "4.0 </Judgement>"], [Row("a", {}, 4.5)] * 2
-    ) == [2.0, -2.5]
+    assert judge("mrpc", texts, ["1"] * 4, protocol) == [right, wrong, invalid, invalid]
+    numbers = ["0.0 <Judgement> 4.0 </Judgement>", "4.0 </Judgement>"]
+    assert judge("stsb", numbers, [4.5] * 2, protocol) == [2.0, -2.5]

@@ -9,20 +9,21 @@ from questions import SST2, TASKS, answer, question
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import write_jsonl
 from rl4nlu.config import Model, load_config
-from rl4nlu.methods.replies import Reply, sampled, some_of
-from rl4nlu.methods.rllr.judge import judge  # fmt: skip
+from rl4nlu.methods.replies import Reply, sample_replies
+from rl4nlu.methods.rllr.judge import judge
 from rl4nlu.methods.rllr.pairs import (
     Pair,
-    against_own_errors,
-    extremes,
-    label_pairs,
-    of_one_label,
-    questions,
+    choose_questions,
+    find_extremes,
+    make_questions,
+    pair_labels,
+    pair_own_errors,
+    pair_rationales,
+    pair_supplied,
+    pair_swapped,
+    pair_ungrounded,
     read_pairs,
     statistics,
-    supplied,
-    swapped,
-    ungrounded,
 )
 from rl4nlu.models.load import load_backbone, load_tokenizer
 from rl4nlu.rationales import overlap
@@ -54,10 +55,10 @@ def test_pairs_are_read_back_as_they_were_written(tmp_path):
         ({"chosen": answer("", "Positive")}, r"line 2 .*: chosen has an empty rationale"),
         (
             {"rejected": answer("why", "Neutral")},
-            r"rejected: 'Neutral' is none of the task's label words: Positive, Negative",
+            r"rejected has a fault \(no label\): 'why <Judgement> Neutral </Judgement>'; label words: Positive, Negative",
         ),
-        ({"rejected": "why <Judgement> Negative"}, r"rejected: no closed answer is none"),
-        ({"rejected": "why not"}, r"rejected: no closed answer is none"),
+        ({"rejected": "why <Judgement> Negative"}, r"rejected has a fault \(no closing tag\)"),
+        ({"rejected": "why not"}, r"rejected has a fault \(no opening tag\)"),
         ({"task": "sst3"}, r"unknown task - did you mean 'sst2'"),
         ({"colour": "red"}, r"line 2: is no pair: .*colour"),
     ],
@@ -77,7 +78,7 @@ def rationale_file(tmp_path, lines):
 
 def test_supplied_pairs_set_the_gold_answer_against_every_wrong_one(tmp_path):
     rationale_file(tmp_path, [{"label": "1", "rationale": "it is good"}, {"label": "0", "rationale": "it is bad"}])
-    (found,) = supplied(questions(spec_of(), tmp_path, "train"))
+    (found,) = pair_supplied(make_questions(spec_of(), tmp_path, "train"))
     assert (found.chosen, found.rejected) == (answer("it is good", "Positive"), answer("it is bad", "Negative"))
     assert found.prompt.endswith("Assistant:\n")
 
@@ -93,7 +94,7 @@ def test_supplied_pairs_set_the_gold_answer_against_every_wrong_one(tmp_path):
 def test_a_faulty_rationale_is_one_message(tmp_path, lines, message):
     rationale_file(tmp_path, lines)
     with pytest.raises(ConfigError, match=message):
-        questions(spec_of(), tmp_path, "train")
+        make_questions(spec_of(), tmp_path, "train")
 
 
 # ------------------------------------------------------------------------------------------ judgement
@@ -108,9 +109,9 @@ def test_overlap_by_hand():
 
 def test_replies_are_sampled_reproducibly_and_read_by_the_one_parser():
     spec = spec_of(replies=2)
-    rows = [replace(question(), row=Row(str(n), {"sentence": f"film {n}"}, "1")) for n in range(2)]
+    rows = [(SST2, Row(str(n), {"sentence": f"film {n}"}, "1")) for n in range(2)]
     real, words = load_backbone(spec.model_spec), load_tokenizer(spec.model_spec)
-    once, twice = (sampled(spec, real, words, rows, 5) for _ in range(2))
+    once, twice = (sample_replies(spec, real, words, rows, 5) for _ in range(2))
     assert once == twice
     assert [len(row) for row in once] == [2, 2]
 
@@ -148,41 +149,41 @@ def reply(rationale, label, score):
 
 def test_rationale_pairs_have_one_label():
     row = [reply("a", "0", 0.9), reply("b", "1", 0.1), reply("c", "1", 0.8), reply("d", "1", 0.5)]
-    (found,) = of_one_label([question()], [row])
+    (found,) = pair_rationales([question()], [row])
     assert (found.chosen, found.rejected, found.kind) == (row[2].text, row[1].text, "rationale")
-    assert of_one_label([question()], [[reply("a", "1", 0.5), reply("a", "1", 0.5)]]) == []
-    assert of_one_label([question()], [[]]) == []
-    assert extremes([]) is None
+    assert pair_rationales([question()], [[reply("a", "1", 0.5), reply("a", "1", 0.5)]]) == []
+    assert pair_rationales([question()], [[]]) == []
+    assert find_extremes([]) is None
 
 
 def test_policy_negatives_are_the_models_own_errors():
     chance = random.Random(0)
     row = [reply("a", "0", 0.9), reply("b", "1", 0.1)]
-    (found,) = against_own_errors([question()], [row], chance)
+    (found,) = pair_own_errors([question()], [row], chance)
     assert (found.chosen, found.rejected, found.origin) == (row[1].text, row[0].text, "policy")
-    (found,) = against_own_errors([question()], [row[:1]], chance)
+    (found,) = pair_own_errors([question()], [row[:1]], chance)
     assert found.chosen == question().gold
-    assert against_own_errors([question()], [row[1:]], chance) == []
+    assert pair_own_errors([question()], [row[1:]], chance) == []
 
 
 def test_swapped_and_ungrounded_negatives_by_hand():
     chance = random.Random(0)
-    (found,) = swapped([question()], spec_of().protocol, chance)
+    (found,) = pair_swapped([question()], spec_of().protocol, chance)
     assert found.rejected == answer("it is good in r", "Negative")
     both = [question("r"), question("s"), question("t", label="0")]
-    found = ungrounded(both, chance)
+    found = pair_ungrounded(both, chance)
     assert [(p.row, p.rejected) for p in found] == [("r", both[1].gold), ("s", both[0].gold)]
 
 
 def test_questions_are_drawn_in_equal_shares():
     asked = [question(str(n)) for n in range(9)]
     other = [replace(q, task=TASKS["mrpc"]) for q in asked[:3]]
-    found = some_of(asked + other, [SST2, TASKS["mrpc"]], 6, 0)
+    found = choose_questions(asked + other, [SST2, TASKS["mrpc"]], 6, 0)
     assert [sum(q.task.name == name for q in found) for name in ("sst2", "mrpc")] == [3, 3]
-    assert len(some_of(asked, [SST2], 99, 0)) == 9
+    assert len(choose_questions(asked, [SST2], 99, 0)) == 9
 
 
-def test_the_share_of_same_label_pairs_by_hand():
+def test_the_share_of_same_pair_labels_by_hand():
     rows = [
         [reply("a", "1", 0.9), reply("b", "1", 0.1), reply("c", "0", 0.5)],  # best and worst agree
         [reply("a", "1", 0.9), reply("b", "0", 0.1)],
@@ -200,7 +201,7 @@ def test_the_negatives_that_config_names_and_no_others():
     judged = [[reply("a", "0", 0.9)], []]
 
     def origins(*wanted):
-        return [p.origin for p in label_pairs(wanted, asked, asked, judged, spec_of().protocol, random.Random(0))]
+        return [p.origin for p in pair_labels(wanted, asked, asked, judged, spec_of().protocol, random.Random(0))]
 
     assert origins("supplied") == ["supplied"] * 2
     assert origins("policy", "swapped") == ["policy", "swapped", "swapped"]

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from roll_outs import PROMPTS, RESPONSES, SCORES, backbone_of
+from roll_outs import PROMPTS, RESPONSES, SCORES, backbone_of, make_roll_out
 from torch import nn
 
 from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
@@ -14,7 +14,8 @@ from rl4nlu.config import Lora, Model, Rllr, load_config
 from rl4nlu.methods.rl import loop, ppo
 from rl4nlu.methods.rl.experience import gather_experience
 from rl4nlu.methods.rl.policy import Policy, ValueHead, forward, values
-from rl4nlu.methods.rl.rewards import Prompt, RunningMoments
+from rl4nlu.methods.rl.rewards import RunningMoments
+from rl4nlu.methods.rl.rollout import Prompt
 from rl4nlu.methods.rl.update import make_optimiser, update
 from rl4nlu.methods.rllr import rllr
 from rl4nlu.methods.rllr.reward_model import reward_head, save_reward
@@ -110,7 +111,7 @@ def test_running_moments_are_those_of_all_numbers():
     moments = RunningMoments()
     batches = [[1.0, 2.0], [5.0], [-3.0, 0.5, 0.25]]
     for number, batch in enumerate(batches, 1):
-        found = moments.normalised(batch)
+        found = moments.normalise(batch)
         together = torch.tensor([x for b in batches[:number] for x in b], dtype=torch.float64)
         expected = (torch.tensor(batch, dtype=torch.float64) - together.mean()) / (together.std() + 1e-8)
         assert found == pytest.approx(expected.tolist())
@@ -174,11 +175,18 @@ def test_only_the_trained_adapters_change_by_a_bit(chain):
     before = {n: p.detach().clone() for n, p in policy.model.named_parameters()}
     fixed = copy.deepcopy({n: h.state_dict() for n, h in heads.items()})
     row = Row("r", {"sentence": "x"}, "1")
-    prompts = [Prompt(TASKS["sst2"], row, "", tokens) for tokens in PROMPTS]
-    reward = by_models(
-        policy, heads, run.settings, 0.1, lambda responses: ["why <Judgement> Positive </Judgement>"] * ROWS
+    prompts = [Prompt(TASKS["sst2"], row, tokens) for tokens in PROMPTS]
+    reward = by_models(policy, heads, run.settings, 0.1, RunningMoments())
+    loop.optimise(
+        policy,
+        prompts * 2,
+        lambda batch: make_roll_out(batch, RESPONSES),
+        reward,
+        run.settings,
+        1e-2,
+        seed=0,
+        objective=ppo.PPO,
     )
-    loop.optimise(policy, prompts * 2, lambda asked: RESPONSES, reward, run.settings, 1e-2, seed=0, objective=ppo.PPO)
     changed = {n for n, p in policy.model.named_parameters() if not torch.equal(p, before[n])}
     assert changed == {n for n in before if ".default." in n or ".critic." in n}
     for name, head in heads.items():
@@ -191,13 +199,14 @@ def test_the_reward_of_a_roll_out_is_that_of_the_models_alone(chain):
     run = spec(score_normalisation=False)
     policy, heads = rllr.build_policy(run, folders)
     prompts = [
-        Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, label), "", tokens)
+        Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, label), tokens)
         for label, tokens in zip("100111", PROMPTS, strict=True)
     ]
     texts = ["why <Judgement> Positive </Judgement>"] * 5 + ["none"]
-    reward = by_models(policy, heads, run.settings, 0.1, lambda responses: texts)
-    first = reward(prompts, RESPONSES)
-    second = by_models(moved(policy), heads, run.settings, 0.1, lambda responses: texts)(prompts, RESPONSES)
+    reward = by_models(policy, heads, run.settings, 0.1, RunningMoments())
+    answers = make_roll_out(prompts, RESPONSES, texts)
+    first = reward(answers)
+    second = by_models(moved(policy), heads, run.settings, 0.1, RunningMoments())(answers)
     assert first == second
     alone = {}
     for name in ("label", "rationale"):
@@ -210,12 +219,12 @@ def test_the_reward_of_a_roll_out_is_that_of_the_models_alone(chain):
     expected = [min(a, 0.1) + b for a, b in zip(alone["label"], alone["rationale"], strict=True)]
     assert first.scores == pytest.approx(expected, abs=1e-5)
     right = [0, 3, 4]
-    assert first.right == 0.5
-    assert first.invalid == pytest.approx(1 / 6)
+    assert answers.right == [n in right for n in range(ROWS)]
+    assert answers.unreadable == pytest.approx(1 / 6)
     assert first.more["label_reward_right"] == pytest.approx(sum(alone["label"][n] for n in right) / 3, abs=1e-5)
-    assert first.more["reward"] == pytest.approx(sum(expected) / ROWS, abs=1e-5)
+    assert first.reward == pytest.approx(sum(expected) / ROWS, abs=1e-5)
     uncapped = spec(score_normalisation=False, combination="sum").settings
-    summed = by_models(policy, heads, uncapped, None, lambda responses: texts)(prompts, RESPONSES)
+    summed = by_models(policy, heads, uncapped, None, RunningMoments())(answers)
     both = [a + b for a, b in zip(alone["label"], alone["rationale"], strict=True)]
     assert summed.scores == pytest.approx(both, abs=1e-5)
     assert both != expected
@@ -271,10 +280,17 @@ def test_dropout_in_old_log_probabilities_moves_the_first_ratio(chain):
         run = spec(dropout_in_logprobs=noisy, lora=Lora(rank=4, dropout=0.3).model_dump())
         policy, heads = rllr.build_policy(run, folders)
         moved(policy)
-        prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), "", tokens) for tokens in PROMPTS]
-        reward = by_models(policy, heads, run.settings, 0.1, lambda responses: ["none"] * ROWS)
+        prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), tokens) for tokens in PROMPTS]
+        reward = by_models(policy, heads, run.settings, 0.1, RunningMoments())
         (row,) = loop.optimise(
-            policy, prompts, lambda asked: RESPONSES, reward, run.settings, 1e-3, seed=0, objective=ppo.PPO
+            policy,
+            prompts,
+            lambda batch: make_roll_out(batch, RESPONSES),
+            reward,
+            run.settings,
+            1e-3,
+            seed=0,
+            objective=ppo.PPO,
         )
         ratios[noisy] = row["approximate_kl"]
     assert ratios[False] == 0
@@ -312,8 +328,8 @@ def optimise_with_scores(chain, scores, **settings):
     folders, spec = chain
     run = spec(prompts=ROWS * 4, evaluate_every=1, **settings)
     policy, heads = rllr.build_policy(run, folders)
-    prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), "", tokens) for tokens in PROMPTS]
-    reward = by_models(policy, heads, run.settings, 0.1, lambda responses: ["none"] * ROWS)
+    prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), tokens) for tokens in PROMPTS]
+    reward = by_models(policy, heads, run.settings, 0.1, RunningMoments())
     weights, given = [], iter(scores)
 
     def validate():
@@ -323,7 +339,7 @@ def optimise_with_scores(chain, scores, **settings):
     history = loop.optimise(
         policy,
         prompts * 4,
-        lambda asked: RESPONSES,
+        lambda batch: make_roll_out(batch, RESPONSES),
         reward,
         run.settings,
         1e-2,
@@ -376,14 +392,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(chain, tmp_path):
     """The running moments of the scores and the best weights so far are part of the saved state."""
     folders, spec = chain
     run = spec(prompts=ROWS * 4, evaluate_every=1, keep="best")
-    prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), "", tokens) for tokens in PROMPTS] * 4
+    prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), tokens) for tokens in PROMPTS] * 4
 
     def go(checkpoint, scores):
         policy, heads = rllr.build_policy(run, folders)
         moments, given = RunningMoments(), iter(scores)
-        reward = by_models(policy, heads, run.settings, 0.1, lambda responses: ["none"] * ROWS, moments)
+        reward = by_models(policy, heads, run.settings, 0.1, moments)
         loop.optimise(
-            policy, prompts, lambda asked: RESPONSES, reward, run.settings, 1e-2, seed=0, objective=ppo.PPO,
+            policy, prompts, lambda batch: make_roll_out(batch, RESPONSES), reward, run.settings, 1e-2, seed=0, objective=ppo.PPO,
             validate=lambda: next(given), checkpoint=checkpoint, carried=[moments],
         )  # fmt: skip
         return policy.parameters()
