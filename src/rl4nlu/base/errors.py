@@ -17,16 +17,12 @@ class LeaseLost(RuntimeError):
     """Another process has taken the lease over, as if this one had died."""
 
 
-class TrainingError(RuntimeError):
-    """Training left the finite numbers; the message names the run and the step."""
-
-
 class ConfigError(ValueError):
     """A config, task or model file says something that it may not; the message is for the user."""
 
 
-class Diverged(ConfigError):
-    """The training loss is no number any more: the learning rate is too high."""
+class Diverged(FloatingPointError):
+    """Training left the finite numbers: the learning rate is too high."""
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:

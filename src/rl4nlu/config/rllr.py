@@ -124,7 +124,11 @@ class RewardModel(Settings):
     batch_size: int = Field(32, ge=1, description="pairs an optimiser step")
     micro_batch_size: int | None = Field(None, ge=1, description="pairs a forward pass; null: all")
     micro_batch_tokens: int = Field(16384, ge=64, description="tokens a forward pass, padding counted")
-    learning_rate: float = Field(3e-3, gt=0, description="of adapter and head; cosine without warm-up, as released")
+    learning_rates: list[float] = Field(
+        [3e-3],
+        min_length=1,
+        description="candidates, chosen by the share of validation pairs that are told apart; cosine without warm-up, as released",
+    )
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     loss: Literal["dense", "last"] = Field(

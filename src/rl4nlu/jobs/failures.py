@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 
-from ..base.errors import ConfigError, LeaseLost, Stopped, TrainingError
+from ..base.errors import ConfigError, LeaseLost, Stopped
 
 FULL = {
     errno.ENOSPC: "the disk is full",
@@ -41,7 +41,7 @@ def explained(error: BaseException) -> tuple[str, int] | None:
         return str(error), 128 + signal.SIGTERM
     if isinstance(error, ConfigError):
         return f"error: {error}", 2
-    if isinstance(error, TrainingError | FloatingPointError | LeaseLost):
+    if isinstance(error, FloatingPointError | LeaseLost):
         return f"error: {error}", 1
     number = unwritable(error)
     if number is not None:

@@ -5,65 +5,73 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.checkpoint import Checkpoint
 from ..base.errors import Diverged
 from ..base.files import write_jsonl
 from ..base.machine import free_memory
+from ..config import METHODS
 
 if TYPE_CHECKING:
-    from .trainer import Recorder
+    from ..runs.spec import RunSpec
+
+
+class Candidate(NamedTuple):
+    """A training at one learning rate: what the record says of it (its `validation` score at least), and its history's lines."""
+
+    facts: dict[str, Any]
+    history: list[dict[str, Any]]
 
 
 def best_of(
-    learning_rates: list[float], attempt: Callable[[float, Path], Recorder], out: Path, name: str
-) -> dict[str, Any]:
-    """Train with every candidate learning rate and keep the best on validation (the first of equals) as `out/name`.
+    spec: RunSpec, train: Callable[[float, Path, Checkpoint], Candidate], out: Path, name: str, checkpoint: Checkpoint
+) -> Candidate:
+    """Train with every learning rate of the run's settings and keep the best on validation (the first of equals) as `out/name`.
 
-    Its history becomes `out/history.jsonl`. A candidate that diverges is recorded without a score.
+    Its history becomes `out/history.jsonl`. One at which numbers stop being finite is dropped: a line of the log says so,
+    and it is recorded without a score.
 
     Args:
-        learning_rates: candidates.
-        attempt: trains one from scratch and writes its weights to a folder.
+        spec: the run.
+        train: trains from scratch at a learning rate, or goes on from a state, and writes the weights to a folder.
         out: the run's folder.
         name: what the kept folder is called.
+        checkpoint: state of the run; every candidate has a part of its own.
 
     Returns:
-        Facts of the best, without start-up and validation: learning_rate, validation, loss, seconds, cpu_seconds and
-        samples a second of either; under `candidates` the same of all.
+        The best: its facts, its `learning_rate`, and under `candidates` the same of all.
 
     Raises:
         Diverged: all candidates did.
     """
-
-    def measured(learning_rate: float, folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Facts and history of one candidate, whose recorder, and with it the backbone, is not kept for the next one's time."""
-        recorder = attempt(learning_rate, folder)
-        return recorder.facts(), recorder.history
-
-    best: dict[str, Any] | None = None
-    history: list[dict[str, Any]] = []
+    rates: list[float] = spec.settings.learning_rates  # type: ignore[attr-defined]
+    best: Candidate | None = None
     tried: list[dict[str, Any]] = []
-    failure = Diverged("no candidate learning rate was given")
-    for number, learning_rate in enumerate(learning_rates):
+    why = ""
+    for number, rate in enumerate(rates):
         folder = out / f".candidate{number}"
         try:
-            facts, lines = measured(learning_rate, folder)
-        except Diverged as error:
-            failure = error.with_traceback(None)  # its frames hold the backbone
-            tried.append({"learning_rate": learning_rate, "validation": None, "loss": None})
+            found = train(rate, folder, checkpoint.part(f"candidate{number}"))
+        except FloatingPointError as error:
+            why = str(error)  # the error itself holds the backbone, by its frames
+            print(f"learning rate {rate:g} is dropped: {why}", flush=True)
+            tried.append({"learning_rate": rate, "validation": None, "loss": None})
             shutil.rmtree(folder, ignore_errors=True)
             continue
         finally:
             free_memory()
-        tried.append({"learning_rate": learning_rate, **facts})
-        if best is None or tried[-1]["validation"] > best["validation"]:
-            best, history = tried[-1], lines
+        tried.append({"learning_rate": rate, **found.facts})
+        if best is None or found.facts["validation"] > best.facts["validation"]:
+            best = Candidate(tried[-1], found.history)
             shutil.rmtree(out / name, ignore_errors=True)
             folder.rename(out / name)
         else:
             shutil.rmtree(folder)
     if best is None:
-        raise failure
-    write_jsonl(out / "history.jsonl", history)
-    return {**best, "candidates": tried}
+        raise Diverged(
+            f"run {spec.address.path}: training diverged at every learning rate ({', '.join(f'{rate:g}' for rate in rates)}); "
+            f"at the last one, {why}; lower {METHODS[spec.method].section}.learning_rates, or set the model's dtype to float32"
+        )
+    write_jsonl(out / "history.jsonl", best.history)
+    return Candidate({**best.facts, "candidates": tried}, best.history)

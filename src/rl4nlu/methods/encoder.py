@@ -27,12 +27,12 @@ from transformers.utils import logging as transformers_logging
 
 from ..answering.generate import NONE, Keep
 from ..base.checkpoint import NOT_SAVED, Checkpoint
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, Diverged
 from ..config import Encoder, Model, RewardEncoder
 from ..models.load import device, load_failure, load_tokenizer, locate
 from ..tasks.metrics import score
 from ..tasks.rows import Row, load_rows
-from .candidates import best_of
+from .candidates import Candidate, best_of
 from .schedule import draw, group
 from .trainer import LINES, Recorder, Resume
 
@@ -194,9 +194,9 @@ def fit(
     collator: Callable[[list[Any]], dict[str, torch.Tensor]],
     validate: Callable[[PreTrainedModel], float],
     folder: Path,
-    checkpoint: Checkpoint = NOT_SAVED,
+    checkpoint: Checkpoint,
     trainer_of: type[EncoderTrainer] = EncoderTrainer,
-) -> Recorder:
+) -> Candidate:
     """Fine-tune one encoder at one learning rate, go on from its checkpoint, write it to `folder`.
 
     Args:
@@ -212,9 +212,8 @@ def fit(
     """
     settings = spec.settings
     assert isinstance(settings, Encoder | RewardEncoder)
-    section = spec.method.replace("-", "_")
     steps = math.ceil(len(ordered) / settings.batch_size)
-    recorder = Recorder(section, len(ordered), settings.batch_size, lambda: validate(model))
+    recorder = Recorder(spec.method, len(ordered), settings.batch_size, lambda: validate(model))
     resume = Resume(checkpoint, recorder)
     trainer = trainer_of(
         model=model,
@@ -245,7 +244,7 @@ def fit(
     trainer.remove_callback(PrinterCallback)
     resume.train(trainer)
     model.save_pretrained(folder)
-    return recorder
+    return recorder.trained()
 
 
 @torch.inference_mode()
@@ -259,7 +258,10 @@ def outputs(
 ) -> torch.Tensor:
     """The head's outputs, float32 on the CPU, in the order of `read`: (rows, classes), (rows, choices) or (rows, 1).
 
-    `done` and `keep` are those of `generation.generate_tokens`.
+    `done` and `keep` are those of `generate.generate_tokens`.
+
+    Raises:
+        Diverged: an output is no number.
     """
     width = max((len(item.parts) for item in read), default=1)
     found: list[torch.Tensor | None] = [None] * len(read)
@@ -274,6 +276,8 @@ def outputs(
             else:
                 tensors = collate([Item(read[j].parts) for j in batch], pad)
                 logits = model(**{key: values.to(model.device) for key, values in tensors.items()}).logits.float().cpu()
+                if not logits.isfinite().all():
+                    raise Diverged("the encoder's outputs are no longer finite")
                 if keep:
                     keep(batch, logits.tolist())
             for j, row in zip(batch, logits, strict=True):
@@ -346,7 +350,8 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
     equals), and all are recorded under `candidates`. Training goes on from `checkpoint`, and is saved there.
 
     Raises:
-        ConfigError: the mixture is more than one task, rows are missing, or the loss stops being a number.
+        ConfigError: the mixture is more than one task, or rows are missing.
+        Diverged: the loss stops being a number at every learning rate.
         Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
@@ -374,21 +379,12 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
         found = answers(model, task, outputs(model.eval(), held_out, pad, spec.evaluation.batch_tokens))
         return score(task, rows["validation"], found)[task.metrics[0]]
 
-    best = best_of(
-        settings.learning_rates,
-        lambda rate, folder: fit(
-            spec,
-            load_encoder(spec, task),
-            ordered,
-            rate,
-            lambda chosen: collate(chosen, pad),
-            validate,
-            folder,
-            checkpoint.part(folder.name.lstrip(".")),
-        ),
-        out,
-        "model",
-    )
+    def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
+        return fit(
+            spec, load_encoder(spec, task), ordered, rate, lambda rows: collate(rows, pad), validate, folder, state
+        )
+
+    best = best_of(spec, train_at, out, "model", checkpoint)
     tokenizer.save_pretrained(out / "model")
     return {
         "optimiser_steps": len(batches),
@@ -397,5 +393,5 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
         "tokens_generated": 0,
         "rows_available": {task.name: len(pool)},
         "rows_shortened": shortened,
-        **best,
+        **best.facts,
     }

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    pass
-
+from ..base.errors import Diverged
 
 BINS = 10
 """Bins of the calibration error."""
@@ -33,8 +30,13 @@ def told_apart(margins: Sequence[float]) -> dict[str, float | int | None]:
 
     accuracy: share of margins above zero; margin: their mean; calibration: expected calibration error of the confidence
     `sigmoid(|margin|)` over `BINS` bins of equal width between one half and one; loss: mean `-log sigmoid(margin)`.
+
+    Raises:
+        Diverged: a margin is no number.
     """
     n = len(margins)
+    if not all(map(math.isfinite, margins)):
+        raise Diverged("the scores of held-out pairs are no longer finite")
     if not n:
         return {"n": 0, "accuracy": None, "margin": None, "calibration": None, "loss": None}
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]

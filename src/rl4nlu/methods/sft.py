@@ -32,12 +32,12 @@ from ..answering.fit import cut_in_proportion, fit_prompts
 from ..answering.generate import shared_prefix
 from ..base.checkpoint import NOT_SAVED, Checkpoint
 from ..base.errors import ConfigError
-from ..config import METHODS, Sft
+from ..config import Sft
 from ..models.load import add_lora, device, encode_answer, load_backbone, load_tokenizer
 from ..rationales import with_rationales
 from ..tasks.prompts import Wording, answer_start, answer_text
 from ..tasks.rows import load_rows
-from .candidates import best_of
+from .candidates import Candidate, best_of
 from .schedule import draw, group, rate_factor
 from .trainer import LINES, Recorder, Resume
 
@@ -241,14 +241,14 @@ def fit(
     tokenizer: Any,
     data: Path,
     folder: Path,
-    checkpoint: Checkpoint = NOT_SAVED,
-) -> Recorder:
-    """Train one adapter at one learning rate, from scratch or from its checkpoint, and write it to `folder`; returns how it went."""
+    checkpoint: Checkpoint,
+) -> Candidate:
+    """Train one adapter at one learning rate, from scratch or from its checkpoint, and write it to `folder`."""
     settings = spec.settings
     assert isinstance(settings, Sft)
     policy = add_lora(load_backbone(spec.model_spec), settings.lora, spec.seed)
     recorder = Recorder(
-        METHODS[spec.method].section,
+        spec.method,
         len(order),
         settings.batch_size,
         lambda: validation_score(spec, policy, tokenizer, data),
@@ -270,7 +270,7 @@ def fit(
     resume.train(trainer)
     policy.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-    return recorder
+    return recorder.trained()
 
 
 def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAVED) -> dict[str, Any]:
@@ -281,7 +281,8 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
     first of equals), and all are recorded under `candidates`. Training goes on from `checkpoint`, and is saved there.
 
     Raises:
-        ConfigError: rows are missing, or the loss stops being a number.
+        ConfigError: rows are missing.
+        Diverged: the loss stops being a number at every learning rate.
         Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
@@ -295,14 +296,11 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
     seen = draw([len(one) for one in pools], settings.prompts, spec.seed)
     batches = group([len(pool[i].tokens) for i in seen], settings.batch_size, spec.seed)
     order = [seen[i] for batch in batches for i in batch]
-    best = best_of(
-        settings.learning_rates,
-        lambda rate, folder: fit(
-            spec, pool, order, rate, tokenizer, data, folder, checkpoint.part(folder.name.lstrip("."))
-        ),
-        out,
-        "adapter",
-    )
+
+    def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
+        return fit(spec, pool, order, rate, tokenizer, data, folder, state)
+
+    best = best_of(spec, train_at, out, "adapter", checkpoint)
     return {
         "optimiser_steps": len(batches),
         "prompts_seen": len(order),
@@ -311,5 +309,5 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
         "tokens_generated": 0,
         "rows_available": {task.name: len(one) for task, one in zip(spec.train_tasks, pools, strict=True)},
         "rows_shortened": shortened,
-        **best,
+        **best.facts,
     }

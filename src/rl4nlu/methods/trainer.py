@@ -1,4 +1,4 @@
-"""What SFT and encoder fine-tuning share around transformers' Trainer: history, clock, choice of the learning rate."""
+"""What SFT and encoder fine-tuning share around transformers' Trainer: history, clock, going on from a saved state."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from ..base.checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
 from ..base.errors import Diverged
 from ..base.progress import Progress
+from .candidates import Candidate
 
 LINES = 50
 """Lines of a history, about: reading a loss off the device in every step would hold a GPU up."""
@@ -25,18 +26,17 @@ class Recorder(TrainerCallback):
     """
 
     def __init__(
-        self, section: str, prompts: int, batch_size: int, validate: Callable[[], float], evaluate_every: int = 0
+        self, name: str, prompts: int, batch_size: int, validate: Callable[[], float], evaluate_every: int = 0
     ) -> None:
-        """`section` of the config holds the settings; validation is scored every so many steps, and after the last."""
-        self.section, self.prompts, self.batch_size = section, prompts, batch_size
+        """`name` is that of the method; validation is scored every so many steps, and after the last."""
+        self.name, self.prompts, self.batch_size = name, prompts, batch_size
         self.validate, self.evaluate_every = validate, evaluate_every
         self.history: list[dict[str, Any]] = []
         self.seconds = self.cpu_seconds = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
-        what = f"{self.section} at a learning rate of {args.learning_rate:g}"
-        self.progress = Progress(what, state.max_steps)
+        self.progress = Progress(f"{self.name} at a learning rate of {args.learning_rate:g}", state.max_steps)
         self.go_on()
 
     def go_on(self) -> None:
@@ -72,10 +72,7 @@ class Recorder(TrainerCallback):
         self.pause()
         step, loss, rate = state.global_step, logs["loss"], logs["learning_rate"]
         if not math.isfinite(loss):
-            raise Diverged(
-                f"step {step}: the training loss is {loss} at a learning rate of {rate:g}: lower {self.section}.learning_rates, "
-                "or set the model's dtype to float32"
-            )
+            raise Diverged(f"step {step}: the training loss is {loss}")
         line = {
             "step": step,
             "examples": min(step * self.batch_size, self.prompts),
@@ -86,9 +83,9 @@ class Recorder(TrainerCallback):
         self.history.append(line)
         self.go_on()
 
-    def facts(self) -> dict[str, Any]:
-        """Last loss and validation score, and what training cost."""
-        return {
+    def trained(self) -> Candidate:
+        """Last loss and validation score, what training cost, and the history."""
+        facts = {
             "validation": self.history[-1]["validation"],
             "loss": self.history[-1]["loss"],
             "seconds": round(self.seconds, 3),
@@ -96,6 +93,7 @@ class Recorder(TrainerCallback):
             "samples_per_second": round(self.prompts / self.seconds, 3),
             "samples_per_cpu_second": round(self.prompts / self.cpu_seconds, 3),
         }
+        return Candidate(facts, self.history)
 
 
 class Resume(TrainerCallback):

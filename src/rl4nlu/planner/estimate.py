@@ -301,7 +301,12 @@ def training(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estim
     if isinstance(settings, PolicyOptimisation):
         return optimising(spec, shape, settings, tasks, machine)
     if isinstance(settings, RewardModel):  # like SFT on both sides of its pairs
-        both = Sft(prompts=2 * settings.pairs, batch_size=2 * settings.batch_size, lora=settings.lora)
+        both = Sft(
+            prompts=2 * settings.pairs,
+            batch_size=2 * settings.batch_size,
+            learning_rates=settings.learning_rates,
+            lora=settings.lora,
+        )
         return tuning(spec, shape, both, tasks, machine)
     if isinstance(settings, Pairs):
         work, memory = validating(spec, shape, tasks, Lora(), machine, 0)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from interruptions import lines_of, without_times
 
-from rl4nlu.base.errors import ConfigError, Stopped, TrainingError
+from rl4nlu.base.errors import ConfigError, Diverged, Stopped
 from rl4nlu.base.files import REPOSITORY, write_jsonl
 from rl4nlu.jobs.failures import explained
 
@@ -28,7 +28,7 @@ RUN = "micro-llama/sft/sst2/main/seed0"
     [
         (ConfigError("config: no"), 2, "error: config: no"),
         (Stopped("stopped"), 143, "stopped"),
-        (TrainingError("run a: roll-out 3: numbers are no longer finite"), 1, "roll-out 3"),
+        (Diverged("run a: roll-out 3: numbers are no longer finite"), 1, "roll-out 3"),
         (FloatingPointError("the model's logits are NaN"), 1, "NaN"),
         (OSError(28, "No space left on device", "/x/y"), 1, "/x/y cannot be written: the disk is full"),
         (OSError(30, "Read-only file system", "/x/y"), 1, "the file system is read-only"),

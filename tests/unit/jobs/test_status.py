@@ -84,7 +84,10 @@ def test_a_living_lease_is_a_running_job_and_a_log_without_one_a_failed_job(tmp_
         ("torch.OutOfMemoryError: CUDA out of memory. Tried\n", "torch.OutOfMemoryError: CUDA out of memory. Tried"),
         ("RuntimeError: DefaultCPUAllocator: can't allocate memory: 3\n", "out of memory: RuntimeError: Default"),
         ("error: step 7: the training loss is nan at a learning rate of 0.1\n", "NaN: error: step 7"),
-        ("TrainingError: run r: numbers are no longer finite (loss nan)\n", "NaN: TrainingError: run r"),
+        (
+            "error: run r: training diverged at every learning rate (1); at the last one, roll-out 2 of 3: numbers are no longer finite\n",
+            "NaN: error: run r",
+        ),
         ("error: data/sst2/record.json: no prepared rows\nbye\n", "error: data/sst2/record.json: no prepared rows"),
         ("OSError: [Errno 28] No space left on device\n", "disk full: OSError"),
         ("Traceback:\nKeyboardInterrupt\n", "cancelled: KeyboardInterrupt"),

@@ -197,6 +197,13 @@ def test_exactly_the_examples_that_are_asked_for_are_seen_and_candidates_recorde
     assert history[-1]["validation"] == facts["validation"]
 
 
+def test_a_candidate_that_diverges_is_dropped_and_recorded(bert: Path, tmp_path: Path) -> None:
+    data = write(tmp_path / "data", "cola", rows_of("cola"))
+    facts = encoder.train(spec_of(bert, ("cola",), prompts=32, learning_rates=[1e30, 1e-3]), data, tmp_path / "out")
+    assert facts["learning_rate"] == 1e-3
+    assert facts["candidates"][0] == {"learning_rate": 1e30, "validation": None, "loss": None}
+
+
 def test_the_same_seed_twice_gives_the_same_weights_and_another_does_not(bert: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "data", "rte", rows_of("rte"))
 

@@ -11,7 +11,7 @@ from interruptions import HOW, heeding, interrupted, lines_of, without_times  # 
 from peft import PeftModel
 from tiny_models import KINDS, byte_tokenizer, tiny_decoder
 
-from rl4nlu.base.errors import ConfigError
+from rl4nlu.base.errors import ConfigError, Diverged
 from rl4nlu.base.files import REPOSITORY
 from rl4nlu.config import Data, Evaluation, Lora, Model, Protocol, Sft
 from rl4nlu.methods import sft
@@ -317,7 +317,9 @@ def test_validation_on_the_way_is_recorded_and_changes_nothing(world: Any, tmp_p
 
 
 def test_a_loss_that_is_not_a_number_ends_in_one_message(world: Any, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"training loss is nan.*sft\.learning_rates"):
+    with pytest.raises(
+        Diverged, match=r"tiny.*every learning rate \(1e\+30\).* training loss is nan; lower sft\.learning_rates"
+    ):
         sft.train(spec_of(world[0], learning_rates=[1e30], max_grad_norm=1e30, prompts=40), world[1], tmp_path)
 
 

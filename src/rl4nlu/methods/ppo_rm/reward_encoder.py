@@ -27,7 +27,7 @@ from ...config import RewardEncoder
 from ...models.load import device, load_backbone, load_tokenizer
 from ...tasks.rows import Row, load_rows
 from ...tasks.task import Task
-from ..candidates import best_of
+from ..candidates import Candidate, best_of
 from ..encoder import EncoderTrainer, Item, collate, encode, fit, outputs, with_head
 from ..merge import merged_model
 from ..preferences import last_loss, told_apart
@@ -214,7 +214,8 @@ def train(
         checkpoint: state of the run, from which it is resumed.
 
     Raises:
-        ConfigError: rows are missing, no pair comes out, or the loss stops being a number.
+        ConfigError: rows are missing, or no pair comes out.
+        Diverged: the loss stops being a number at every learning rate.
         Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
@@ -265,22 +266,14 @@ def train(
     def validate(model: PreTrainedModel) -> float:
         return 100 * float(kinds_told_apart(margins(model, held, pad, budget))["all"]["accuracy"] or 0.0)
 
-    best = best_of(
-        settings.learning_rates,
-        lambda rate, folder: fit(
-            spec,
-            with_head(spec.encoder_spec, spec.seed, num_labels=1, problem_type="regression"),  # type: ignore[arg-type]
-            ordered,
-            rate,
-            lambda chosen: side_by_side(chosen, pad),
-            validate,
-            folder,
-            checkpoint.part(folder.name.lstrip(".")),
-            PairTrainer,
-        ),
-        out,
-        "model",
-    )
+    def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
+        assert spec.encoder_spec is not None
+        model = with_head(spec.encoder_spec, spec.seed, num_labels=1, problem_type="regression")
+        return fit(
+            spec, model, ordered, rate, lambda rows: side_by_side(rows, pad), validate, folder, state, PairTrainer
+        )
+
+    best = best_of(spec, train_at, out, "model", checkpoint)
     tokenizer.save_pretrained(out / "model")
     model, _ = load_reward_encoder(out)
     return {
@@ -290,5 +283,5 @@ def train(
         "tokens_trained": sum(item.length for one in ordered for item in one.items),
         "pairs_seen": sum(len(one.pairs) for one in ordered),
         "held_out": kinds_told_apart(margins(model, held, pad, budget)),
-        **best,
+        **best.facts,
     }

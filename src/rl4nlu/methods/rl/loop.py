@@ -6,7 +6,6 @@ The steps are told in `ppo`; what tells one policy optimisation from another is 
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from torch import Tensor
 
 from ...answering.answers import validation_score
 from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
-from ...base.errors import TrainingError
-from ...base.files import write_jsonl
-from ...base.machine import free_memory
+from ...base.errors import Diverged
 from ...base.progress import Progress
 from ...config import PolicyOptimisation
 from ...models.load import load_tokenizer
+from ..candidates import Candidate, best_of
 from ..schedule import rate_factor
 from .experience import adapted, gather_experience
 from .policy import Policy, build_policy, save_adapter
@@ -87,7 +85,7 @@ def optimise(
         carried: what else is part of the state.
 
     Raises:
-        TrainingError: a loss is not finite.
+        Diverged: a number stops being finite.
         Stopped: the process was asked to stop, and the state is saved.
     """
     optimiser = make_optimiser(policy, settings, learning_rate)
@@ -168,10 +166,7 @@ def optimise(
         numbers = dict(zip(measured, torch.stack([m.float() for m in measured.values()]).tolist(), strict=True))
         if not all(map(math.isfinite, numbers.values())):
             found = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            raise TrainingError(
-                f"run {run}: roll-out {step} of {steps}: numbers are no longer finite ({found}); a lower learning rate than "
-                f"{learning_rate:g}, or max_grad_norm (now {settings.max_grad_norm}), usually helps"
-            )
+            raise Diverged(f"roll-out {step + 1} of {steps}: numbers are no longer finite ({found})")
         answered += sum(map(len, answers.responses))
         total += sum(experience.lengths)
         row: dict[str, Any] = {
@@ -276,7 +271,7 @@ def train_policy(
 
     Raises:
         ConfigError: rows or the starting adapter are missing.
-        TrainingError: the loss stops being finite.
+        Diverged: numbers stop being finite at every learning rate.
         Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
@@ -285,8 +280,7 @@ def train_policy(
     tokenizer = load_tokenizer(spec.model_spec)
     prompts, shortened = plan_prompts(spec, data, tokenizer)
 
-    def attempt(number: int, learning_rate: float, folder: Path) -> list[dict[str, Any]]:
-        """One candidate, trained and saved; its backbone is not kept for the next one's time."""
+    def train_at(learning_rate: float, folder: Path, state: Checkpoint) -> Candidate:
         start = begin() if begin else Start(build_policy(spec, start_adapter), by_rules(find_rules(spec)))
         sampler = Sampler(spec, start.policy, tokenizer)
         history = optimise(
@@ -302,40 +296,30 @@ def train_policy(
             run=spec.address.path,
             validate=partial(validation_score, spec, start.policy.model, tokenizer, data),
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
-            checkpoint=checkpoint.part(f"candidate{number}"),
+            checkpoint=state,
             generators=[sampler.chance],
             carried=start.carried,
         )
         save_adapter(start.policy, folder)
-        return history
+        last = history[-1]
+        facts = {
+            "validation": last.get("kept_validation", last["validation"]),
+            "reward": last["reward"],
+            "seconds": last["seconds"],
+            "samples_per_second": round(last["prompts"] / last["seconds"], 3),
+        }
+        return Candidate(facts, history)
 
-    best: dict[str, Any] = {}
-    tried = []
-    for number, learning_rate in enumerate(settings.learning_rates):
-        folder = out / f".candidate{number}"
-        history = attempt(number, learning_rate, folder)
-        free_memory()
-        last = {**history[-1], "validation": history[-1].get("kept_validation", history[-1]["validation"])}
-        tried.append({key: last[key] for key in ("validation", "reward", "seconds")} | {"learning_rate": learning_rate})
-        if not best or (last["validation"] or 0) > (best["validation"] or 0):
-            best = {**last, "learning_rate": learning_rate}
-            shutil.rmtree(out / "adapter", ignore_errors=True)
-            folder.rename(out / "adapter")
-            write_jsonl(out / "history.jsonl", history)
-        else:
-            shutil.rmtree(folder)
+    best = best_of(spec, train_at, out, "adapter", checkpoint)
+    last = best.history[-1]
     return {
-        "optimiser_steps": best["step"]
+        "optimiser_steps": last["step"]
         * settings.epochs
         * (settings.batch_size * settings.answers // settings.minibatch_size),
-        "prompts_seen": best["prompts"],
-        "tokens_trained": best["tokens_trained"],
-        "tokens_answered": best["tokens_answered"],
-        "tokens_generated": best["tokens_generated"],
+        "prompts_seen": last["prompts"],
+        "tokens_trained": last["tokens_trained"],
+        "tokens_answered": last["tokens_answered"],
+        "tokens_generated": last["tokens_generated"],
         "rows_shortened": shortened,
-        "seconds": best["seconds"],
-        "samples_per_second": round(best["prompts"] / best["seconds"], 3),
-        "learning_rate": best["learning_rate"],
-        "validation": best["validation"],
-        "candidates": tried,
+        **best.facts,
     }

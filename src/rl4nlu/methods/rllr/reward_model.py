@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
-from ...base.errors import ConfigError
-from ...base.files import write_jsonl
+from ...base.errors import ConfigError, Diverged
 from ...config import RewardModel
 from ...models.load import add_lora, encode_answer, load_backbone, load_tokenizer
 from ...tasks.prompts import answer_start
 from ...tasks.rows import load_rows
 from ..batches import plan
+from ..candidates import Candidate, best_of
 from ..merge import merged_model
 from ..preferences import QUANTILES, last_loss, told_apart
 from ..rl.policy import ValueHead, states
@@ -191,23 +191,26 @@ def fit(
     sides: Sequence[Sides],
     order: Sequence[list[int]],
     settings: RewardModel,
+    learning_rate: float,
     padding: int,
     checkpoint: Checkpoint = NOT_SAVED,
-) -> list[dict[str, Any]]:
-    """Train adapter and head on batches of pairs (numbers into `sides`); one history row a step.
+) -> tuple[list[dict[str, Any]], float]:
+    """Train adapter and head on batches of pairs (numbers into `sides`); one history row a step, and the seconds that it took.
 
     Raises:
-        ConfigError: the loss stops being a number.
+        Diverged: the loss stops being a number.
         Stopped: the process was asked to stop, and the state is saved.
     """
     parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=settings.weight_decay)
     lengths, groups = [2 * side.length for side in sides], [side.pair.task for side in sides]
     history: list[dict[str, Any]] = []
+    started = time.perf_counter()
     if settings.lora.dropout:
         model.train()
     if (saved := checkpoint.load()) is not None:
         history = saved["history"]
+        started -= saved["seconds"]
         put_back(parameters, saved["weights"])
         optimiser.load_state_dict(saved["optimiser"])
         restore_random(saved["random"])
@@ -217,14 +220,16 @@ def fit(
         return {
             "step": len(history),
             "history": history,
+            "seconds": time.perf_counter() - started,
             "weights": [parameter.detach() for parameter in parameters],
             "optimiser": optimiser.state_dict(),
             "random": random_state(),
         }
 
-    for step, batch in enumerate(order[len(history) :], start=len(history)):
+    done = len(history)
+    for step, batch in enumerate(order[done:], start=done):
         for parameter_group in optimiser.param_groups:  # half a cosine to zero, without warm-up
-            parameter_group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(order)))
+            parameter_group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(order)))
         total = torch.zeros((), device=head.linear.weight.device)
         for rows in plan(batch, lengths, groups, settings):
             loss = pair_losses(model, head, [sides[r] for r in rows], settings, padding).sum() / len(batch)
@@ -235,14 +240,14 @@ def fit(
         optimiser.zero_grad(set_to_none=True)
         value = total.item()
         if not math.isfinite(value):
-            raise ConfigError(
-                f"step {step}: the reward model's loss is {value} at a learning rate of {settings.learning_rate:g}: "
-                "lower reward_model.learning_rate"
-            )
+            raise Diverged(f"step {step}: the reward model's loss is {value}")
         history.append({"step": step + 1, "examples": sum(map(len, order[: step + 1])), "loss": value})
         checkpoint.keep(state)
+    seconds = time.perf_counter() - started
+    if done < len(order):  # so that a candidate learning rate is not trained twice
+        checkpoint.save(state())
     model.eval()
-    return history
+    return history, seconds
 
 
 def held_out(model: Any, head: ValueHead, sides: Sequence[Sides], settings: RewardModel) -> list[tuple[float, float]]:
@@ -257,6 +262,26 @@ def held_out(model: Any, head: ValueHead, sides: Sequence[Sides], settings: Rewa
     return list(zip(*found, strict=True))
 
 
+def measure(
+    model: Any, head: ValueHead, held: dict[str, list[Sides]], settings: RewardModel
+) -> tuple[dict[str, dict[str, float | int | None]], list[float]]:
+    """How well held-out pairs are told apart, by kind, and quantiles of the scores of right responses (see `train`).
+
+    `held` has the held-out pairs of either kind.
+    """
+    margins: dict[str, list[float]] = {"label": [], "rationale": [], "policy": []}
+    right: list[float] = []
+    for name, sides in held.items():
+        for side, (good, bad) in zip(sides, held_out(model, head, sides, settings), strict=True):
+            own = name == "label" and side.pair.origin == "policy"
+            margins["policy" if own else name].append(good - bad)
+            if name == "label" and not own:
+                right.append(good)
+    steps = torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64)
+    quantiles = torch.tensor(right, dtype=torch.float64).quantile(steps).tolist() if right else []
+    return {name: told_apart(values) for name, values in margins.items()}, quantiles
+
+
 def train(
     spec: RunSpec, data: Path, out: Path, stands_on: dict[str, Path], checkpoint: Checkpoint = NOT_SAVED
 ) -> dict[str, Any]:
@@ -264,7 +289,8 @@ def train(
 
     Facts: `held_out`, by kind of pair (`label`, `rationale`, and `policy`: label-sensitive ones on the merged model's own
     errors), see `told_apart`; `right_scores`, the quantiles of the scores of held-out right responses, from which tau is
-    chosen.
+    chosen. Every candidate learning rate starts from the same weights and sees the same pairs; the one that tells most
+    held-out pairs of its kind apart is kept (the first of equals), and all are recorded under `candidates`.
 
     Args:
         spec: the resolved run; its method says which pairs are learnt from.
@@ -274,44 +300,48 @@ def train(
         checkpoint: state of the run, from which it is resumed.
 
     Raises:
-        ConfigError: pairs or rows are missing or faulty, or the loss stops being a number.
+        ConfigError: pairs or rows are missing or faulty.
+        Diverged: the loss stops being a number at every learning rate.
+        Stopped: the process was asked to stop, and the state is saved.
     """
     settings = spec.settings
     assert isinstance(settings, RewardModel)
     torch.set_num_threads(spec.threads)
     kind = spec.method.removeprefix("reward-")
     model_spec = merged_model(spec, stands_on["backbone"])
-    tokenizer, backbone = load_tokenizer(model_spec), load_backbone(model_spec)
+    tokenizer = load_tokenizer(model_spec)
     padding = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
-    model = add_lora(backbone, settings.lora, spec.seed).eval()
-    head = reward_head(backbone.get_output_embeddings().in_features, backbone.dtype, spec.seed).to(backbone.device)
 
-    learnt = tokenised(spec, read_pairs(stands_on["pairs"] / f"{kind}.train.jsonl", spec.train_tasks), data, tokenizer)
+    def read(name: str) -> list[Sides]:
+        return tokenised(spec, read_pairs(stands_on["pairs"] / f"{name}.jsonl", spec.train_tasks), data, tokenizer)
+
+    learnt = read(f"{kind}.train")
+    held = {name: read(f"{name}.validation") for name in ("label", "rationale")}
     pools = [[n for n, s in enumerate(learnt) if s.pair.task == task.name] for task in spec.train_tasks]
     seen = draw_from(pools, settings.pairs, spec.seed)
     batches = [
         [seen[i] for i in batch] for batch in group([learnt[n].length for n in seen], settings.batch_size, spec.seed)
     ]
-    started = time.perf_counter()
-    history = fit(model, head, learnt, batches, settings, padding, checkpoint)
-    seconds = time.perf_counter() - started
 
-    margins: dict[str, list[float]] = {"label": [], "rationale": [], "policy": []}
-    right: list[float] = []
-    for name in ("label", "rationale"):
-        pairs = read_pairs(stands_on["pairs"] / f"{name}.validation.jsonl", spec.train_tasks)
-        for pair, (good, bad) in zip(
-            pairs, held_out(model, head, tokenised(spec, pairs, data, tokenizer), settings), strict=True
-        ):
-            own = name == "label" and pair.origin == "policy"
-            margins["policy" if own else name].append(good - bad)
-            if name == "label" and not own:
-                right.append(good)
-    results = {name: told_apart(values) for name, values in margins.items()}
-    history[-1]["validation"] = 100 * (results[kind]["accuracy"] or 0.0)
-    save_reward(model, head, out / "adapter")
-    write_jsonl(out / "history.jsonl", history)
-    steps = torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64)
+    def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
+        backbone = load_backbone(model_spec)
+        model = add_lora(backbone, settings.lora, spec.seed).eval()
+        head = reward_head(backbone.get_output_embeddings().in_features, backbone.dtype, spec.seed).to(backbone.device)
+        history, seconds = fit(model, head, learnt, batches, settings, rate, padding, state)
+        results, right_scores = measure(model, head, held, settings)
+        history[-1]["validation"] = 100 * (results[kind]["accuracy"] or 0.0)
+        save_reward(model, head, folder)
+        facts = {
+            "validation": history[-1]["validation"],
+            "loss": history[-1]["loss"],
+            "held_out": results,
+            "right_scores": right_scores,
+            "seconds": round(seconds, 3),
+            "samples_per_second": round(len(seen) / seconds, 3),
+        }
+        return Candidate(facts, history)
+
+    best = best_of(spec, train_at, out, "adapter", checkpoint)
     return {
         "optimiser_steps": len(batches),
         "prompts_seen": len(seen),
@@ -319,11 +349,5 @@ def train(
         "tokens_generated": 0,
         "pairs_available": len(learnt),
         "pairs_cut_alike": sum(side.chosen == side.rejected for side in learnt),
-        "held_out": results,
-        "right_scores": torch.tensor(right, dtype=torch.float64).quantile(steps).tolist() if right else [],
-        "learning_rate": settings.learning_rate,
-        "validation": history[-1]["validation"],
-        "loss": history[-1]["loss"],
-        "seconds": round(seconds, 3),
-        "samples_per_second": round(len(seen) / seconds, 3),
+        **best.facts,
     }

@@ -11,7 +11,7 @@ import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from rl4nlu.base.errors import ConfigError
+from rl4nlu.base.errors import ConfigError, Diverged
 from rl4nlu.base.files import REPOSITORY, read_jsonl, write_jsonl
 from rl4nlu.config import Model, load_config
 from rl4nlu.methods import encoder, replies
@@ -287,5 +287,14 @@ def test_missing_rows_and_tasks_of_numbers_are_one_message(chain, tmp_path: Path
 
 def test_a_loss_that_is_no_number_is_one_message(chain, tmp_path: Path):
     spec, data, stands_on = chain
-    with pytest.raises(ConfigError, match=r"training loss is (nan|inf).*reward_encoder\.learning_rates"):
+    with pytest.raises(
+        Diverged, match=r"reward-encoder/sst2.*1e\+30.* training loss is (nan|inf); lower reward_encoder\."
+    ):
         reward_encoder.train(spec(learning_rates=[1e30]), data, tmp_path / "out", stands_on)
+
+
+def test_a_candidate_that_diverges_is_dropped_and_recorded(chain, tmp_path: Path):
+    spec, data, stands_on = chain
+    facts = reward_encoder.train(spec(learning_rates=[1e30, 1e-2], rankings=16), data, tmp_path / "out", stands_on)
+    assert facts["learning_rate"] == 1e-2
+    assert facts["candidates"][0] == {"learning_rate": 1e30, "validation": None, "loss": None}

@@ -110,6 +110,13 @@ def test_a_run_answers_every_prompt_of_a_group_and_saves_an_adapter(place, tmp_p
     load_adapter(load_backbone(spec_of(place).model_spec), tmp_path / "adapter")
 
 
+def test_a_candidate_that_diverges_is_dropped_and_recorded(place, tmp_path):
+    spec = spec_of(place, learning_rates=[1e30, 1e-4], max_grad_norm=None, optimiser="adafactor", ratio_threshold=None)
+    facts = grpo.train(spec, place / "data", tmp_path)
+    assert facts["candidates"][0] == {"learning_rate": 1e30, "validation": None, "loss": None}
+    assert facts["learning_rate"] == 1e-4
+
+
 def test_answers_to_one_prompt_are_read_behind_it_once(monkeypatch) -> None:
     settings = Grpo(prompts=3, batch_size=3, group_size=4, minibatch_size=12, kl_coefficient=0.1)
     policy = policy_of("llama")

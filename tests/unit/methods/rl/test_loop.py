@@ -10,7 +10,7 @@ from interruptions import HOW, heeding, interrupted, lines_of, without_times  # 
 from roll_outs import spec_of
 
 from rl4nlu.base.checkpoint import Checkpoint
-from rl4nlu.base.errors import TrainingError
+from rl4nlu.base.errors import Diverged
 from rl4nlu.config import Lora
 from rl4nlu.methods.rl import loop, ppo
 from rl4nlu.methods.rl.policy import build_policy
@@ -102,9 +102,20 @@ def test_from_sft_the_reference_is_the_sft_policy_and_one_adapter_is_saved(place
     ]
 
 
-def test_a_loss_that_is_not_finite_names_run_and_step(place, tmp_path):
-    with pytest.raises(TrainingError, match=r"tiny/ppo/sst2/main/seed1: roll-out \d+ of 3"):
-        run(place, tmp_path, learning_rates=[1e30], max_grad_norm=None, optimiser="adafactor", ratio_threshold=None)
+DIVERGES = {"max_grad_norm": None, "optimiser": "adafactor", "ratio_threshold": None}
+"""At a rate of 1e30."""
+
+
+def test_if_all_rates_diverge_one_message_names_the_run_and_the_rates(place, tmp_path):
+    message = r"run tiny/ppo/sst2/main/seed1: .* \(1e\+30, 1e\+31\); at the last one, roll-out \d of 3: .*; lower ppo\."
+    with pytest.raises(Diverged, match=message):
+        run(place, tmp_path, learning_rates=[1e30, 1e31], **DIVERGES)
+
+
+def test_a_candidate_that_diverges_is_dropped_and_recorded(place, tmp_path):
+    facts, history = run(place, tmp_path, learning_rates=[1e30, 1e-4], **DIVERGES)
+    assert facts["candidates"][0] == {"learning_rate": 1e30, "validation": None, "loss": None}
+    assert facts["learning_rate"] == history[-1]["learning_rate"] == 1e-4
 
 
 def test_tensorboard_events_are_written_where_asked(place, tmp_path):

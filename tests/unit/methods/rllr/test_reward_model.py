@@ -1,16 +1,21 @@
 """The reward models: losses by hand, scores against single forward passes, training, and how held-out pairs are measured."""
 
 import math
+import shutil
+from dataclasses import asdict
 
 import pytest
 import torch
+from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from roll_outs import backbone_of
 from torch import nn
 
-from rl4nlu.base.errors import ConfigError
-from rl4nlu.base.files import write_jsonl
+from rl4nlu.base.checkpoint import NOT_SAVED
+from rl4nlu.base.errors import Diverged
+from rl4nlu.base.files import REPOSITORY, write_jsonl
 from rl4nlu.config import Lora, Model, RewardModel, load_config
-from rl4nlu.methods.preferences import last_loss, told_apart  # fmt: skip
+from rl4nlu.methods.preferences import last_loss, told_apart
+from rl4nlu.methods.rllr import reward_model
 from rl4nlu.methods.rllr.pairs import Pair
 from rl4nlu.methods.rllr.reward_model import (
     Sides,
@@ -37,7 +42,7 @@ SIDES = [
     Sides(PAIR, [1, 5, 6, 8, 9], [20, 2], [21, 22, 23, 2]),
     Sides(PAIR, [1, 5, 6], [30, 31, 2], [30, 31, 3]),
 ]
-SETTINGS = RewardModel(pairs=3, batch_size=3, learning_rate=1e-2, lora=Lora(rank=3))
+SETTINGS = RewardModel(pairs=3, batch_size=3, lora=Lora(rank=3))
 
 
 @pytest.fixture
@@ -88,6 +93,8 @@ def test_told_apart_by_hand():
     assert told_apart([8.0, -8.0])["calibration"] == pytest.approx(1 / (1 + math.exp(-8)) - 0.5)
     assert told_apart([])["accuracy"] is None
     assert told_apart([0.0])["accuracy"] == 0  # a tie is not told apart
+    with pytest.raises(Diverged, match="no longer finite"):
+        told_apart([1.0, math.nan])
 
 
 # ------------------------------------------------------------------------------------------ against single forward passes
@@ -138,7 +145,7 @@ def test_a_response_scores_what_its_last_token_scores_alone(model):
 def test_training_tells_the_pairs_apart_and_leaves_the_backbone(model):
     lora, head = model
     before = {n: p.detach().clone() for n, p in lora.named_parameters()}
-    history = fit(lora, head, SIDES, [[0, 1, 2]] * 20, SETTINGS, 40)
+    history, _ = fit(lora, head, SIDES, [[0, 1, 2]] * 20, SETTINGS, 1e-2, 40)
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert all(chosen > rejected for chosen, rejected in held_out(lora, head, SIDES, SETTINGS))
     assert all(torch.equal(p, before[n]) for n, p in lora.named_parameters() if "lora" not in n)
@@ -152,7 +159,7 @@ def test_cutting_a_batch_into_pieces_changes_nothing(model):
         with torch.no_grad():
             for parameter, value in zip([*lora.parameters(), *head.parameters()], start, strict=True):
                 parameter.copy_(value)
-        fit(lora, head, SIDES, [[0, 1, 2]] * 2, SETTINGS.model_copy(update={"micro_batch_size": size}), 40)
+        fit(lora, head, SIDES, [[0, 1, 2]] * 2, SETTINGS.model_copy(update={"micro_batch_size": size}), 1e-2, 40)
         ends.append(nn.utils.parameters_to_vector([p for p in lora.parameters() if p.requires_grad]))
     torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-5)
 
@@ -161,10 +168,8 @@ def test_a_loss_that_is_no_number_is_one_message(model):
     lora, head = model
     with torch.no_grad():
         head.linear.weight.fill_(math.nan)
-    with pytest.raises(
-        ConfigError, match=r"step 0: the reward model's loss is nan .*lower reward_model\.learning_rate"
-    ):
-        fit(lora, head, SIDES, [[0]], SETTINGS, 40)
+    with pytest.raises(Diverged, match=r"step 0: the reward model's loss is nan"):
+        fit(lora, head, SIDES, [[0]], SETTINGS, 1e-2, 40)
 
 
 def test_a_head_is_read_back_as_it_was_written(model, tmp_path):
@@ -174,6 +179,72 @@ def test_a_head_is_read_back_as_it_was_written(model, tmp_path):
     again = load_head(tmp_path, 16, torch.float32)
     assert all(torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True))
     assert head.linear.weight.abs().sum() > 0  # unlike a fresh value head's
+
+
+# ------------------------------------------------------------------------------------------ whole runs
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """A run's rows, and the folders that it stands on: micro-llama in the merged model's place, and pairs by hand."""
+    (tmp_path / "merged").mkdir()
+    (tmp_path / "merged" / "model").symlink_to(REPOSITORY / "resources" / "micro" / "micro-llama")
+    for split, n in (("train", 16), ("validation", 6)):
+        rows = [{"id": f"{split}{i}", "fields": {"sentence": f"{'good' if i % 2 else 'bad'} film"}, "label": str(i % 2)} for i in range(n)]  # fmt: skip
+        write_jsonl(tmp_path / "data" / "sst2" / f"{split}.jsonl", rows)
+        said = {"1": "the film is good . <Judgement> Positive </Judgement>", "0": "the film is bad . <Judgement> Negative </Judgement>"}  # fmt: skip
+        other = {"1": "0", "0": "1"}
+        pairs = [Pair("sst2", r["id"], "p", said[r["label"]], said[other[r["label"]]], "label") for r in rows]
+        for kind in ("label", "rationale"):
+            write_jsonl(tmp_path / "pairs" / f"{kind}.{split}.jsonl", [asdict(pair) for pair in pairs])
+
+    def train(name, checkpoint=NOT_SAVED, **settings):
+        models = {"tiny": Model(kind="decoder", path="resources/micro/micro-llama", max_length=96)}
+        values = {"pairs": 24, "batch_size": 8, "lora": {"rank": 2}} | settings
+        spec = resolve(load_config({"reward_model": values}), models, TASKS, Address("tiny", "reward-label", "sst2", "main", 0))  # fmt: skip
+        stands_on = {"backbone": tmp_path / "merged", "pairs": tmp_path / "pairs"}
+        return reward_model.train(spec, tmp_path / "data", tmp_path / name, stands_on, checkpoint)
+
+    return train
+
+
+def test_the_candidate_that_tells_most_held_out_pairs_apart_is_kept_and_one_that_diverges_is_recorded(chain, tmp_path):
+    facts = chain("out", learning_rates=[1e30, 1e-6, 1e-2])
+    assert facts["candidates"][0] == {"learning_rate": 1e30, "validation": None, "loss": None}
+    best = max(facts["candidates"][1:], key=lambda c: c["validation"])
+    assert (facts["learning_rate"], facts["held_out"]) == (best["learning_rate"], best["held_out"])
+    assert facts["validation"] == 100 * facts["held_out"]["label"]["accuracy"]
+    alone = chain("alone", learning_rates=[best["learning_rate"]])
+    assert without_times(alone)["held_out"] == facts["held_out"]
+    weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("out", "alone")]
+    assert weights[0] == weights[1]
+
+
+def test_if_all_rates_diverge_one_message_names_the_run_and_the_rates(chain):
+    with pytest.raises(
+        Diverged, match=r"run tiny/reward-label/.*\(1e\+30\).* loss is nan; lower reward_model\.learning_rates"
+    ):
+        chain("out", learning_rates=[1e30])
+
+
+@pytest.mark.usefixtures("heeding")
+@pytest.mark.parametrize("how", HOW)
+def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(chain, tmp_path, how):
+    changes = {"learning_rates": [1e-3, 1e-2], "lora": {"rank": 2, "dropout": 0.1}, "pairs": 40}
+
+    def train(checkpoint):
+        torch.manual_seed(0)  # the start of a process: dropout goes on from a state that is not the run's own
+        shutil.rmtree(tmp_path / "stopped", ignore_errors=True)
+        return chain("stopped", checkpoint, **changes)
+
+    undisturbed = train(NOT_SAVED)
+    shutil.move(tmp_path / "stopped", tmp_path / "whole")
+    found = interrupted(train, tmp_path / "state", how, (1, 3, 3))
+    assert without_times(found) == without_times(undisturbed)
+    assert lines_of(tmp_path / "stopped" / "history.jsonl") == lines_of(tmp_path / "whole" / "history.jsonl")
+    for file in ("adapter_model.safetensors", "head.safetensors"):
+        weights = [(tmp_path / n / "adapter" / file).read_bytes() for n in ("stopped", "whole")]
+        assert weights[0] == weights[1]
 
 
 # ------------------------------------------------------------------------------------------ tokens that fit
