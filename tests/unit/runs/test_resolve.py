@@ -1,8 +1,6 @@
-"""The resolver: addresses, layers of overrides, what a run's digest depends on, absent tasks."""
+"""The resolver: layers of overrides, what a run's digest depends on, absent tasks."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import load_config, load_models, merge
@@ -23,21 +21,6 @@ PPO = Address("micro-llama", "ppo", "sst2", "main", 0)
 
 def spec(address=PPO, **over):
     return resolve(load_config(merge(BASE, over)), MODELS, TASKS, address)
-
-
-words = st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True)
-
-
-@given(words, words, words, words, st.integers(0, 99))
-def test_an_address_is_read_back_as_written(model, method, mixture, variant, seed):
-    address = Address(model, method, mixture, variant, seed)
-    assert Address.parse(address.path) == address
-
-
-@pytest.mark.parametrize("path", ["a/b/c/seed0", "a/b/c/d/0x", "a/b/c/d/e/seed0", ""])
-def test_another_form_is_no_address(path):
-    with pytest.raises(ConfigError, match="seed<k>"):
-        Address.parse(path)
 
 
 def test_the_grid_is_the_product_of_its_arms_and_brings_what_runs_start_from():
