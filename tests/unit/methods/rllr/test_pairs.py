@@ -9,7 +9,7 @@ from questions import SST2, TASKS, answer, question
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import write_jsonl
 from rl4nlu.config import Model, load_config
-from rl4nlu.methods.replies import Reply, sample_replies
+from rl4nlu.methods.replies import Reply
 from rl4nlu.methods.rllr.judge import judge
 from rl4nlu.methods.rllr.pairs import (
     Pair,
@@ -25,7 +25,6 @@ from rl4nlu.methods.rllr.pairs import (
     read_pairs,
     statistics,
 )
-from rl4nlu.models.load import load_backbone, load_tokenizer
 from rl4nlu.rationales import overlap
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
@@ -105,15 +104,6 @@ def test_overlap_by_hand():
     assert overlap("a a b", "a c") == pytest.approx(2 * 1 / 5)  # one of three, one of two
     assert overlap("x", "y") == 0
     assert overlap("", "y") == 0
-
-
-def test_replies_are_sampled_reproducibly_and_read_by_the_one_parser():
-    spec = spec_of(replies=2)
-    rows = [(SST2, Row(str(n), {"sentence": f"film {n}"}, "1")) for n in range(2)]
-    real, words = load_backbone(spec.model_spec), load_tokenizer(spec.model_spec)
-    once, twice = (sample_replies(spec, real, words, rows, 5) for _ in range(2))
-    assert once == twice
-    assert [len(row) for row in once] == [2, 2]
 
 
 def test_the_judge_reads_rationales_and_leaves_out_unreadable_replies():

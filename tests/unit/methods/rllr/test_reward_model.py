@@ -14,7 +14,6 @@ from rl4nlu.base.checkpoint import NOT_SAVED
 from rl4nlu.base.errors import Diverged
 from rl4nlu.base.files import REPOSITORY, write_jsonl
 from rl4nlu.config import Lora, Model, RewardModel, load_config
-from rl4nlu.methods.preferences import last_loss, told_apart
 from rl4nlu.methods.rllr import reward_model
 from rl4nlu.methods.rllr.pairs import Pair
 from rl4nlu.methods.rllr.reward_model import (
@@ -72,29 +71,11 @@ def test_dense_loss_by_hand():
     assert dense_loss(chosen, rejected, first, end, temperature=2.0).tolist() == pytest.approx(warm)
 
 
-def test_last_loss_by_hand():
-    found = last_loss(torch.tensor([1.0, -1.0]), torch.tensor([0.0, 2.0]))
-    assert found.tolist() == pytest.approx([minus_log_sigmoid(1), minus_log_sigmoid(-3)])
-
-
 def test_the_first_difference_and_the_last_token():
     assert [side.first for side in SIDES] == [1, 0, 2]
     assert [side.length for side in SIDES] == [8, 9, 6]
     assert Sides(PAIR, [1], [4, 5], [4, 5, 6]).first == 2
     assert at_end(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), [[0, 0, 0], [0]]).tolist() == [3.0, 4.0]
-
-
-def test_told_apart_by_hand():
-    found = told_apart([math.log(3), math.log(3), -math.log(3), math.log(3)])  # confidence .75 four times, right thrice
-    assert (found["n"], found["accuracy"]) == (4, 0.75)
-    assert found["calibration"] == pytest.approx(0, abs=1e-12)
-    assert found["margin"] == pytest.approx(math.log(3) / 2)
-    assert found["loss"] == pytest.approx((3 * math.log(4 / 3) + math.log(4)) / 4)
-    assert told_apart([8.0, -8.0])["calibration"] == pytest.approx(1 / (1 + math.exp(-8)) - 0.5)
-    assert told_apart([])["accuracy"] is None
-    assert told_apart([0.0])["accuracy"] == 0  # a tie is not told apart
-    with pytest.raises(Diverged, match="no longer finite"):
-        told_apart([1.0, math.nan])
 
 
 # ------------------------------------------------------------------------------------------ against single forward passes
