@@ -328,13 +328,14 @@ def theirs(job: Job, more: dict[str, Any]) -> dict[str, Any]:
 def planned(job: Job) -> Estimate:
     """The planner's estimate of one step of ours on a GPU: peak memory and FLOPs, validation left out."""
     from rl4nlu.planner.costs import Machine
-    from rl4nlu.planner.estimate import Lengths, optimising, tuning
+    from rl4nlu.planner.estimate import estimate_policy_optimisation, estimate_sft
+    from rl4nlu.planner.lengths import Lengths
     from rl4nlu.planner.shapes import read_shape
 
     spec, shape = spec_of(job, 1), read_shape(job["config"])
     assert shape is not None
     known = Lengths(SHARED, statistics.mean(LENGTHS), max(LENGTHS), NEW, train=BATCH, validation=0, test=0)
-    estimate: Any = tuning if job["method"] == "sft" else optimising
+    estimate: Any = estimate_sft if job["method"] == "sft" else estimate_policy_optimisation
     return estimate(spec, shape, spec.settings, [known], Machine(gpu=True))  # type: ignore[no-any-return]
 
 
@@ -394,14 +395,14 @@ def line(name: str, job: Job, side: str, costs: dict[str, Any], estimate: Estima
 def compare(arguments: argparse.Namespace) -> None:
     """Every model, method and side in turn; then the table."""
     from rl4nlu.base.machine import claim_device
-    from rl4nlu.planner.shapes import planning
+    from rl4nlu.planner.shapes import read_planning
 
     claim_device()  # one GPU for all sides: on several, transformers' trainer would enlarge the batch
     import torch
 
     if not arguments.tiny and not torch.cuda.is_available():
         raise measure.Absent("no CUDA device, and 7B models are measured on one (--tiny tries every side on a CPU)")
-    models = {name: planning()["models"][path] for name, path in MODELS.items()}
+    models = {name: read_planning()["models"][path] for name, path in MODELS.items()}
     steps, repeats = (GROUP, arguments.repeats) if arguments.quick else (4 * GROUP, arguments.repeats)
     if arguments.tiny:
         models, steps, repeats = {"tiny": TINY}, 1, 1

@@ -24,8 +24,11 @@ from measure import foot, provenance
 
 from rl4nlu.base.files import write_json, write_text
 from rl4nlu.config import Config, Model, load_config
-from rl4nlu.planner import estimate as plan
+from rl4nlu.planner import lengths
 from rl4nlu.planner.costs import Machine
+from rl4nlu.planner.device import CPU_BASE, Device
+from rl4nlu.planner.estimate import Estimate, estimate_evaluation, estimate_training
+from rl4nlu.planner.shapes import shape_of
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address, RunSpec
 from rl4nlu.tasks.prepare import prepare
@@ -159,17 +162,17 @@ def compare(case: dict[str, Any], found: dict[str, Any], folder: Path, cuda: boo
         "measured": measured,
         "estimated": guess,
         "error": guess / measured - 1,
-        "share_of_model": 1 - plan.CPU_BASE[estimate.base] / guess if not cuda else 1,
+        "share_of_model": 1 - CPU_BASE[estimate.base] / guess if not cuda else 1,
         "parts": vars(estimate.memory),
-        "seconds_estimated": estimate.seconds(plan.Device()),
+        "seconds_estimated": estimate.seconds(Device()),
         "layers": estimate.work.layers,
         "flops": estimate.work.flops,
     }
 
 
-def estimated(case: dict[str, Any], folder: Path, cuda: bool) -> plan.Estimate:
+def estimated(case: dict[str, Any], folder: Path, cuda: bool) -> Estimate:
     """The planner's estimate of a case."""
-    stage = plan.evaluating if case["stage"] == "score" else plan.training
+    stage = estimate_evaluation if case["stage"] == "score" else estimate_training
     estimate = stage(spec_of(case, folder / "model"), folder / "data", Machine(gpu=cuda))
     assert estimate is not None
     return estimate
@@ -246,9 +249,9 @@ def main() -> None:
             case["dtype"] = "float32"
             if built != (case["size"], case["vocabulary"]):
                 build(folder / "model", case["size"], case["vocabulary"])
-                plan.counter.cache_clear()
-                plan.shape_of.cache_clear()
-                plan._KNOWN.clear()
+                lengths.token_counter.cache_clear()
+                shape_of.cache_clear()
+                lengths._KNOWN.clear()
                 built = case["size"], case["vocabulary"]
             if not (folder / "data").is_dir():
                 prepare(load_tasks()[TASK], spec_of(case, folder / "model").data, folder / "data" / TASK)

@@ -107,8 +107,8 @@ def positive(text: str) -> float:
 
 def show_plan(arguments: argparse.Namespace) -> int:
     """Print what the config costs; exit status 1 if a job does not fit the GPU."""
-    from .planner.estimate import Device
-    from .planner.table import report
+    from .planner.device import Device
+    from .planner.table import describe_plan
     from .runs.grid import open_grid
 
     if arguments.share > 1:
@@ -121,7 +121,7 @@ def show_plan(arguments: argparse.Namespace) -> int:
         arguments.gpu_bandwidth_gb * 1e9,
         arguments.share,
     )
-    lines, faults = report(config, open_grid(config), arguments.data or Path(config.folder) / "data", device)
+    lines, faults = describe_plan(config, open_grid(config), arguments.data or Path(config.folder) / "data", device)
     print(*lines, sep="\n")
     print(*faults, sep="\n", file=sys.stderr, end="\n" if faults else "")
     return 1 if faults else 0

@@ -9,7 +9,7 @@ from rl4nlu.base.code import code_digest
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import REPOSITORY, digest_of, write_json
 from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, load_config
-from rl4nlu.planner.estimate import Plan
+from rl4nlu.planner.resources import JobResources
 from rl4nlu.runs.grid import hub_models, open_grid, tasks_with_rationales
 from rl4nlu.runs.spec import Address
 from rl4nlu.rationales import writing
@@ -23,7 +23,7 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 MODELS, TASKS, RUNS = GRID.models, GRID.tasks, GRID.runs
-PLAN = Plan(Path(below("data")))
+RESOURCES = JobResources(Path(below("data")))
 PROGRAMS = os.path.relpath(REPOSITORY / "workflow" / "scripts")
 ENVIRONMENT = REPOSITORY / "envs" / "rl4nlu.yaml"
 
@@ -167,7 +167,7 @@ def planned(resource, stage, method=None):
     """Resource function: `gpu`, `mem_mb` or `runtime` of a run's job ("training" or "evaluating"), as the planner has it."""
 
     def amount(wildcards, attempt):
-        estimate = PLAN.resources(stage, spec_of(wildcards, method))[resource]
+        estimate = RESOURCES.of(stage, spec_of(wildcards, method))[resource]
         return estimate if resource == "gpu" else grown(estimate, attempt)
 
     return amount

@@ -73,7 +73,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ForwardPass:
     """One forward pass: rows padded to `length` tokens, the first `shared` of them read once; `predicted` positions have logits."""
 
     rows: int
@@ -109,7 +109,7 @@ class Machine:
 def graph_bytes(
     shape: Shape,
     dtype: str,
-    piece: Piece,
+    piece: ForwardPass,
     lora: Lora | None,
     machine: Machine,
     *,
@@ -132,7 +132,7 @@ def graph_bytes(
 
 
 def tuning_memory(
-    shape: Shape, dtype: str, pieces: list[Piece], lora: Lora, machine: Machine, *, copies: int, dropout: bool,
+    shape: Shape, dtype: str, pieces: list[ForwardPass], lora: Lora, machine: Machine, *, copies: int, dropout: bool,
     autocast: bool = False, kept: int = 1, backbones: int = 1,
 ) -> Memory:  # fmt: skip
     """Peak of tuning an adapter.
@@ -192,7 +192,7 @@ def encoding_memory(
     On a GPU AdamW works on all parameters at once, with one more number each.
     """
     count = parameters(shape)
-    piece = Piece(rows, length, 0, 0)
+    piece = ForwardPass(rows, length, 0, 0)
     if not trains:
         return Memory(weights=4 * count, activations=piece.read * layer_bytes(shape, "float32", length))
     work = piece.read * backward_bytes(shape, "float32", length)
@@ -206,13 +206,13 @@ def encoding_memory(
 # Work ------------------------------------------------------------------------------------------------------------------
 
 
-def tuning_work(shape: Shape, piece: Piece, lora: Lora | None) -> Work:
+def tuning_work(shape: Shape, piece: ForwardPass, lora: Lora | None) -> Work:
     """One forward and backward pass over a piece."""
     flops = training_flops(shape, piece.read, piece.length, piece.predicted, lora)
     return Work(flops, 3 * shape.layers * (2 if piece.shared else 1))
 
 
-def reading_work(shape: Shape, piece: Piece, lora: Lora | None) -> Work:
+def reading_work(shape: Shape, piece: ForwardPass, lora: Lora | None) -> Work:
     """One forward pass over a piece."""
     flops = forward_flops(shape, piece.read, piece.length, piece.predicted, lora)
     return Work(flops, shape.layers * (2 if piece.shared else 1))

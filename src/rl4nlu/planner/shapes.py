@@ -3,7 +3,7 @@
 Everything is arithmetic on a handful of integers, without torch, so that plans and the DAG stay light. Letters below:
 d hidden size, f intermediate size, h attention heads, k key/value heads, c size of a head, L layers, V vocabulary,
 r rank, T tokens of a sequence. A multiplication and an addition are two FLOPs.
-`tests/unit/test_plan.py` holds the counts against real models, PEFT, torch's FLOP counter and autograd's saved tensors.
+`tests/unit/planner/` holds the counts against real models, PEFT, torch's FLOP counter and autograd's saved tensors.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_shape(values: dict[str, Any]) -> Shape | None:
 
 
 @cache
-def planning() -> dict[str, Any]:
+def read_planning() -> dict[str, Any]:
     """`resources/planning.yaml`: shapes of hub models, and typical rows of tasks."""
     values: dict[str, Any] = read_yaml(REPOSITORY / "resources" / "planning.yaml")
     return values
@@ -90,8 +90,8 @@ def shape_of(model: Model) -> Shape | None:
     for folder in (REPOSITORY / model.path, Path(model.path)):
         if (folder / "config.json").is_file():
             return read_shape(read_json(folder / "config.json"))
-    if model.path in planning()["models"]:
-        return read_shape(planning()["models"][model.path])
+    if model.path in read_planning()["models"]:
+        return read_shape(read_planning()["models"][model.path])
     try:
         from huggingface_hub import try_to_load_from_cache
 

@@ -1,4 +1,4 @@
-"""`python -m rl4nlu plan`: what a config costs, as a table, before anything is submitted; and what to do where a job is too large."""
+"""`python -m rl4nlu plan`: what a config costs before anything is submitted, and what to do where a job is too large."""
 
 from __future__ import annotations
 
@@ -20,12 +20,9 @@ from ..config import (
 from ..runs.grid import Grid, hub_models, tasks_with_rationales
 from ..runs.spec import RunSpec
 from .costs import Machine
-from .estimate import CPU_MACHINE, Device, Estimate, evaluating, training
+from .device import CPU_MACHINE, Device
+from .estimate import Estimate, estimate_evaluation, estimate_training
 from .shapes import BYTES, parameters, shape_of
-
-# 1. Jobs ---------------------------------------------------------------------------------------------------------------
-
-Stage = Callable[..., Estimate | None]
 
 
 @dataclass(frozen=True)
@@ -37,21 +34,21 @@ class Job:
     estimate: Estimate | None
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> Callable[..., Estimate | None]:
         """What estimates it."""
-        return training if self.kind == "train" else evaluating
+        return estimate_training if self.kind == "train" else estimate_evaluation
 
 
-def jobs_of(grid: Grid, data: Path) -> list[Job]:
+def list_jobs(grid: Grid, data: Path) -> list[Job]:
     """Jobs of all runs: prompting methods have one, trained runs are trained and, unless others only stand on them, evaluated."""
     jobs = []
     for spec in grid.runs.values():
         if spec.method in TRAINED_METHODS:
-            jobs.append(Job("train", spec, training(spec, data)))
+            jobs.append(Job("train", spec, estimate_training(spec, data)))
             if spec.method not in SUPPORTING_METHODS:
-                jobs.append(Job("evaluate", spec, evaluating(spec, data)))
+                jobs.append(Job("evaluate", spec, estimate_evaluation(spec, data)))
         else:
-            jobs.append(Job("prompt", spec, evaluating(spec, data)))
+            jobs.append(Job("prompt", spec, estimate_evaluation(spec, data)))
     return jobs
 
 
@@ -59,7 +56,7 @@ FINISHING = 5
 """Jobs after all runs: collect, tables, figures, numbers, paper."""
 
 
-def job_counts(grid: Grid, jobs: list[Job]) -> dict[str, int]:
+def count_jobs(grid: Grid, jobs: list[Job]) -> dict[str, int]:
     """Number of jobs of every kind, as the workflow has them."""
     argued = tasks_with_rationales(grid)
     rows = set(argued)
@@ -83,35 +80,35 @@ FILLED = 0.9
 """Of a GPU's memory that a plan fills, for the estimate has an error."""
 
 
-def advice(job: Job, data: Path, limit: float) -> list[str]:
+def advise(job: Job, data: Path, limit: float) -> list[str]:
     """What would bring a job within `limit` bytes: settings that do, else 4-bit weights, else several GPUs."""
     spec, least = job.spec, job
     ways: tuple[tuple[str, ...], ...] = (("settings",), ("evaluation",), ("settings", "evaluation"))
     for ways_now in ways if job.kind == "train" else ways[1:2]:
         smaller, changed = spec, dict[str, int]()
         for _ in range(12):
-            smaller, now = halved(smaller, ways_now)
+            smaller, now = halve(smaller, ways_now)
             changed |= now
             estimate = job.stage(smaller, data)
             assert estimate is not None
             least = Job(job.kind, smaller, estimate)
             if changed and estimate.device_bytes <= limit:
                 keys = ", ".join(f"{key} {value}" for key, value in changed.items())
-                return [f"fits with {keys} ({size(estimate.device_bytes)})"]
+                return [f"fits with {keys} ({format_bytes(estimate.device_bytes)})"]
     lines = []
     quantised = job.stage(least.spec, data, Machine(gpu=True, quantised=True))
     assert quantised is not None
     assert least.estimate is not None
     if quantised.device_bytes <= limit:
         lines.append(
-            f"with the smallest batches and 4-bit weights (QLoRA, not built in) it would fit: {size(quantised.device_bytes)}"
+            f"with the smallest batches and 4-bit weights (QLoRA, not built in) it would fit: {format_bytes(quantised.device_bytes)}"
         )
     count = ceil(least.estimate.device_bytes / limit)
     lines.append(f"with the smallest batches, {count} such GPUs that share the weights (not built in) would hold it")
     return lines
 
 
-def halved(spec: RunSpec, what: tuple[str, ...]) -> tuple[RunSpec, dict[str, int]]:
+def halve(spec: RunSpec, what: tuple[str, ...]) -> tuple[RunSpec, dict[str, int]]:
     """The run with half of the rows and tokens a forward pass, in training (`settings`) or `evaluation`; what changed, by key."""
     changed: dict[str, int] = {}
     evaluation, settings = spec.evaluation, cast(Any, spec.settings)
@@ -133,7 +130,7 @@ def halved(spec: RunSpec, what: tuple[str, ...]) -> tuple[RunSpec, dict[str, int
 # 3. The table ----------------------------------------------------------------------------------------------------------
 
 
-def size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes for people."""
     for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if count >= unit:
@@ -141,7 +138,7 @@ def size(count: float) -> str:
     return f"{count / 1e3:.0f} kB"
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
+def align(rows: list[list[str]]) -> list[str]:
     """Rows as columns of text, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
@@ -152,30 +149,30 @@ def aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def report(config: Config, grid: Grid, data: Path, device: Device) -> tuple[list[str], list[str]]:
+def describe_plan(config: Config, grid: Grid, data: Path, device: Device) -> tuple[list[str], list[str]]:
     """Lines of the plan, and lines about jobs that do not fit the device (none: everything fits)."""
-    jobs = jobs_of(grid, data)
-    kinds = job_counts(grid, jobs)
+    jobs = list_jobs(grid, data)
+    kinds = count_jobs(grid, jobs)
     told = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
     lines = [f"config {config.name}: {sum(kinds.values())} jobs: {told}"]
-    lines += ["", *aligned(table(jobs, device)), ""]
+    lines += ["", *align(tabulate(jobs, device)), ""]
     known = [(job, job.estimate) for job in jobs if job.estimate is not None]
     hours = sum(e.seconds(device, j.spec.model_spec.dtype) for j, e in known if e.gpu) / 3600
     minutes = sum(e.seconds(device) for _, e in known if not e.gpu) / 60
-    disk, weights = sum(e.disk for _, e in known), downloads(grid)
+    disk, weights = sum(e.disk for _, e in known), download_bytes(grid)
     lines.append(
-        f"GPU-hours: {hours:,.0f}. CPU-minutes, one thread a job: {minutes:,.0f}. Disk: {size(disk)} of results"
-        + (f", {size(weights)} of weights from the hub." if weights else ".")
+        f"GPU-hours: {hours:,.0f}. CPU-minutes, one thread a job: {minutes:,.0f}. Disk: {format_bytes(disk)} of results"
+        + (f", {format_bytes(weights)} of weights from the hub." if weights else ".")
     )
     if known:
         job, largest = max(known, key=lambda pair: (pair[1].gpu, pair[1].device_bytes))
-        parts = ", ".join(f"{name} {size(n)}" for name, n in vars(largest.memory).items() if n)
+        parts = ", ".join(f"{name} {format_bytes(n)}" for name, n in vars(largest.memory).items() if n)
         where = "GPU memory" if largest.gpu else "resident memory"
         lines.append(
-            f"Largest job: {job.kind} {job.spec.address.path}: {size(largest.device_bytes)} of {where} ({parts})."
+            f"Largest job: {job.kind} {job.spec.address.path}: {format_bytes(largest.device_bytes)} of {where} ({parts})."
         )
     lines.append(
-        f"GPU: {size(device.memory)}, {device.flops / 1e12:g} TFLOP/s in bfloat16, {device.float32 / 1e12:g} in float32, "
+        f"GPU: {format_bytes(device.memory)}, {device.flops / 1e12:g} TFLOP/s in bfloat16, {device.float32 / 1e12:g} in float32, "
         f"{device.bandwidth / 1e9:g} GB/s, {device.share:.0%} of them reached (assumed, not measured). CPU: {CPU_MACHINE}."
     )
     unknown = {job.spec.model: job.spec.model_spec for job in jobs if job.estimate is None}
@@ -184,10 +181,10 @@ def report(config: Config, grid: Grid, data: Path, device: Device) -> tuple[list
         "resources/planning.yaml; add one, or download the model. Its jobs are in no total."
         for name, model in unknown.items()
     ]
-    return lines, refusals(jobs, data, device)
+    return lines, list_refusals(jobs, data, device)
 
 
-def table(jobs: list[Job], device: Device) -> list[list[str]]:
+def tabulate(jobs: list[Job], device: Device) -> list[list[str]]:
     """One row for each kind of job, method and model."""
     groups: dict[tuple[str, str, str], list[Job]] = {}
     for job in jobs:
@@ -200,20 +197,20 @@ def table(jobs: list[Job], device: Device) -> list[list[str]]:
             continue
         unit, word = (3600, "h") if known[0].gpu else (60, "min")
         seconds = [estimate.seconds(device, members[0].spec.model_spec.dtype) for estimate in known]
-        cells = [size(max(estimate.device_bytes for estimate in known))]
+        cells = [format_bytes(max(estimate.device_bytes for estimate in known))]
         cells += [f"{n / unit:,.1f} {word}" for n in (max(seconds), sum(seconds))]
-        cells += [size(sum(estimate.disk for estimate in known))]
+        cells += [format_bytes(sum(estimate.disk for estimate in known))]
         rows.append([*names, str(len(members)), "GPU" if known[0].gpu else "CPU", *cells])
     return rows
 
 
-def downloads(grid: Grid) -> float:
+def download_bytes(grid: Grid) -> float:
     """Bytes of the weights that come from the hub."""
     models = [grid.models[name] for name in hub_models(grid)]
     return sum(parameters(shape) * BYTES[model.dtype] for model in models if (shape := shape_of(model)) is not None)
 
 
-def refusals(jobs: list[Job], data: Path, device: Device) -> list[str]:
+def list_refusals(jobs: list[Job], data: Path, device: Device) -> list[str]:
     """One line for each method and model that does not fit the GPU: its largest job, and what would fit."""
     worst: dict[tuple[str, str, str], Job] = {}
     for job in jobs:
@@ -226,9 +223,9 @@ def refusals(jobs: list[Job], data: Path, device: Device) -> list[str]:
     lines = []
     for job in worst.values():
         assert job.estimate is not None
-        what = "; ".join(advice(job, data, FILLED * device.memory))
+        what = "; ".join(advise(job, data, FILLED * device.memory))
         lines.append(
-            f"does not fit: {job.kind} {job.spec.address.path} needs {size(job.estimate.device_bytes)}, "
-            f"and {FILLED:.0%} of {size(device.memory)} is filled at most: {what}"
+            f"does not fit: {job.kind} {job.spec.address.path} needs {format_bytes(job.estimate.device_bytes)}, "
+            f"and {FILLED:.0%} of {format_bytes(device.memory)} is filled at most: {what}"
         )
     return lines

@@ -16,7 +16,7 @@ from .typeset import Cell
 
 FULL_SEEDS = 3
 
-MARKS = (
+MARK_NOTES = (
     f"† fewer than {FULL_SEEDS} seeds. ‡ stale: made by other settings than the config's. ° no reproduced run's 95 % interval "
     "lies above the better of majority and random. Below a mean over seeds stands ± its standard deviation."
 )

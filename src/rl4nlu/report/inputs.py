@@ -15,7 +15,7 @@ from ..config import Model, load_models
 from ..scores.collect import DATA, HISTORY, INVALID, MAIN, METRICS, REPLIES, REWARDS, RUNS
 from ..scores.comparisons import COMPARISONS
 from ..tasks.task import Task, load_tasks
-from .names import BASELINES, ENCODERS, PRINTED_MODELS, SOURCE_TITLES, MethodRow
+from .names import BASELINES, ENCODER_METHODS, PRINTED_MODELS, SOURCE_TITLES, MethodRow
 from .published import PAPER_1, load_published
 
 
@@ -67,12 +67,12 @@ class Inputs:
 
     def decoders(self, table: str) -> list[str]:
         """Reproduced decoders of the main tables (`main`) or of the table of other models (`other`)."""
-        names = sorted(set(self.metrics.loc[~self.metrics["method"].isin(ENCODERS), "model"]))
+        names = sorted(set(self.metrics.loc[~self.metrics["method"].isin(ENCODER_METHODS), "model"]))
         return [name for name in names if (self.models[name].table if name in self.models else "main") == table]
 
     def encoders(self) -> list[str]:
         """Reproduced encoders."""
-        return sorted(set(self.metrics.loc[self.metrics["method"].isin(ENCODERS), "model"]))
+        return sorted(set(self.metrics.loc[self.metrics["method"].isin(ENCODER_METHODS), "model"]))
 
     def printed(self, table: str) -> pd.DataFrame:
         """One of paper 1's tables."""

@@ -10,7 +10,7 @@ import pandas as pd
 from ..scores.collect import MAIN
 from .cells import FULL_SEEDS, SIGNIFICANT, number
 from .inputs import Inputs
-from .names import ENCODERS, MethodRow, rows_of
+from .names import ENCODER_METHODS, MethodRow, method_rows
 from .published import AVERAGES, PAPER_1, recomputed_averages
 from .tables.board import own_average
 from .tables.budgets import seconds_per_batch
@@ -28,7 +28,7 @@ PAIRED = {
 
 TEXT_KEYS = {"zero-shot": "Zero", "few-shot": "Few", "sft": "Sft", "ppo": "Ppo", "encoder": "Encoder"}
 """Methods that the text names."""
-TEXT_ROWS = rows_of(name for name in TEXT_KEYS if name not in ENCODERS)
+TEXT_ROWS = method_rows(name for name in TEXT_KEYS if name not in ENCODER_METHODS)
 
 
 def camel(row: MethodRow) -> str:

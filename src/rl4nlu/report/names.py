@@ -38,10 +38,10 @@ def family(model: str) -> str:
 
 BASELINES = tuple(name for name, method in METHODS.items() if method.loads is None)
 """Methods that answer without a model."""
-ENCODERS = tuple(name for name, method in METHODS.items() if method.loads == "encoder")
-DECODERS = tuple(name for name, method in METHODS.items() if method.loads == "decoder" and method.scored)
+ENCODER_METHODS = tuple(name for name, method in METHODS.items() if method.loads == "encoder")
+DECODER_METHODS = tuple(name for name, method in METHODS.items() if method.loads == "decoder" and method.scored)
 """Methods that answer by a decoder."""
-LABEL_METHODS = tuple(name for name in DECODERS if not METHODS[name].rationale)
+LABEL_METHODS = tuple(name for name in DECODER_METHODS if not METHODS[name].rationale)
 """Of these, methods that answer with the label alone: paper 1's, and what is compared with them."""
 
 KIND_SUFFIXES = {"none": "", "st": "-ST", "mt": "-MT", "transfer": ", transfer"}
@@ -61,7 +61,7 @@ class MethodRow:
         return METHODS[self.method].title + KIND_SUFFIXES[self.kind]
 
 
-def rows_of(methods: Iterable[str]) -> tuple[MethodRow, ...]:
+def method_rows(methods: Iterable[str]) -> tuple[MethodRow, ...]:
     """Rows of methods: first those that train nothing, then single-task runs of the others, then multi-task ones."""
     names = list(methods)
     trained = [name for name in names if METHODS[name].module is not None]
@@ -71,5 +71,5 @@ def rows_of(methods: Iterable[str]) -> tuple[MethodRow, ...]:
     )
 
 
-LABEL_ROWS = rows_of(LABEL_METHODS)
+LABEL_ROWS = method_rows(LABEL_METHODS)
 """The decoder rows of paper 1's tables, in order."""

@@ -7,7 +7,7 @@ from shaped_models import config_of, kept_by_autograd, shape_like, small
 
 from rl4nlu.config import Lora
 from rl4nlu.models.load import lora_config
-from rl4nlu.planner.costs import Machine, Piece, asking_memory, encoding_memory, graph_bytes, tuning_memory
+from rl4nlu.planner.costs import ForwardPass, Machine, asking_memory, encoding_memory, graph_bytes, tuning_memory
 from rl4nlu.planner.shapes import lora_parameters, parameters
 
 
@@ -23,7 +23,7 @@ def test_activations_with_a_shared_prefix_are_what_autograd_saves():
             layer.keys, layer.values = layer.keys.expand(6, -1, -1, -1), layer.values.expand(6, -1, -1, -1)
         return trunk(input_ids=torch.randint(0, 90, (6, 20)), past_key_values=past, use_cache=True).last_hidden_state
 
-    piece = Piece(6, 50, 30, 0)
+    piece = ForwardPass(6, 50, 30, 0)
     assert piece.read == 30 + 6 * 20
     estimate = graph_bytes(shape_like(config), "float32", piece, lora, Machine(), dropout=False)
     assert estimate == pytest.approx(kept_by_autograd(tuned, forward), rel=0.08)
@@ -33,7 +33,7 @@ def test_memory_grows_with_everything_that_it_should_grow_with():
     shape, lora = shape_like(config_of("Qwen/Qwen2.5-1.5B-Instruct")), Lora()
 
     def tuned(rows=8, length=300, rank=16, copies=3):
-        piece = Piece(rows, length, 0, rows * 10)
+        piece = ForwardPass(rows, length, 0, rows * 10)
         more = {"copies": copies, "dropout": False}
         return tuning_memory(shape, "bfloat16", [piece], Lora(rank=rank), Machine(gpu=True), **more).total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...config import METHODS, TRAINED_METHODS
 from ...scores.collect import MAIN
-from ..cells import MARKS, number, range_cell
+from ..cells import MARK_NOTES, number, range_cell
 from ..inputs import Inputs, parts
 from ..names import LABEL_METHODS, MethodRow
 from ..published import AVERAGES, PAPER_1
@@ -38,7 +38,7 @@ def cost_sheet(inputs: Inputs) -> Sheet:
         inputs.provenance(),
         "Paper: seconds a step of batch 16 on one A100. Ours: training seconds per 16 prompts seen, mean over all single-task "
         "runs of the method (some answer a prompt several times); other hardware, so only ratios between rows compare.",
-        *([MARKS] if not inputs.metrics.empty else []),
+        *([MARK_NOTES] if not inputs.metrics.empty else []),
     ]
     return sheet
 

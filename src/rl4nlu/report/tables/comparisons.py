@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...config import RATIONALE_METHODS
 from ...scores.collect import MAIN
-from ..cells import MARKS, SIGNIFICANT, number, own_cell
+from ..cells import MARK_NOTES, SIGNIFICANT, number, own_cell
 from ..inputs import Inputs, parts
 from ..names import METRIC_TITLES, MethodRow
 from ..typeset import Cell, Line, Sheet
@@ -79,5 +79,5 @@ def variants_sheet(inputs: Inputs) -> Sheet:
         sheet.lines.append(
             Line((variant, inputs.title(model), row.label, task.title), (*cells, Cell(str(rows["seed"].nunique()))))
         )
-    sheet.notes = [inputs.provenance(), MARKS]
+    sheet.notes = [inputs.provenance(), MARK_NOTES]
     return sheet

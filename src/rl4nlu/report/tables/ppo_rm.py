@@ -7,7 +7,7 @@ import math
 from ...config import METHODS
 from ...scores.collect import MAIN, OVERLAP
 from ...tasks.task import Task
-from ..cells import MARKS, difference_cell, number, over_seeds, own_cell
+from ..cells import MARK_NOTES, difference_cell, number, over_seeds, own_cell
 from ..inputs import Inputs
 from ..names import MethodRow
 from ..typeset import Cell, Line, Sheet
@@ -89,5 +89,9 @@ def notes(inputs: Inputs) -> list[str]:
         "steps. The paper's start from a chat model, whose analysis follows the label. Overlap: F1 of the words of the rationale "
         "and of the supplied one for the gold label, in percent, our stand-in for GPT-4o's grade, which has no counterpart here. "
         "The untuned model's grade is not printed.",
-        *([MARKS, "* p < .05, paired test, Holm-corrected. Brackets: 95 % bootstrap interval."] if said[1:] else []),
+        *(
+            [MARK_NOTES, "* p < .05, paired test, Holm-corrected. Brackets: 95 % bootstrap interval."]
+            if said[1:]
+            else []
+        ),
     ]

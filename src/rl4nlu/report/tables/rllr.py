@@ -6,15 +6,15 @@ import math
 
 from ...config import METHODS
 from ...scores.collect import MAIN
-from ..cells import MARKS, difference_cell, mean_cell, number, over_seeds, own_cell
+from ..cells import MARK_NOTES, difference_cell, mean_cell, number, over_seeds, own_cell
 from ..inputs import Inputs
-from ..names import BASELINES, DECODERS, MethodRow, rows_of
+from ..names import BASELINES, DECODER_METHODS, MethodRow, method_rows
 from ..published import PAPER_2
 from ..typeset import Cell, Line, Sheet
 from .board import RULE, task_columns
 
 RLLR_SUITE = "rllr"
-RLLR_ROWS = rows_of((*BASELINES, *DECODERS))
+RLLR_ROWS = method_rows((*BASELINES, *DECODER_METHODS))
 RLLR_DIFFERENCES = [(a, b) for a, method in METHODS.items() if method.section == "rllr" for b in method.against]
 """Methods that are compared, the first with the second; each is a column."""
 
@@ -40,7 +40,7 @@ def rllr_sheet(inputs: Inputs) -> Sheet:
         inputs.provenance(),
         "The paper's own table is not available to us. The suite's methods train one adapter on all eight tasks; RLHF, RLLR and "
         "RLLR-mixed start from the merged SFT model with rationales, and answers with a rationale are read by the one parser.",
-        MARKS,
+        MARK_NOTES,
     ]
     return sheet
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...scores.collect import MAIN
-from ..cells import MARKS, number
+from ..cells import MARK_NOTES, number
 from ..inputs import Inputs, parts
 from ..names import BASELINES, LABEL_ROWS, MODEL_FAMILIES, MethodRow, family
 from ..published import AVERAGES, PAPER_1
@@ -48,7 +48,7 @@ def suite_sheet(inputs: Inputs, suite: str, table: str, title: str) -> Sheet:
         )
     if mains:
         sheet.notes += [
-            MARKS,
+            MARK_NOTES,
             "Bold: highest of the reproduced decoder rows. * PPO and SFT differ, paired test, Holm-corrected p < .05.",
         ]
     return sheet
@@ -113,7 +113,7 @@ def other_models_sheet(inputs: Inputs) -> Sheet:
     sheet.notes = [
         inputs.provenance(),
         "The paper prints no SFT row here.",
-        *([MARKS] if not inputs.metrics.empty else []),
+        *([MARK_NOTES] if not inputs.metrics.empty else []),
     ]
     return sheet
 
@@ -144,5 +144,5 @@ def other_tasks_sheet(inputs: Inputs) -> Sheet:
                 (inputs.title(model), MethodRow(method, "none").label, "–" if kind == "none" else trained), tuple(cells)
             )
         )
-    sheet.notes = [inputs.provenance(), MARKS]
+    sheet.notes = [inputs.provenance(), MARK_NOTES]
     return sheet

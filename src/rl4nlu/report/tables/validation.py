@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..cells import MARKS, interval_cell, mean_cell
+from ..cells import MARK_NOTES, interval_cell, mean_cell
 from ..inputs import Inputs
 from ..names import LABEL_ROWS, METRIC_TITLES, MethodRow
 from ..published import AVERAGES, PAPER_1
@@ -48,7 +48,7 @@ def validation_sheet(inputs: Inputs) -> Sheet:
     sheet.notes = [inputs.provenance()]
     if model:
         sheet.notes.append(
-            f"Ours: {inputs.title(model)}; brackets: 95 % bootstrap over rows, bounds averaged over seeds. {MARKS}"
+            f"Ours: {inputs.title(model)}; brackets: 95 % bootstrap over rows, bounds averaged over seeds. {MARK_NOTES}"
         )
     sheet.notes.append("The paper leaves SFT's average unprinted; its cells give 82.34.")
     return sheet

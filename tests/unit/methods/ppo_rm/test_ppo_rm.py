@@ -21,7 +21,7 @@ from rl4nlu.methods.rl.policy import Policy, ValueHead
 from rl4nlu.methods.rl.rewards import RunningMoments
 from rl4nlu.methods.rl.rollout import Prompt
 from rl4nlu.models.load import add_lora
-from rl4nlu.planner import estimate as plan
+from rl4nlu.planner.estimate import estimate_training
 from rl4nlu.runs.grid import list_runs
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
@@ -194,18 +194,18 @@ def test_the_start_is_the_merged_model_and_no_other():
 
 def test_the_planner_counts_the_encoder(monkeypatch: pytest.MonkeyPatch):
     nowhere = Path("/nonexistent")
-    label, learnt = (plan.training(spec_of(method), nowhere) for method in ("ppo-rationale", "ppo-rm"))
+    label, learnt = (estimate_training(spec_of(method), nowhere) for method in ("ppo-rationale", "ppo-rm"))
     assert learnt.memory.weights > label.memory.weights
     assert learnt.work.flops > label.work.flops
 
     def flops(**settings) -> float:
-        return plan.training(spec_of("reward-encoder", reward_encoder=settings), nowhere).work.flops
+        return estimate_training(spec_of("reward-encoder", reward_encoder=settings), nowhere).work.flops
 
     assert flops(rankings=12800) > flops()
     assert flops(replies=8) > flops()
     assert flops(encoder="micro-bert-large") > flops()
     unknown = spec_of("ppo-rm").model_copy(update={"encoder_spec": Model(kind="encoder", path="nobody/none")})
-    assert plan.training(unknown, nowhere) is None
+    assert estimate_training(unknown, nowhere) is None
 
 
 def test_the_rules_of_both_arms_are_ppos(root: Path):

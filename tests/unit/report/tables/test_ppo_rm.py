@@ -84,10 +84,10 @@ def test_overlap_is_the_f1_of_words_by_hand(made: Inputs):
 def test_overlap_needs_rationales(made: Inputs, tmp_path: Path):
     rows = made.metrics[made.metrics["metric"] == collect.OVERLAP]
     assert len(rows) == 9
-    record = {"task": "sst2", "split": "test", "response": "label"}
-    assert collect.rationale_overlap(collect.Scored(tmp_path, record, "st", tmp_path), tmp_path) is None
+    task, record = made.tasks["sst2"], {"task": "sst2", "split": "test", "response": "label"}
+    assert collect.rationale_overlap(collect.Scored(tmp_path, record, "st", tmp_path), task, tmp_path) is None
     record["response"] = "rationale"  # and no file of rationales
-    assert collect.rationale_overlap(collect.Scored(tmp_path, record, "st", tmp_path), tmp_path) is None
+    assert collect.rationale_overlap(collect.Scored(tmp_path, record, "st", tmp_path), task, tmp_path) is None
 
 
 def test_the_difference_is_tested_and_marked(made: Inputs):
