@@ -90,7 +90,7 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     import torch
 
     from rl4nlu.methods.rl.experience import gather_experience
-    from rl4nlu.methods.rl.grpo import GRPO, grouped
+    from rl4nlu.methods.rl.grpo import GRPO
     from rl4nlu.methods.rl.update import update
 
     policy, settings = our_policy(job)
@@ -98,7 +98,7 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     before = flat(trained(policy.model))
     with clock:
         groups = [str(n // GROUP) for n in range(len(asked))]  # as `ppo.optimise` has them
-        experience, first = gather_experience(policy, asked, answers, groups, judged(answers), KL, settings, grouped)
+        experience, first = gather_experience(policy, asked, answers, groups, judged(answers), KL, settings, GRPO)
         optimiser = torch.optim.SGD(policy.parameters(), SGD_RATE)
         update(policy, optimiser, experience, settings, torch.Generator().manual_seed(3), GRPO, first)
     return {"before": before, "after": flat(trained(policy.model))}

@@ -154,7 +154,7 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     import torch
 
     from rl4nlu.methods.rl.experience import gather_experience
-    from rl4nlu.methods.rl.ppo import PPO, discounted
+    from rl4nlu.methods.rl.ppo import PPO
     from rl4nlu.methods.rl.update import update
 
     policy, settings = our_policy(job)
@@ -162,7 +162,7 @@ def our_step(job: Job, clock: measure.Clock) -> dict[str, Any]:
     before = flat(trained(policy.model, policy.head.linear))
     with clock:
         experience, first = gather_experience(
-            policy, prompts, answers, ["rte"] * len(prompts), judged(answers), KL, settings, discounted
+            policy, prompts, answers, ["rte"] * len(prompts), judged(answers), KL, settings, PPO
         )
         optimiser = torch.optim.SGD(policy.parameters(), SGD_RATE)
         update(policy, optimiser, experience, settings, torch.Generator().manual_seed(3), PPO, first)

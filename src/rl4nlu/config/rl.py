@@ -30,12 +30,8 @@ class PolicyOptimisation(Settings):
     epochs: int = Field(4, ge=1, description="passes over a roll-out")
     learning_rates: list[float] = Field([3e-3], min_length=1, description="candidates, chosen on validation")
     optimiser: Literal["adamw", "adafactor"] = "adamw"
-    clip_range: float = Field(0.2, gt=0)
     entropy_coefficient: float = Field(0.0, ge=0)
     kl_coefficient: float = Field(0.05, ge=0, description="initial weight of the KL penalty (release: 0.2)")
-    ratio_threshold: float | None = Field(
-        10.0, gt=1, description="minibatches whose mean ratio exceeds it are skipped; null: never"
-    )
     max_grad_norm: float | None = Field(1.0, gt=0, description="release: none")
     max_new_tokens: int = Field(8, ge=1, description="longest sampled answer")
     temperature: float = Field(1.0, gt=0)
@@ -50,7 +46,7 @@ class PolicyOptimisation(Settings):
     )
     clipping: Literal["every-step", "first-step"] = Field(
         "every-step",
-        description="gradients are clipped; first-step: the first one's only, as paper 2's release does (papers/2, B4)",
+        description="gradients are clipped; first-step: the first one's only, as paper 2's release does",
     )
     lora: Lora = Lora()
 
@@ -78,7 +74,16 @@ class PolicyOptimisation(Settings):
         return self
 
 
-class Ppo(PolicyOptimisation):
+class ClippedOptimisation(PolicyOptimisation):
+    """Policy optimisation by probability ratios that are clipped (Schulman et al. 2017, eq. 7)."""
+
+    clip_range: float = Field(0.2, gt=0)
+    ratio_threshold: float | None = Field(
+        10.0, gt=1, description="minibatches whose mean ratio exceeds it are skipped; null: never"
+    )
+
+
+class Ppo(ClippedOptimisation):
     """Proximal policy optimisation of an adapter (paper 1, section 2; TRL 0.11.4's defaults where the paper is silent)."""
 
     value_learning_rate: float | None = Field(1e-2, gt=0, description="of the value head; null: as the policy")
@@ -93,7 +98,7 @@ class Ppo(PolicyOptimisation):
     whiten_rewards: bool = False
 
 
-class Grpo(PolicyOptimisation):
+class Grpo(ClippedOptimisation):
     """Group-relative policy optimisation of an adapter (paper 1, Table 3; its settings are unknown, Shao et al. 2024's are used)."""
 
     group_size: int = Field(4, ge=2, description="answers sampled a prompt")

@@ -33,7 +33,7 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) 
     return (-coefficient * kl * mask).scatter_add(1, last[:, None], scores[:, None])
 
 
-def adapted(coefficient: float, kl: float, rows: int, settings: PolicyOptimisation) -> float:
+def adapt_kl_coefficient(coefficient: float, kl: float, rows: int, settings: PolicyOptimisation) -> float:
     """The KL coefficient after a roll-out of `rows` prompts whose mean summed KL was `kl` (Ziegler et al. 2019, section 2.2)."""
     if not isinstance(settings, Ppo) or settings.kl_control == "fixed":
         return coefficient
@@ -43,11 +43,15 @@ def adapted(coefficient: float, kl: float, rows: int, settings: PolicyOptimisati
 
 @dataclass(frozen=True)
 class Experience:
-    """A roll-out as the update sees it; tensors are `[rows, longest response]`, constant, and 0 past a response's end."""
+    """A roll-out as the update sees it; tensors are `[rows, longest response]`, constant, and 0 past a response's end.
+
+    `learnt` are the rows that are learnt from.
+    """
 
     prompts: list[list[int]]
     responses: list[list[int]]
     groups: list[str]
+    learnt: frozenset[int]
     mask: Tensor
     logp: Tensor
     value: Tensor
@@ -70,6 +74,24 @@ class Experience:
         }
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What tells one policy optimisation from another: how scores become advantages, and the loss of a token.
+
+    advantages: (scores `[rows]`, kl, value, mask `[rows, tokens]`, KL coefficient, settings) to rewards, advantages and
+        returns, all `[rows, tokens]`.
+    losses: (forward pass, experience, rows, settings) to numbers `[rows, tokens]` by name, among them `loss`; and `ratio`, where
+        settings have a `ratio_threshold`.
+    critic_step: (policy, experience, rows, tokens, settings) to the loss of a critic of its own, its backward pass made.
+    select: (rewards, settings) to the rows of a roll-out that are learnt from; None: all.
+    """
+
+    advantages: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    losses: Callable[..., dict[str, Tensor]]
+    critic_step: Callable[..., Tensor] | None = None
+    select: Callable[..., list[int]] | None = None
+
+
 def gather_experience(
     policy: Policy,
     prompts: list[list[int]],
@@ -78,7 +100,7 @@ def gather_experience(
     scores: list[float],
     coefficient: float,
     settings: PolicyOptimisation,
-    advantages: Callable[..., tuple[Tensor, Tensor, Tensor]],
+    objective: Objective,
 ) -> tuple[Experience, Passes | None]:
     """Steps 3 and 4 for one roll-out; and the policy's forward pass with its graph, if the first update can use it.
 
@@ -89,9 +111,10 @@ def gather_experience(
         groups: of every row: rows of one group share many tokens, such as a task's instructions.
         scores: reward of every row.
         coefficient: of the KL penalty.
-        settings: see `config.Ppo`.
-        advantages: see `Objective`.
+        settings: see `config.PolicyOptimisation`.
+        objective: how scores become advantages, and which rows are learnt from.
     """
+    learnt = objective.select(scores, settings) if objective.select else range(len(prompts))
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     pieces = plan(range(len(prompts)), lengths, groups, settings)
     inputs = [(policy, [prompts[r] for r in rows], [responses[r] for r in rows], settings) for rows in pieces]
@@ -102,7 +125,8 @@ def gather_experience(
         expected = [values(*piece[:3]) if policy.critic else None for piece in inputs]
     # the first minibatch is this very forward pass, if it is the whole roll-out and fits into memory at once
     # (with dropout, old and new log-probabilities are draws of their own)
-    one_step = settings.minibatch_size == len(prompts) and not settings.micro_batch_size and not policy.model.training
+    one_step = settings.minibatch_size == len(learnt) == len(prompts)
+    one_step = one_step and not settings.micro_batch_size and not policy.model.training
     with torch.set_grad_enabled(one_step and sum(lengths) <= settings.micro_batch_tokens):
         now = [forward(*piece) for piece in inputs]
 
@@ -118,6 +142,8 @@ def gather_experience(
 
     kl = logp - reference
     rewarded = torch.tensor(scores, dtype=dtype).to(device, non_blocking=True)
-    rewards, advantage, returns = advantages(rewarded, kl, value, mask, coefficient, settings)
-    experience = Experience(prompts, responses, groups, mask, logp, value, kl, rewards, advantage, returns)
+    rewards, advantage, returns = objective.advantages(rewarded, kl, value, mask, coefficient, settings)
+    experience = Experience(
+        prompts, responses, groups, frozenset(learnt), mask, logp, value, kl, rewards, advantage, returns
+    )
     return experience, list(zip(pieces, now, strict=True)) if now[0].logp.requires_grad else None

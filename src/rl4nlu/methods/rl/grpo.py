@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .experience import Experience, token_rewards
+from .experience import Experience, Objective, token_rewards
 from .loop import train_policy
-from .update import Objective, clipped
+from .update import clipped
 
 if TYPE_CHECKING:
     from ...config import Grpo

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -24,11 +24,11 @@ from ...config import PolicyOptimisation
 from ...models.load import load_tokenizer
 from ..candidates import Candidate, best_of
 from ..schedule import rate_factor
-from .experience import adapted, gather_experience
+from .experience import Objective, adapt_kl_coefficient, gather_experience
 from .policy import Policy, build_policy, save_adapter
 from .rewards import by_rules, find_rules
 from .rollout import Prompt, Reward, RollOut, Sampler, event_writer, plan_prompts
-from .update import Objective, make_optimiser, update
+from .update import make_optimiser, update
 
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
@@ -42,174 +42,6 @@ class Carried(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken from."""
-
-
-# -------------------------------------------------------------------------------------------------------- the whole run
-
-
-def optimise(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    sample: Callable[[Sequence[Prompt]], RollOut],
-    reward: Reward,
-    settings: PolicyOptimisation,
-    learning_rate: float,
-    *,
-    seed: int,
-    objective: Objective,
-    how: str = "constant",
-    run: str = "",
-    validate: Callable[[], float | None] | None = None,
-    watch: Callable[[dict[str, Any]], None] = lambda row: None,
-    checkpoint: Checkpoint = NOT_SAVED,
-    generators: Sequence[torch.Generator] = (),
-    carried: Sequence[Carried] = (),
-) -> list[dict[str, Any]]:
-    """Train `policy` on `prompts`, in their order; one history row a roll-out.
-
-    Args:
-        policy: is changed.
-        prompts: one entry an answer, in roll-outs of `settings.batch_size * settings.answers`.
-        sample: answers of the policy as it is now to prompts.
-        reward: judges the answers.
-        settings: see `config.Ppo`.
-        learning_rate: of the adapter, at the top of its schedule.
-        seed: of the minibatches.
-        objective: PPO's, or that of another policy optimisation.
-        how: learning-rate schedule.
-        run: named in errors.
-        validate: a score to be recorded every `settings.evaluate_every` roll-outs, and after the last.
-        watch: is given every history row.
-        checkpoint: where training is resumed from, and saved on the way.
-        generators: the random numbers of `sample`, which are part of the state.
-        carried: what else is part of the state.
-
-    Raises:
-        Diverged: a number stops being finite.
-        Stopped: the process was asked to stop, and the state is saved.
-    """
-    optimiser = make_optimiser(policy, settings, learning_rate)
-    rates = [group["lr"] for group in optimiser.param_groups]
-    chance = torch.Generator().manual_seed(seed)
-    coefficient = settings.kl_coefficient
-    rows = settings.batch_size * settings.answers
-    steps = len(prompts) // rows
-    history: list[dict[str, Any]] = []
-    first_step = answered = total = 0
-    kept = Kept(policy, settings)
-    carried = [kept, *carried]
-    started = time.perf_counter()
-    if (saved := checkpoint.load()) is not None:
-        first_step, coefficient, answered, total, history, seconds = (
-            saved[name] for name in ("step", "coefficient", "answered", "total", "history", "seconds")
-        )
-        put_back(policy.parameters(), saved["weights"])
-        optimiser.load_state_dict(saved["optimiser"])
-        restore_random(saved["random"], chance, *generators)
-        for one, was in zip(carried, saved["carried"], strict=True):
-            one.restore(was)
-        started -= seconds
-    elif validate and settings.keep == "best":
-        kept.see(0, validate())
-        started = time.perf_counter()
-
-    def state() -> dict[str, Any]:
-        """All that the next step depends on."""
-        return {
-            "step": len(history),
-            "coefficient": coefficient,
-            "answered": answered,
-            "total": total,
-            "history": history,
-            "seconds": history[-1]["seconds"],
-            "weights": [parameter.detach() for parameter in policy.parameters()],
-            "optimiser": optimiser.state_dict(),
-            "random": random_state(chance, *generators),
-            "carried": [one.state() for one in carried],
-        }
-
-    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=first_step)
-    for step in range(first_step, steps):
-        if settings.patience and kept.no_better >= settings.patience:
-            break
-        factor = rate_factor(step, steps, how)
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * factor
-
-        # 1. roll-out: the policy answers
-        batch = prompts[step * rows : (step + 1) * rows]
-        answers = sample(batch)
-
-        # 2. reward: one number an answer
-        judged = reward(answers)
-
-        # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
-        # rows that share most of their tokens: the answers to one prompt, or else the prompts of one task
-        alone = settings.answers == 1
-        groups = [prompt.task.name if alone else str(n // settings.answers) for n, prompt in enumerate(batch)]
-        experience, first = gather_experience(
-            policy,
-            [prompt.tokens for prompt in batch],
-            answers.responses,
-            groups,
-            judged.scores,
-            coefficient,
-            settings,
-            objective.advantages,
-        )
-
-        # 5. clipped update
-        measured = update(policy, optimiser, experience, settings, chance, objective, first)
-
-        # the one place where the host waits for the device
-        measured |= experience.summary()
-        numbers = dict(zip(measured, torch.stack([m.float() for m in measured.values()]).tolist(), strict=True))
-        if not all(map(math.isfinite, numbers.values())):
-            found = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            raise Diverged(f"roll-out {step + 1} of {steps}: numbers are no longer finite ({found})")
-        answered += sum(map(len, answers.responses))
-        total += sum(experience.lengths)
-        row: dict[str, Any] = {
-            "step": step + 1,
-            "prompts": (step + 1) * settings.batch_size,
-            "reward": judged.reward,
-            "accuracy": sum(answers.right) / len(batch),
-            "invalid_rate": answers.unreadable,
-            **numbers,
-            "kl_coefficient": coefficient,
-            "learning_rate": learning_rate * factor,
-            "tokens_generated": answered,
-            "tokens_answered": answered * settings.epochs,
-            "tokens_trained": total * settings.epochs,
-            **judged.more,
-            "validation": None,
-        }
-        coefficient = adapted(coefficient, numbers["kl"], len(batch), settings)
-        row["seconds"] = round(time.perf_counter() - started, 3)
-        if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
-            row["validation"] = validate()
-            kept.see(step + 1, row["validation"])
-        history.append(row)
-        watch(row)
-        progress.advance(reward=row["reward"])
-        if step + 1 < steps:
-            checkpoint.keep(state)
-        started = time.perf_counter() - row["seconds"]  # validating and saving are not counted
-    if first_step < len(history):
-        checkpoint.save(state())
-    if settings.keep == "best" and kept.weights:
-        kept.put_back()
-        history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
-    return history
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a candidate begins with: the policy before its first step, what judges its answers, and what that carries along."""
-
-    policy: Policy
-    reward: Reward
-    carried: Sequence[Carried] = ()
 
 
 class Kept:
@@ -241,6 +73,209 @@ class Kept:
     def put_back(self) -> None:
         """Make the best weights the policy's."""
         put_back(self.policy.parameters(), self.weights)
+
+
+@dataclass
+class Training:
+    """A policy in training: what moves it, and all else that its next roll-out depends on, to be saved and restored.
+
+    Attributes:
+        policy: that is trained.
+        optimiser: over its parameters.
+        chance: shuffles rows into minibatches.
+        carried: what else is part of the state.
+        kl_coefficient: of the KL penalty, as it now is.
+        history: one row a roll-out.
+        generated: tokens sampled so far.
+        answered: of these, tokens of answers that were learnt from.
+        read: tokens of these answers and their prompts.
+    """
+
+    PLAIN: ClassVar = ("kl_coefficient", "history", "generated", "answered", "read")
+
+    policy: Policy
+    optimiser: torch.optim.Optimizer
+    chance: torch.Generator
+    carried: Sequence[Carried]
+    kl_coefficient: float
+    history: list[dict[str, Any]] = field(default_factory=list)
+    generated: int = 0
+    answered: int = 0
+    read: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes, as it is between two roll-outs."""
+        return {
+            "step": len(self.history),
+            **{name: getattr(self, name) for name in self.PLAIN},
+            "weights": [parameter.detach() for parameter in self.policy.parameters()],
+            "optimiser": self.optimiser.state_dict(),
+            "random": random_state(self.chance),
+            "carried": [one.state() for one in self.carried],
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Become what `state` was taken from."""
+        for name in self.PLAIN:
+            setattr(self, name, saved[name])
+        put_back(self.policy.parameters(), saved["weights"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        restore_random(saved["random"], self.chance)
+        for one, was in zip(self.carried, saved["carried"], strict=True):
+            one.restore(was)
+
+
+def learn_from_roll_out(
+    training: Training,
+    prompts: Sequence[Prompt],
+    sample: Callable[[Sequence[Prompt]], RollOut],
+    reward: Reward,
+    settings: PolicyOptimisation,
+    objective: Objective,
+) -> dict[str, Any]:
+    """One roll-out, from the policy's answers to `prompts` to its update; returns what the history says of it.
+
+    Raises:
+        Diverged: a number is not finite.
+    """
+    # 1. roll-out: the policy answers
+    answers = sample(prompts)
+
+    # 2. reward: one number an answer
+    judged = reward(answers)
+
+    # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
+    # rows that share most of their tokens: the answers to one prompt, or else the prompts of one task
+    alone = settings.answers == 1
+    experience, first = gather_experience(
+        training.policy,
+        [prompt.tokens for prompt in prompts],
+        answers.responses,
+        [prompt.task.name if alone else str(n // settings.answers) for n, prompt in enumerate(prompts)],
+        judged.scores,
+        training.kl_coefficient,
+        settings,
+        objective,
+    )
+
+    # 5. update: passes over the rows that are learnt from
+    measured = update(training.policy, training.optimiser, experience, settings, training.chance, objective, first)
+
+    # the one place where the host waits for the device
+    measured |= experience.summary()
+    numbers = dict(zip(measured, torch.stack([m.float() for m in measured.values()]).tolist(), strict=True))
+    step = len(training.history) + 1
+    if not all(map(math.isfinite, numbers.values())):
+        found = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        raise Diverged(f"roll-out {step}: numbers are no longer finite ({found})")
+    training.generated += sum(map(len, answers.responses))
+    training.answered += sum(len(answers.responses[row]) for row in experience.learnt)
+    training.read += sum(experience.lengths[row] for row in experience.learnt)
+    coefficient = training.kl_coefficient
+    training.kl_coefficient = adapt_kl_coefficient(coefficient, numbers["kl"], len(prompts), settings)
+    return {
+        "step": step,
+        "prompts": step * settings.batch_size,
+        "reward": judged.reward,
+        "accuracy": sum(answers.right) / len(prompts),
+        "invalid_rate": answers.unreadable,
+        **numbers,
+        "kl_coefficient": coefficient,
+        "tokens_generated": training.generated,
+        "tokens_answered": training.answered * settings.epochs,
+        "tokens_trained": training.read * settings.epochs,
+        **({"learnt": len(experience.learnt)} if objective.select else {}),
+        **judged.more,
+    }
+
+
+def optimise(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    sample: Callable[[Sequence[Prompt]], RollOut],
+    reward: Reward,
+    settings: PolicyOptimisation,
+    learning_rate: float,
+    *,
+    seed: int,
+    objective: Objective,
+    how: str = "constant",
+    run: str = "",
+    validate: Callable[[], float | None] | None = None,
+    watch: Callable[[dict[str, Any]], None] = lambda row: None,
+    checkpoint: Checkpoint = NOT_SAVED,
+    carried: Sequence[Carried] = (),
+) -> list[dict[str, Any]]:
+    """Train `policy` on `prompts`, in their order; one history row a roll-out.
+
+    Args:
+        policy: is changed.
+        prompts: one entry an answer, in roll-outs of `settings.batch_size * settings.answers`.
+        sample: answers of the policy as it is now to prompts.
+        reward: judges the answers.
+        settings: see `config.PolicyOptimisation`.
+        learning_rate: of the adapter, at the top of its schedule.
+        seed: of the minibatches.
+        objective: PPO's, or that of another policy optimisation.
+        how: learning-rate schedule.
+        run: named where the progress is told.
+        validate: a score to be recorded every `settings.evaluate_every` roll-outs, and after the last.
+        watch: is given every history row.
+        checkpoint: where training is resumed from, and saved on the way.
+        carried: what else is part of the state: the sampler's random numbers, running moments.
+
+    Raises:
+        Diverged: a number stops being finite.
+        Stopped: the process was asked to stop, and the state is saved.
+    """
+    rows = settings.batch_size * settings.answers
+    steps = len(prompts) // rows
+    optimiser, chance = make_optimiser(policy, settings, learning_rate), torch.Generator().manual_seed(seed)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    kept = Kept(policy, settings)
+    training = Training(policy, optimiser, chance, [kept, *carried], settings.kl_coefficient)
+    if (saved := checkpoint.load()) is not None:
+        training.restore(saved)
+    elif validate and settings.keep == "best":
+        kept.see(0, validate())
+    history = training.history
+    done = len(history)
+    started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
+    progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=done)
+    for step in range(done, steps):
+        if settings.patience and kept.no_better >= settings.patience:
+            break
+        factor = rate_factor(step, steps, how)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        batch = prompts[step * rows : (step + 1) * rows]
+        row = learn_from_roll_out(training, batch, sample, reward, settings, objective)
+        seconds = round(time.perf_counter() - started, 3)
+        row |= {"learning_rate": learning_rate * factor, "validation": None, "seconds": seconds}
+        if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
+            row["validation"] = validate()
+            kept.see(step + 1, row["validation"])
+        history.append(row)
+        watch(row)
+        progress.advance(reward=row["reward"])
+        if step + 1 < steps:
+            checkpoint.keep(training.state)
+        started = time.perf_counter() - seconds  # validating and saving are not counted
+    if done < len(history):
+        checkpoint.save(training.state())
+    if settings.keep == "best" and kept.weights:
+        kept.put_back()
+        history[-1] |= {"kept_step": kept.step, "kept_validation": kept.score}
+    return history
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a candidate begins with: the policy before its first step, what judges its answers, and what that carries along."""
+
+    policy: Policy
+    reward: Reward
+    carried: Sequence[Carried] = ()
 
 
 def train_policy(
@@ -297,8 +332,7 @@ def train_policy(
             validate=partial(validation_score, spec, start.policy.model, tokenizer, data),
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
             checkpoint=state,
-            generators=[sampler.chance],
-            carried=start.carried,
+            carried=[sampler, *start.carried],
         )
         save_adapter(start.policy, folder)
         last = history[-1]

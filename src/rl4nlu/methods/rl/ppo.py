@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from ...config import Ppo
-from .experience import Experience, token_rewards, whiten
+from .experience import Experience, Objective, token_rewards, whiten
 from .loop import train_policy
 from .policy import Policy, Scored, values
-from .update import Objective, clipped
+from .update import clipped
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:

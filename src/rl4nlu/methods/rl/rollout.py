@@ -150,6 +150,14 @@ class Sampler:
         ]
         return RollOut(prompts, responses, texts, readings)
 
+    def state(self) -> dict[str, Any]:
+        """See `loop.Carried`."""
+        return {"chance": self.chance.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `loop.Carried`."""
+        self.chance.set_state(state["chance"])
+
 
 def event_writer(folder: Path | None) -> Callable[[dict[str, Any]], None]:
     """Writes history rows as TensorBoard events; without a folder it does nothing.

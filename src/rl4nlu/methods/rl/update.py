@@ -1,27 +1,19 @@
-"""Step 5 of policy optimisation: the clipped update of adapter and value head (Schulman et al. 2017)."""
+"""Step 5 of policy optimisation: the update of adapter and value head, and the clipped loss (Schulman et al. 2017)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...config import PolicyOptimisation, Ppo
+from ...config import ClippedOptimisation, PolicyOptimisation, Ppo
 from ..batches import plan
-from .experience import Experience, Passes
+from .experience import Experience, Objective, Passes
 from .policy import Policy, Scored, forward
 
-if TYPE_CHECKING:
-    pass
 
-
-# ------------------------------------------------------------------------------------------------------ clipped update
-
-
-def clipped(new: Scored, old: Experience, rows: list[int], settings: PolicyOptimisation) -> dict[str, Tensor]:
+def clipped(new: Scored, old: Experience, rows: list[int], settings: ClippedOptimisation) -> dict[str, Tensor]:
     """The clipped policy loss of every response token of `rows`, and what is worth watching.
 
     `-min(ratio A, clip(ratio) A)` (Schulman et al. 2017, eq. 7).
@@ -38,21 +30,6 @@ def clipped(new: Scored, old: Experience, rows: list[int], settings: PolicyOptim
     }
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What tells one policy optimisation from another: how scores become advantages, and the loss of a token.
-
-    advantages: (scores `[rows]`, kl, value, mask `[rows, tokens]`, KL coefficient, settings) to rewards, advantages and
-        returns, all `[rows, tokens]`.
-    losses: (forward pass, experience, rows, settings) to numbers `[rows, tokens]` by name, among them `loss` and `ratio`.
-    critic_step: (policy, experience, rows, tokens, settings) to the loss of a critic of its own, its backward pass made.
-    """
-
-    advantages: Callable[..., tuple[Tensor, Tensor, Tensor]]
-    losses: Callable[..., dict[str, Tensor]]
-    critic_step: Callable[..., Tensor] | None = None
-
-
 def update(
     policy: Policy,
     optimiser: torch.optim.Optimizer,
@@ -64,11 +41,13 @@ def update(
 ) -> dict[str, Tensor]:
     """`epochs` passes over a roll-out, one optimiser step a minibatch; means over response tokens, averaged over the steps.
 
+    A minibatch without a row that is learnt from makes no step; without any step there is nothing to average.
+
     Args:
         policy: is changed.
         optimiser: over `policy.parameters()`.
         experience: the roll-out.
-        settings: see `config.Ppo`.
+        settings: see `config.PolicyOptimisation`.
         chance: shuffles rows into minibatches.
         first: pieces (rows and forward pass, graph included) of the whole roll-out by the unchanged policy, if at hand:
             they are the first epoch's forward pass, which is then not repeated.
@@ -79,7 +58,9 @@ def update(
     for _ in range(settings.epochs):
         order = torch.randperm(len(experience.prompts), generator=chance).tolist()
         for start in range(0, len(order), settings.minibatch_size):
-            minibatch = order[start : start + settings.minibatch_size]
+            minibatch = [row for row in order[start : start + settings.minibatch_size] if row in experience.learnt]
+            if not minibatch:
+                continue
             tokens = sum(len(experience.responses[row]) for row in minibatch)
             means: dict[str, Tensor] = {}
             pieces = plan(minibatch, experience.lengths, experience.groups, settings)
@@ -98,7 +79,7 @@ def update(
                 for name, part in sums.items():
                     means[name] = means.get(name, 0) + part.detach()
             first = None
-            if settings.ratio_threshold is not None:
+            if isinstance(settings, ClippedOptimisation) and settings.ratio_threshold is not None:
                 # decided on the device: a skipped minibatch has no gradient (the optimiser's momentum, if any, still acts)
                 skip = means["ratio"] > settings.ratio_threshold
                 for gradient in (p.grad for p in parameters if p.grad is not None):
@@ -109,7 +90,7 @@ def update(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             steps.append(means)
-    return {name: torch.stack([means[name] for means in steps]).mean() for name in steps[0]}
+    return {name: torch.stack([means[name] for means in steps]).mean() for name in (steps[0] if steps else ())}
 
 
 def make_optimiser(policy: Policy, settings: PolicyOptimisation, learning_rate: float) -> torch.optim.Optimizer:

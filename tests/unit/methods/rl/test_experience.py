@@ -6,7 +6,7 @@ from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, SCORES, SETTINGS, polic
 
 from rl4nlu.config import Ppo
 from rl4nlu.methods.rl import ppo
-from rl4nlu.methods.rl.experience import adapted, gather_experience, token_rewards, whiten
+from rl4nlu.methods.rl.experience import adapt_kl_coefficient, gather_experience, token_rewards, whiten
 from rl4nlu.methods.rl.ppo import gae
 
 
@@ -43,21 +43,21 @@ def test_adaptive_kl_by_hand():
     settings = Ppo(kl_control="adaptive", kl_target=6, kl_horizon=10000)
     coefficient, found = 0.2, []
     for kl in (0.0, 6.0, 6.6, 60.0):
-        coefficient = adapted(coefficient, kl, 16, settings)
+        coefficient = adapt_kl_coefficient(coefficient, kl, 16, settings)
         found.append(coefficient)
     # errors -1 -> -.2, 0, .1, 9 -> .2; times 16/10000
     expected = [0.2 * (1 - 0.00032)]
     expected += [expected[0], expected[0] * 1.00016]
     expected += [expected[2] * 1.00032]
     assert found == pytest.approx(expected, rel=1e-12)
-    assert adapted(0.2, 60.0, 16, Ppo(kl_control="fixed")) == 0.2
+    assert adapt_kl_coefficient(0.2, 60.0, 16, Ppo(kl_control="fixed")) == 0.2
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_kl_to_the_reference_is_exactly_zero_at_first(architecture):
     policy = policy_of(architecture, moved=False)
-    experience, _ = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
+    experience, _ = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.PPO)
     assert torch.equal(experience.kl, torch.zeros_like(experience.kl))
     moved = policy_of(architecture)
-    experience, _ = gather_experience(moved, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
+    experience, _ = gather_experience(moved, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.PPO)
     assert experience.kl.abs().sum() > 0.01

@@ -83,7 +83,7 @@ def test_one_update_equals_brute_force(architecture: str, micro: int | None) -> 
     settings = SETTINGS.model_copy(update={"micro_batch_size": micro, "kl_coefficient": 0.3, "ratio_threshold": None})
     ours, plain = policy_of(architecture), policy_of(architecture)
     before = [p.detach().clone() for p in ours.parameters()]
-    experience, first = gather_experience(ours, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, settings, grpo.grouped)
+    experience, first = gather_experience(ours, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, settings, grpo.GRPO)
     optimiser = torch.optim.SGD(ours.parameters(), lr=0.5)
     update(ours, optimiser, experience, settings, torch.Generator().manual_seed(0), grpo.GRPO, first)
     brute_force(plain, settings, 0.5)

@@ -125,7 +125,7 @@ def test_update_equals_brute_force(architecture, variant):
 
     chance = torch.Generator().manual_seed(3)
     experience, first = gather_experience(
-        policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, settings.kl_coefficient, settings, ppo.discounted
+        policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, settings.kl_coefficient, settings, ppo.PPO
     )
     update(policy, torch.optim.SGD(policy.parameters(), rate), experience, settings, chance, ppo.PPO, first)
 

@@ -16,7 +16,7 @@ from rl4nlu.methods.rl.update import update
 def gradients(policy: Policy, settings: Ppo) -> list[torch.Tensor]:
     """What one pass over the rows asks of the parameters (SGD at rate 1 leaves its negative)."""
     before = [p.detach().clone() for p in policy.parameters()]
-    experience, first = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, settings, ppo.discounted)
+    experience, first = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, settings, ppo.PPO)
     update(
         policy,
         torch.optim.SGD(policy.parameters(), 1.0),
@@ -50,7 +50,7 @@ def test_first_forward_is_not_repeated(monkeypatch):
 
 def test_a_minibatch_whose_ratio_explodes_is_skipped():
     policy = policy_of("llama")
-    experience, _ = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.discounted)
+    experience, _ = gather_experience(policy, PROMPTS, RESPONSES, ["t"] * 6, SCORES, 0.3, SETTINGS, ppo.PPO)
     far = Experience(**{**vars(experience), "logp": experience.logp - 90})  # its exponential is infinite
     before = [p.detach().clone() for p in policy.parameters()]
     found = update(

@@ -74,7 +74,7 @@ def moved(policy):
 
 
 def roll_out(policy, settings):
-    return gather_experience(policy, PROMPTS, RESPONSES, ["a"] * ROWS, SCORES, 0.3, settings, ppo.discounted)
+    return gather_experience(policy, PROMPTS, RESPONSES, ["a"] * ROWS, SCORES, 0.3, settings, ppo.PPO)
 
 
 def gradients(policy, settings, objective=ppo.PPO):
