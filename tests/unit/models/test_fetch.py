@@ -137,7 +137,7 @@ ROWS = """
 import sys
 from rl4nlu.jobs.programs import main_of
 from rl4nlu.tasks.sources.hub import load
-from rl4nlu.tasks import load_task
+from rl4nlu.tasks.task import load_task
 source = load_task("sst2").sources.hub.model_copy(update={"repository": sys.argv[1]})
 main_of(lambda: load(source, sys.argv[2] or None, "train"))
 """
