@@ -26,6 +26,7 @@ rule collect:
         out=subpath(output.metrics, parent=True),
         listed=on_disk() if SETTINGS.source == "results" else "",
         runs=digest_of([[a.path, spec.evaluation_digest] for a, spec in RUNS.items()]),
+        tasks=digest_of([[t.name, t.suite, t.title, t.reported] for t in TASKS.values()]),
         code=code_digest("scores.collect", "scores.comparisons"),
     shell:
         "{params.command} --out {params.out:q} > {log:q} 2>&1"

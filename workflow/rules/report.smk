@@ -44,6 +44,7 @@ rule make_tables:
         command=reporting("tables.py"),
         out=subpath(output.notes, parent=True),
         says=[SETTINGS.name, SETTINGS.note],
+        shown=digest_of(values_shown("query", "note")),
         code=code_digest("report.tables"),
     shell:
         "{params.command} --out {params.out:q} > {log:q} 2>&1"
@@ -68,6 +69,7 @@ rule make_figures:
         command=reporting("figures.py"),
         out=subpath(output.first, parent=True),
         says=[SETTINGS.name, SETTINGS.note],
+        shown=digest_of(values_shown("colour")),
         code=code_digest("report.figures"),
     shell:
         "{params.command} --out {params.out:q} > {log:q} 2>&1"
@@ -89,6 +91,7 @@ rule make_numbers:
     params:
         command=reporting("text_numbers.py"),
         says=[SETTINGS.name, SETTINGS.note],
+        shown=digest_of(values_shown()),
         code=code_digest("report.macros"),
     shell:
         "{params.command} --out {output:q} > {log:q} 2>&1"

@@ -4,7 +4,7 @@ import shlex
 import shutil
 
 from rl4nlu.report.figures import FIGURES
-from rl4nlu.report.inputs import COLLECTED
+from rl4nlu.report.inputs import COLLECTED, values_shown
 from rl4nlu.report.published import published_files
 from rl4nlu.report.tables import TABLES
 

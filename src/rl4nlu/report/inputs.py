@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..base.files import REPOSITORY
-from ..config import Model, load_models
+from ..config import METHODS, Model, load_models
 from ..scores.collect import DATA, HISTORY, INVALID, MAIN, METRICS, REPLIES, REWARDS, RUNS
 from ..scores.comparisons import COMPARISONS
 from ..tasks.task import Task, load_tasks
@@ -133,6 +133,23 @@ def load_inputs(
 def parts(frame: pd.DataFrame, *names: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
     """The rows of each combination of the named columns, whose values become text; in sorted order."""
     return [(tuple(str(k) for k in key), rows) for key, rows in frame.groupby(list(names))]  # type: ignore[union-attr]
+
+
+def values_shown(*more: str) -> dict[str, Any]:
+    """What stands beside the collected numbers in tables, figures and texts: a change of it makes them anew, and nothing else.
+
+    Args:
+        more: keys of a task ("query", "note") or a method ("colour") that only some of them show.
+    """
+    of_task = {"name", "suite", "title", "column", "labels", "parser", "low", "high", "metrics", "reported", "in_average"}
+    of_task |= {"chance", "trained_with", *more}
+    of_method = ["title", "module", "loads", "rewards", "rationale", "scored", "seeded", "against"]
+    of_method += [name for name in more if name == "colour"]
+    return {
+        "tasks": [task.model_dump(mode="json", include=of_task) for task in load_tasks().values()],
+        "models": {name: [model.kind, model.title, model.table] for name, model in load_models().items()},
+        "methods": {name: [getattr(method, key) for key in of_method] for name, method in METHODS.items()},
+    }
 
 
 def report_arguments(parser: argparse.ArgumentParser, out: str) -> None:
