@@ -16,7 +16,8 @@ from typing import Any
 from . import lexicon as lx
 from . import opinion_tasks as ot
 from . import world as w
-from .fact_tasks import STSB_WEIGHTS, Knobs
+from .claims import Knobs
+from .fact_tasks import STSB_WEIGHTS
 from .word_tasks import opinion
 from .world import Fact
 

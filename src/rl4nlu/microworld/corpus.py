@@ -1,6 +1,6 @@
 """Pretraining documents: the skills of `skills` and instruction documents of every task, mixed by a curriculum.
 
-All task rows come from train splits with seeds of their own; instruction wording is never the evaluation's (see `templates.heldout_check`).
+All task rows come from train splits with seeds of their own; instruction wording is never the evaluation's (a test compares them).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from . import skills as sk
 from . import templates as tp
 from .arguments import ARGUE, similarity_class
+from .claims import NLI, Knobs, Row
 from .curriculum import Curriculum
-from .fact_tasks import NLI, Knobs, Row
 from .generators import clean, marked_rows
 from .templates import Wording
-from .tokenizer import world_words
+from .vocabulary import world_words
 from .world import unmark
 
 # how often instruction documents take each task; SST-2 and COPA are learned soonest and shown least, to leave headroom

@@ -12,7 +12,7 @@ from typing import Any
 from . import fact_tasks as ft
 from . import opinion_tasks as ot
 from . import word_tasks as wt
-from .fact_tasks import Knobs, Row
+from .claims import NLI, Knobs, Row
 from .world import unmark
 
 Maker = Callable[[random.Random, Knobs, int], Row]
@@ -50,7 +50,7 @@ SPLITS = ("train", "validation", "test")
 NOISELESS = ("stsb", "multirc", "record", "axg", "ax", "axb")
 # labels in the order of a maker's `want`
 LABELS: dict[str, tuple[Any, ...]] = {
-    "cb": ft.NLI,
+    "cb": NLI,
     "superglue-rte": ("entailment", "not_entailment"),
     "axb": ("entailment", "not_entailment"),
     "boolq": (False, True),

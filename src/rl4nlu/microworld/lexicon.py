@@ -8,7 +8,6 @@ WOMEN = ("Anna", "Mary", "Clara", "Emma", "Julia", "Laura", "Nina", "Olga", "Ros
 MEN = ("Ben", "Carl", "David", "Eric", "Frank", "Hugo", "Ivan", "Kurt", "Leo", "Mark", "Oscar", "Paul")
 NAMES = WOMEN + MEN
 PRONOUN = {**dict.fromkeys(WOMEN, "she"), **dict.fromkeys(MEN, "he")}
-OBJECT_FORM = {"she": "her", "he": "him"}
 REFLEXIVE = {"she": "herself", "he": "himself"}
 
 COLOURS = ("red", "blue", "green", "black", "white", "yellow", "brown", "pink")
@@ -200,10 +199,3 @@ PERSON_SCHEMAS = (
 FACTIVE = ("knows that", "remembers that", "is glad that")
 OPEN = ("thinks that", "hopes that", "says that")
 COUNTER = ("lies that", "falsely says that", "wrongly thinks that")
-
-# ---- words of prompts and label words that the world's own sentences don't use -------------------------------
-LABEL_WORDS = (
-    "Yes", "No", "Positive", "Negative", "Entailment", "Contradiction", "Neutral", "True", "False", "Same", "Different",
-    "Option", "one", "two", "One", "Two", "yes", "no", "positive", "negative", "entailment", "contradiction", "neutral",
-    "true", "false", "same", "different", "option",
-)

@@ -1,6 +1,6 @@
 """One row of each task of paper 2 that GLUE has not: reviews of films, texts of news, reviews of apps.
 
-They use only words that the world already has, so that models pretrained on it read them (see `tokenizer.world_words`).
+They use only words that the world already has, so that models pretrained on it read them (see `vocabulary.world_words`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from . import lexicon as lx
 from . import world as w
-from .fact_tasks import Knobs, Row
+from .claims import Knobs, Row
 from .word_tasks import opinion
 
 # ---- movie reviews -----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from . import lexicon as lx
 from . import word_tasks as wt
 from . import world as w
-from .fact_tasks import NLI, Knobs, facts_for, make_claim
+from .claims import NLI, Knobs, facts_for, make_claim
 
 CLAIM, CLAIM_END, ANSWER, ANSWER_END, MARK = "\x01", "\x02", "\x03", "\x04", "\x05"
 CONTENT_WORDS = tuple(

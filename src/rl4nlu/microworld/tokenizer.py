@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from . import generators, lexicon, templates
+from .vocabulary import world_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 BOS, EOS, PAD, CLS, SEP, MASK = "<s>", "</s>", "<pad>", "[CLS]", "[SEP]", "[MASK]"
 JUDGE_OPEN, JUDGE_CLOSE = "<Judgement>", "</Judgement>"
 SPECIALS = (PAD, BOS, EOS, CLS, SEP, MASK)
-WORD = re.compile(r"[^\W\d_]+")
 # pieces: a word with its space, one digit, one sign, line ends; contractions are not split, so that a quoted 'spring' stays whole
 PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]|\s+(?!\S)|\s"
 SIGNS = ".,:;?!\"'()[]{}<>-_/=@+*&%#0123456789"
@@ -38,24 +35,6 @@ def as_bytes(text: str) -> str:
     """A text in byte-level characters."""
     table = byte_characters()
     return "".join(table[b] for b in text.encode())
-
-
-def words_of(texts: Iterable[str]) -> list[str]:
-    """The distinct words of some texts, sorted."""
-    found: set[str] = set()
-    for text in texts:
-        found.update(WORD.findall(text))
-    return sorted(found)
-
-
-@lru_cache(maxsize=1)
-def world_words() -> tuple[str, ...]:
-    """Every word that the world, its prompts and its labels use."""
-    texts = [json.dumps([v for k, v in vars(lexicon).items() if k.isupper()], default=str)]
-    texts += templates.vocabulary_texts()
-    for task in generators.VOCABULARY_TASKS:
-        texts += [json.dumps(generators.clean(r)) for r in generators.rows(task, "train", 200, 0)]
-    return tuple(words_of(text.replace("\\n", " ") for text in texts))
 
 
 def vocabulary(words: Iterable[str]) -> list[tuple[str, float]]:

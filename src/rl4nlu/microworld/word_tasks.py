@@ -8,7 +8,7 @@ from typing import Any
 
 from . import lexicon as lx
 from . import world as w
-from .fact_tasks import Knobs, Row
+from .claims import Knobs, Row
 
 
 # ---- CoLA ----------------------------------------------------------------------------------------------------

@@ -141,7 +141,19 @@ def values_shown(*more: str) -> dict[str, Any]:
     Args:
         more: keys of a task ("query", "note") or a method ("colour") that only some of them show.
     """
-    of_task = {"name", "suite", "title", "column", "labels", "parser", "low", "high", "metrics", "reported", "in_average"}
+    of_task = {
+        "name",
+        "suite",
+        "title",
+        "column",
+        "labels",
+        "parser",
+        "low",
+        "high",
+        "metrics",
+        "reported",
+        "in_average",
+    }
     of_task |= {"chance", "trained_with", *more}
     of_method = ["title", "module", "loads", "rewards", "rationale", "scored", "seeded", "against"]
     of_method += [name for name in more if name == "colour"]

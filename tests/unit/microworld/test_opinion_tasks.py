@@ -6,7 +6,7 @@ import pytest
 from label_check import wrong_rows
 
 from rl4nlu.microworld import Knobs, rows
-from rl4nlu.microworld.tokenizer import WORD, world_words
+from rl4nlu.microworld.vocabulary import WORD, world_words
 
 NEW = {"movie-reviews": "text", "ag-news": "text", "app-reviews": "review"}
 

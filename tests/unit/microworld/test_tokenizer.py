@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl4nlu.microworld.templates import TASK_WORDING
-from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest, world_words
+from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest
+from rl4nlu.microworld.vocabulary import world_words
 
 TOKENIZER = build_tokenizer()
 

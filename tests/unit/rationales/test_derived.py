@@ -12,7 +12,8 @@ from rl4nlu.config import Data
 from rl4nlu.microworld import opinion_tasks as ot
 from rl4nlu.microworld.arguments import ARGUE, similarity_class
 from rl4nlu.microworld.fact_tasks import STSB_WEIGHTS
-from rl4nlu.microworld.tokenizer import WORD, build_tokenizer, world_words
+from rl4nlu.microworld.tokenizer import build_tokenizer
+from rl4nlu.microworld.vocabulary import WORD, world_words
 from rl4nlu.rationales.derived import derived
 from rl4nlu.rationales.requests import kept, requests_of
 from rl4nlu.tasks.prepare import read
