@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,10 @@ REASONED = ("micro-llama",)
 STEP_TOKENS = 2048
 ENCODER_RATE, WARM_LISTS = 0.5, 0.12  # encoders: learning rates beside the decoders', and how long no word is masked
 OTHER_WEIGHT = (0.0, 0.0, 0.05, 0.15)  # per stage, the weight of words that are no answers: random words teach nothing
-MUON_LR, ADAM_LR, OTHER_TOKENS, AUX_WEIGHT, WRONG_WEIGHT = 0.02, 3e-3, 0.15, 1.0, 3.0
+MUON_LR, ADAM_LR, AUX_WEIGHT = 0.02, 3e-3, 1.0
 
 
-def optimisers(model: Any, head: Any, rate: float = 1.0) -> list[Any]:
+def make_optimisers(model: Any, head: Any, rate: float = 1.0) -> list[Any]:
     """Muon on the matrices of the layers, AdamW on embeddings, norms, biases and the auxiliary head; `rate` scales both."""
     import torch
 
@@ -54,108 +54,6 @@ def optimisers(model: Any, head: Any, rate: float = 1.0) -> list[Any]:
         torch.optim.Muon(matrices, lr=rate * MUON_LR, weight_decay=0.02),
         torch.optim.AdamW(others, lr=rate * ADAM_LR, betas=(0.9, 0.98), weight_decay=0.01),
     ]
-
-
-def picked(chosen: Any) -> tuple[Any, int]:
-    """The flat indices of chosen positions, repeated up to a multiple of 128 (few distinct shapes), and how many are real."""
-    import torch
-
-    index = chosen.flatten().nonzero().squeeze(-1)
-    count = len(index)
-    if count % 128 and count:
-        index = torch.cat([index, index[:1].expand(128 - count % 128)])
-    return index, count
-
-
-def word_loss(
-    predict: Any, hidden: Any, targets: Any, chosen: Any, note: Callable[[Any, Any, Any], None] | None = None
-) -> Any:
-    """Cross-entropy of the words at the chosen positions; `note` gets their rows, what was predicted and what was right."""
-    import torch
-
-    index, count = picked(chosen)
-    if not count:
-        return hidden.sum() * 0.0
-    logits = predict(hidden.reshape(-1, hidden.shape[-1])[index])[:count].float()
-    right = targets.flatten()[index[:count]]
-    if note:
-        note(index[:count] // targets.shape[1], logits.detach().argmax(-1), right)
-    return torch.nn.functional.cross_entropy(logits, right)
-
-
-def measure(curriculum: Any, kinds: tuple[str, ...], rows: Any, guessed: Any, right: Any, closers: Any) -> None:
-    """Tell the curriculum how many answer words of each kind of document were right (closing tags don't count)."""
-    import torch
-
-    real = ~torch.isin(right, closers)
-    hits: dict[str, list[int]] = {}
-    for row, hit in zip(rows[real].tolist(), (guessed == right)[real].tolist(), strict=True):
-        count = hits.setdefault(kinds[row], [0, 0])
-        count[0] += hit
-        count[1] += 1
-    for kind, (good, total) in hits.items():
-        curriculum.observe(kind, good / total)
-
-
-def mismatch_loss(head: Any, hidden: Any, flags: Any) -> Any:
-    """Binary cross-entropy of `is this word wrong?` over the words of claims."""
-    import torch
-
-    from .batches import IS_CLAIM, IS_WRONG
-
-    index, count = picked((flags & IS_CLAIM) > 0)
-    if not count:
-        return hidden.sum() * 0.0
-    wrong = (flags.flatten()[index[:count]] & IS_WRONG) > 0
-    scores = head(hidden.flatten(0, 1)[index])[:count, 0].float()
-    return torch.nn.functional.binary_cross_entropy_with_logits(
-        scores, wrong.float(), pos_weight=torch.tensor(WRONG_WEIGHT)
-    )
-
-
-def decoder_loss(
-    model: Any, head: Any, batch: Any, generator: Any, note: Callable[[Any, Any, Any], None] | None = None
-) -> tuple[Any, Any, Any]:
-    """Answer loss, loss on sampled other tokens, and auxiliary loss of one batch."""
-    import torch
-
-    from .architectures import body
-    from .batches import IS_ANSWER
-
-    out = body(model)(input_ids=batch.ids, output_hidden_states=True, use_cache=False)
-    target, flags = batch.ids[:, 1:], batch.flags[:, 1:]
-    real = torch.arange(1, batch.ids.shape[1])[None] < batch.lengths[:, None]
-    answers = (flags & IS_ANSWER) > 0
-    others = real & ~answers & (torch.rand(target.shape, generator=generator) < OTHER_TOKENS)
-    hidden = out.last_hidden_state[:, :-1]
-    predict = model.get_output_embeddings()
-    losses = [word_loss(predict, hidden, target, answers, note), word_loss(predict, hidden, target, others)]
-    return losses[0], losses[1], mismatch_loss(head, out.hidden_states[-2], batch.flags)
-
-
-def encoder_loss(model: Any, head: Any, batch: Any, generator: Any) -> tuple[Any, Any, Any]:
-    """Sentence-level mismatch loss on [CLS], masked-word loss, and word-level mismatch loss; half of the rows are masked."""
-    import torch
-
-    from .architectures import body
-    from .batches import IS_CLAIM, IS_WRONG
-
-    real = torch.arange(batch.ids.shape[1])[None] < batch.lengths[:, None]
-    masked_rows = torch.rand(len(batch.ids), 1, generator=generator) < 0.5
-    masked = real & masked_rows & (torch.rand(batch.ids.shape, generator=generator) < 0.15)
-    masked[:, 0] = False
-    ids = torch.where(masked, torch.full_like(batch.ids, model.config.mask_token_id), batch.ids)
-    out = body(model)(input_ids=ids, attention_mask=real.long(), token_type_ids=batch.types, output_hidden_states=True)
-    hidden = out.last_hidden_state
-    masked_loss = word_loss(model.cls, hidden, batch.ids, masked)
-    judged = ((batch.flags & IS_CLAIM) > 0).any(1) & ~masked_rows[:, 0]
-    wrong = ((batch.flags & IS_WRONG) > 0).any(1)
-    pair_loss = hidden.sum() * 0.0
-    if judged.any():
-        pair_loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            head(hidden[judged, 0]).squeeze(-1), wrong[judged].float()
-        )
-    return pair_loss, masked_loss, mismatch_loss(head, out.hidden_states[-2], batch.flags)
 
 
 def save(model: Any, tokenizer: Any, out_dir: Path, record: dict[str, Any]) -> None:
@@ -185,6 +83,190 @@ def learning_rate(progress: float, warm: float = 0.01) -> float:
     return max(0.05, min(1.0, (1.0 - progress) / 0.8))
 
 
+@dataclass
+class Standing:
+    """Where a pretraining stands, beside its weights: plain values, which a checkpoint holds as they are.
+
+    Attributes:
+        next_probe: tokens after which the next probe is made.
+        step: optimiser steps made.
+        seen: tokens read.
+        total: of each loss, its sum over `since` steps, since the curve's last point.
+        curve: tokens seen and the mean losses, every hundred steps.
+        probes: results, by the tokens seen.
+        trail: before every batch, the tokens seen and the curriculum.
+    """
+
+    next_probe: float
+    step: int = 0
+    seen: int = 0
+    total: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    since: int = 0
+    curve: list[list[float]] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
+    trail: list[list[Any]] = field(default_factory=list)
+
+
+class Pretraining:
+    """A model, its auxiliary head, their optimisers, the text that they read, and where this stands."""
+
+    def __init__(self, name: str, budget: float, seed: int, probe_every: float) -> None:
+        """Everything as it is before the first step; `seed` is the model's and the text's."""
+        import torch
+
+        from .architectures import ENCODERS, build_model
+        from .batches import decoder_batches, encoder_batches
+        from .curriculum import Curriculum
+        from .tokenizer import build_tokenizer
+
+        torch.set_num_threads(1)
+        torch.manual_seed(seed)
+        self.name, self.budget, self.seed = name, budget, seed
+        self.generator = torch.Generator().manual_seed(seed)
+        self.encoder = name in ENCODERS
+        self.tokenizer = build_tokenizer("encoder" if self.encoder else "decoder")
+        self.model = build_model(name, self.tokenizer)
+        if self.encoder:
+            self.model.config.mask_token_id = self.tokenizer.mask_token_id
+        if name != "micro-mpt":  # with bf16 a third faster than sdpa on one CPU thread at these lengths
+            self.model.set_attn_implementation("eager")
+        self.head = torch.nn.Linear(self.model.config.hidden_size, 1)
+        self.optimisers = make_optimisers(self.model, self.head, ENCODER_RATE if self.encoder else 1.0)
+        self.rates = [[group["lr"] for group in one.param_groups] for one in self.optimisers]
+        self.at = Standing(probe_every)
+        self.start, self.cpu = time.time(), time.process_time()
+        self.curriculum = Curriculum(reasons=name in REASONED)
+        self.closers = torch.tensor(self.tokenizer.convert_tokens_to_ids(["</s>", "</Judgement>"]))
+        if self.encoder:
+            self.batches = encoder_batches(self.tokenizer, seed, STEP_TOKENS, lambda: self.at.seen / budget)
+        else:
+            self.batches = decoder_batches(self.tokenizer, seed, STEP_TOKENS, self.curriculum)
+
+    def describe(self) -> dict[str, Any]:
+        """The record of what is pretrained, and how."""
+        import torch
+        import transformers
+
+        from ..base.code import code_digest
+        from .tokenizer import vocabulary_digest
+
+        return {
+            "model": self.name,
+            "seed": self.seed,
+            "corpus_seed": self.seed,
+            "vocabulary_digest": vocabulary_digest(self.tokenizer),
+            "vocabulary_size": len(self.tokenizer),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "token_budget": int(self.budget),
+            "stop_rule": STOP_RULE,
+            "losses": ["pair", "masked", "mismatch"] if self.encoder else ["answer", "other", "mismatch"],
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "threads": 1,
+            "precision": "bf16 autocast",
+            "code": code_digest("microworld.pretrain"),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        import torch
+
+        from ..base.checkpoint import random_state, trained_weights
+
+        return {
+            **vars(self.at),
+            "curriculum": asdict(self.curriculum),
+            "weights": trained_weights(torch.nn.ModuleList([self.model, self.head])),
+            "optimisers": [one.state_dict() for one in self.optimisers],
+            "random": random_state(self.generator),
+            "wall_seconds": time.time() - self.start,
+            "cpu_seconds": time.process_time() - self.cpu,
+        }
+
+    def resume(self, saved: dict[str, Any]) -> None:
+        """Go on from what `state` gave; documents are drawn again along the trail, as the curriculum then stood."""
+        import torch
+
+        from ..base.checkpoint import restore_random, restore_weights
+
+        for self.at.seen, then in saved["trail"]:  # the batches read both
+            vars(self.curriculum).update(then)
+            next(self.batches)
+        vars(self.curriculum).update(saved["curriculum"])
+        restore_weights(torch.nn.ModuleList([self.model, self.head]), saved["weights"])
+        for one, values in zip(self.optimisers, saved["optimisers"], strict=True):
+            one.load_state_dict(values)
+        restore_random(saved["random"], self.generator)
+        vars(self.at).update({name: saved[name] for name in vars(self.at)})
+        self.start, self.cpu = time.time() - saved["wall_seconds"], time.process_time() - saved["cpu_seconds"]
+
+    def take_step(self) -> None:
+        """One batch, one optimiser step, and what was learnt from it about the skills."""
+        import torch
+
+        from .losses import decoder_loss, encoder_loss, observe_skills
+
+        at = self.at
+        at.trail.append([at.seen, asdict(self.curriculum)])
+        batch = next(self.batches)
+        share = learning_rate(at.seen / self.budget)
+        for one, rates in zip(self.optimisers, self.rates, strict=True):
+            for group, rate in zip(one.param_groups, rates, strict=True):
+                group["lr"] = rate * share
+        with torch.autocast("cpu", torch.bfloat16):
+            if self.encoder:
+                losses = encoder_loss(self.model, self.head, batch, self.generator)
+            else:
+                note = partial(observe_skills, self.curriculum, batch.kinds, closers=self.closers)
+                losses = decoder_loss(self.model, self.head, batch, self.generator, note)
+        other = float(at.seen > WARM_LISTS * self.budget) if self.encoder else OTHER_WEIGHT[self.curriculum.stage]
+        (losses[0] + other * losses[1] + AUX_WEIGHT * losses[2]).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for one in self.optimisers:
+            one.step()
+            one.zero_grad(set_to_none=True)
+        at.step += 1
+        if not self.encoder:
+            self.curriculum.advance(at.seen / self.budget)
+        at.seen += int(batch.lengths.sum())
+        at.total, at.since = [t + float(x.detach()) for t, x in zip(at.total, losses, strict=True)], at.since + 1
+
+    def add_to_curve(self, log: Callable[[str], None]) -> None:
+        """Every hundred steps, and at the end: the mean losses since the last time."""
+        at = self.at
+        if at.since != 100 and at.seen < self.budget:
+            return
+        at.curve.append([at.seen, *(round(t / at.since, 4) for t in at.total)])
+        skills = {k: round(v, 2) for k, v in self.curriculum.accuracy.items()}
+        speed = at.seen / (time.time() - self.start)
+        log(
+            f"{self.name} stage {self.curriculum.stage} tokens {at.seen / 1e6:.2f}M {skills} losses {at.curve[-1][1:]} {speed:.0f} tok/s"
+        )
+        at.total, at.since = [0.0, 0.0, 0.0], 0
+
+    def add_probe(self, rows: int, log: Callable[[str], None]) -> None:
+        """Probe a decoder on so many rows a task; encoders answer no prompts."""
+        from .probes import probe
+
+        if not self.encoder:
+            self.at.probes.append({"tokens": self.at.seen, **probe(self.model, self.tokenizer, rows)})
+            log(f"{self.name} probe {json.dumps(self.at.probes[-1])}")
+
+    def write(self, out_dir: Path, record: dict[str, Any], finished: bool) -> None:
+        """Bring the record up to date and save it with model and tokenizer."""
+        record.update(
+            tokens_seen=self.at.seen,
+            steps=self.at.step,
+            finished=finished,
+            wall_seconds=round(time.time() - self.start, 1),
+            cpu_seconds=round(time.process_time() - self.cpu, 1),
+            loss_curve=self.at.curve,
+            probes=self.at.probes,
+            stages_opened_at=self.curriculum.opened,
+            training_accuracy={k: round(v, 3) for k, v in self.curriculum.accuracy.items()},
+        )
+        save(self.model, self.tokenizer, out_dir, record)
+
+
 def pretrain(
     name: str,
     budget: float,
@@ -200,156 +282,27 @@ def pretrain(
     """Train the named model on `budget` tokens, save it to `out_dir` and return its record.
 
     With `work`, the state is saved there every so many seconds and on SIGTERM, and a pretraining that was stopped goes on.
-    Documents are drawn as the curriculum stands at the time: on resuming they are drawn again along its trail, so that
-    no generator of text needs to be saved.
     """
-    import torch
-    import transformers
-
-    from ..base.checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
-    from ..base.code import code_digest
+    from ..base.checkpoint import Checkpoint
     from ..base.files import digest_of
-    from .architectures import ENCODERS, build_model
-    from .batches import decoder_batches, encoder_batches
-    from .curriculum import Curriculum
-    from .probes import probe
-    from .tokenizer import build_tokenizer, vocabulary_digest
 
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    encoder = name in ENCODERS
-    tokenizer = build_tokenizer("encoder" if encoder else "decoder")
-    model = build_model(name, tokenizer)
-    if encoder:
-        model.config.mask_token_id = tokenizer.mask_token_id
-    if name != "micro-mpt":
-        model.set_attn_implementation("eager")  # with bf16 a third faster than sdpa on one CPU thread at these lengths
-    width = model.config.hidden_size
-    head = torch.nn.Linear(width, 1)
-    steps = optimisers(model, head, ENCODER_RATE if encoder else 1.0)
-    base = [[g["lr"] for g in o.param_groups] for o in steps]
-    seen, step = 0, 0
-    curve: list[list[float]] = []
-    probes: list[dict[str, Any]] = []
-    start, cpu = time.time(), time.process_time()
-    curriculum = Curriculum(reasons=name in REASONED)
-    closers = torch.tensor(tokenizer.convert_tokens_to_ids(["</s>", "</Judgement>"]))
-    if encoder:
-        batches = encoder_batches(tokenizer, seed, STEP_TOKENS, lambda: seen / budget)
-    else:
-        batches = decoder_batches(tokenizer, seed, STEP_TOKENS, curriculum)
-    record: dict[str, Any] = {
-        "model": name,
-        "seed": seed,
-        "corpus_seed": seed,
-        "vocabulary_digest": vocabulary_digest(tokenizer),
-        "vocabulary_size": len(tokenizer),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "token_budget": int(budget),
-        "stop_rule": STOP_RULE,
-        "losses": ["pair", "masked", "mismatch"] if encoder else ["answer", "other", "mismatch"],
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "threads": 1,
-        "precision": "bf16 autocast",
-        "code": code_digest("microworld.pretrain"),
-    }
-    total, since, next_probe = [0.0, 0.0, 0.0], 0, probe_every
-    trail: list[list[Any]] = []  # before every batch: tokens seen, and the curriculum
-
+    run, out = Pretraining(name, budget, seed, probe_every), Path(out_dir)
+    record = run.describe()
     key = digest_of([record, probe_every, probe_rows])
     checkpoint = Checkpoint(work and work / "pretrain" / f"{key}.state", key, save_every_seconds)
-    trained = torch.nn.ModuleList([model, head])
     if (saved := checkpoint.load()) is not None:
-        for seen_then, then in saved["trail"]:
-            seen = seen_then  # the batches read it
-            vars(curriculum).update(then)
-            next(batches)
-        vars(curriculum).update(saved["curriculum"])
-        restore_weights(trained, saved["weights"])
-        for optimiser, values in zip(steps, saved["optimisers"], strict=True):
-            optimiser.load_state_dict(values)
-        restore_random(saved["random"], generator)
-        step, seen, total, since, next_probe, curve, probes, trail = (
-            saved[name] for name in ("step", "seen", "total", "since", "next_probe", "curve", "probes", "trail")
-        )
-        start, cpu = time.time() - saved["wall_seconds"], time.process_time() - saved["cpu_seconds"]
-
-    def state() -> dict[str, Any]:
-        return {
-            "step": step,
-            "seen": seen,
-            "total": total,
-            "since": since,
-            "next_probe": next_probe,
-            "curve": curve,
-            "probes": probes,
-            "trail": trail,
-            "curriculum": asdict(curriculum),
-            "weights": trained_weights(trained),
-            "optimisers": [optimiser.state_dict() for optimiser in steps],
-            "random": random_state(generator),
-            "wall_seconds": time.time() - start,
-            "cpu_seconds": time.process_time() - cpu,
-        }
-
-    def finish(done: bool) -> None:
-        record.update(
-            tokens_seen=seen,
-            steps=step,
-            finished=done,
-            wall_seconds=round(time.time() - start, 1),
-            cpu_seconds=round(time.process_time() - cpu, 1),
-            loss_curve=curve,
-            probes=probes,
-            stages_opened_at=curriculum.opened,
-            training_accuracy={k: round(v, 3) for k, v in curriculum.accuracy.items()},
-        )
-        save(model, tokenizer, Path(out_dir), record)
-
-    while seen < budget:
-        trail.append([seen, asdict(curriculum)])
-        batch = next(batches)
-        share = learning_rate(seen / budget)
-        for optimiser, rates in zip(steps, base, strict=True):
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * share
-        with torch.autocast("cpu", torch.bfloat16):
-            if encoder:
-                losses = encoder_loss(model, head, batch, generator)
-            else:
-                losses = decoder_loss(
-                    model, head, batch, generator, partial(measure, curriculum, batch.kinds, closers=closers)
-                )
-        other = float(seen > WARM_LISTS * budget) if encoder else OTHER_WEIGHT[curriculum.stage]
-        (losses[0] + other * losses[1] + AUX_WEIGHT * losses[2]).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in steps:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        step += 1
-        if not encoder:
-            curriculum.advance(seen / budget)
-        seen += int(batch.lengths.sum())
-        total, since = [t + float(x.detach()) for t, x in zip(total, losses, strict=True)], since + 1
-        if since == 100 or seen >= budget:
-            curve.append([seen, *(round(t / since, 4) for t in total)])
-            skills = {k: round(v, 2) for k, v in curriculum.accuracy.items()}
-            log(
-                f"{name} stage {curriculum.stage} tokens {seen / 1e6:.2f}M {skills} losses {curve[-1][1:]} {seen / (time.time() - start):.0f} tok/s"
-            )
-            total, since = [0.0, 0.0, 0.0], 0
-        if seen >= next_probe and seen < budget:
-            next_probe += probe_every
-            if not encoder:
-                probes.append({"tokens": seen, **probe(model, tokenizer, probe_rows)})
-                log(f"{name} probe {json.dumps(probes[-1])}")
-            finish(False)
-        checkpoint.keep(state)
-    if not encoder and probe_rows:
-        probes.append({"tokens": seen, **probe(model, tokenizer, max(probe_rows, 200) if budget > 1e6 else probe_rows)})
-        log(f"{name} probe {json.dumps(probes[-1])}")
-    finish(True)
+        run.resume(saved)
+    while run.at.seen < budget:
+        run.take_step()
+        run.add_to_curve(log)
+        if run.at.next_probe <= run.at.seen < budget:
+            run.at.next_probe += probe_every
+            run.add_probe(probe_rows, log)
+            run.write(out, record, finished=False)
+        checkpoint.keep(run.state)
+    if probe_rows:
+        run.add_probe(max(probe_rows, 200) if budget > 1e6 else probe_rows, log)
+    run.write(out, record, finished=True)
     checkpoint.remove()
     return record
 
