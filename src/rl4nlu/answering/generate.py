@@ -1,6 +1,6 @@
 """Generating answers: one decode loop with a key/value cache for every decoder (`scoring` uses its parts).
 
-What makes it fast, and where plain `generate` or lm-eval lose time (measured in PEERS.md):
+What makes it fast, and where plain `generate` or lm-eval lose time (benchmarks/ measures it):
 
 1. batches are made by length under a token budget, and padded to the batch;
 2. a prefix that all prompts share (instructions, demonstrations) is computed once and its keys and values

@@ -163,10 +163,10 @@ class Rllr(Ppo):
     kl_coefficient: float = Field(0.2, ge=0, description="initial weight of the KL penalty (release: 0.2, adaptive)")
     value_gradients: Literal["corrected", "released"] = Field(
         "corrected",
-        description="released: recomputed with the policy's adapter on, as gradient checkpointing did (papers/2, B2)",
+        description="released: recomputed with the policy's adapter on, as gradient checkpointing did in the release",
     )
     dropout_in_logprobs: bool = Field(
-        False, description="lora.dropout acts in old and new log-probabilities and values, as released (papers/2, Q1)"
+        False, description="lora.dropout acts in old and new log-probabilities and values, as released"
     )
 
     @model_validator(mode="after")

@@ -79,7 +79,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Protocol(Settings):
-    """The switches where paper 1, its release and sound practice differ (papers/1, section 7)."""
+    """The switches where paper 1, its release and sound practice differ."""
 
     preset: Literal["corrected", "released", "paper"] = Field(
         "corrected", description="sets the others, which may still be set one by one"

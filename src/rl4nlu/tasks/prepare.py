@@ -80,7 +80,7 @@ def _draw(sizes: dict[str, int], most: int, rng: random.Random) -> set[str]:
 
 
 def sample_candidates(rows: list[Row], seed: int) -> tuple[list[Row], list[dict[str, str]]]:
-    """ReCoRD's training rows: of each query one gold and one other candidate, drawn by `seed` (paper 1, section 3.2).
+    """ReCoRD's training rows: of each query one gold and one other candidate, drawn by `seed`, as paper 1's release does.
 
     Returns:
         The rows, and the queries that have no such pair, as {where, reason}.

@@ -2,7 +2,7 @@
 
 A source (`hub`, `local`, `microworld`) only reads: it yields `Raw` rows in their own form. What they mean is said here,
 once: which column is which field, which label is which canonical label, how MultiRC and ReCoRD unfold into one record a
-candidate (paper 1, section 3.2). A row that cannot be understood is dropped with its place and the reason; when more
+candidate, as paper 1's release does. A row that cannot be understood is dropped with its place and the reason; when more
 than `most_dropped` of a split's rows are, the mapping is wrong rather than the rows, and that is an error.
 """
 
@@ -162,7 +162,7 @@ def record(task: Task, columns: Columns, raw: Raw) -> list[Row]:
     """One record a distinct entity of the passage, in order of appearance; the group is the query.
 
     The passage ends at its first highlight, an entity's end offset is inclusive, and the query's placeholder is
-    filled with the candidate (paper 1, section 3.2). Takes the official nesting and the hub's flat rows.
+    filled with the candidate (as paper 1's release does). Takes the official nesting and the hub's flat rows.
     """
     passage = pick(raw.values, "passage")
     if isinstance(passage, dict):

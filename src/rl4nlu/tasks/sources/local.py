@@ -1,7 +1,7 @@
 """Rows from files: the official GLUE and SuperGLUE formats, or a user's own csv, tsv or JSON lines.
 
 GLUE's files hold stray quotes, byte-order marks and, in MNLI, 12 columns in train and 16 in dev: they are read with
-quoting off, and columns are found by the header's names (paper 1, section 3.2).
+quoting off, and columns are found by the header's names.
 """
 
 from __future__ import annotations
