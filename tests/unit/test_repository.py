@@ -1,5 +1,6 @@
 """What the README, the environments and the pins say is so."""
 
+import ast
 import os
 import re
 import subprocess
@@ -47,6 +48,11 @@ def test_the_readme_lists_the_targets(root, targets):
     text = (root / "README.md").read_text()
     listed = text[text.index("stops at any of them") :].split("\n\n")[0]
     assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(targets)
+
+
+def test_every_rule_begins_with_what_it_does(rules):
+    for name, text in rules.items():
+        assert text.startswith(("use", 'rule\n    """')), name
 
 
 def test_no_placeholder_is_left_in_the_readme(root):
@@ -100,3 +106,26 @@ def test_packages_import_only_what_they_may(root):
     )
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+SAME_IDEA = {"T", "encode", "fit", "forward", "losses", "main", "read", "train"}
+"""Names that stand for one idea wherever they are defined: every method trains, every source is read."""
+TWO_IDEAS = {
+    "Batch", "DROPPED", "INSTRUCTION", "MAIN", "NAMES", "PATIENCE", "Pair", "REASONED", "Reading", "Response", "Row", "SECTION",
+    "SPLITS", "STAGES", "Scored", "TABLES", "Wording", "adapted", "answer", "ask", "build_policy", "cached_commit", "code_of",
+    "correlation", "grammar", "measure", "multirc", "plain", "prompt_of", "record", "values_read",
+}  # fmt: skip
+"""Names that still mean two things; no name may join them."""
+
+
+def test_a_name_means_one_thing_in_the_whole_package(root):
+    defined = {}
+    for path in sorted((root / "src" / "rl4nlu").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            names = {getattr(node, "name", None), *(getattr(target, "id", None) for target in targets)} - {None}
+            for name in names:
+                if not name.startswith("_"):
+                    defined.setdefault(name, set()).add(str(path.relative_to(root)))
+    twice = {name: paths for name, paths in defined.items() if len(paths) > 1 and name not in SAME_IDEA | TWO_IDEAS}
+    assert not twice

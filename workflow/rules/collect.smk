@@ -8,6 +8,7 @@ OUTPUTS: results/<name>.csv: metrics, runs, comparisons, data, history, invalid,
 
 
 rule collect:
+    """Join all records into tidy files: one row a number."""
     input:
         scores=scores_of(*METHODS) if SETTINGS.source == "run" else [],
         records=records_of(*METHODS) if SETTINGS.source == "run" else [],
@@ -17,7 +18,6 @@ rule collect:
         "<logs>/collect.log",
     benchmark:
         "<benchmarks>/collect.tsv"
-    """Join all records into tidy files: one row a number."""
     localrule: True
     conda:
         ENVIRONMENT

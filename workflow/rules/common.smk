@@ -10,11 +10,8 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import REPOSITORY, digest_of, write_json
 from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, load_config
 from rl4nlu.planner.resources import JobResources
-from rl4nlu.runs.grid import hub_models, open_grid, tasks_with_rationales
+from rl4nlu.runs.grid import open_grid
 from rl4nlu.runs.spec import Address
-from rl4nlu.rationales import writing
-from rl4nlu.tasks import prepare
-from rl4nlu.tasks.available import local_files
 
 try:
     SETTINGS = load_config(dict(config))
@@ -153,14 +150,14 @@ def run_benchmark(method):
     return f"<benchmarks>/{{model}}/{method}/{{mixture}}/{{variant}}/seed{{seed}}.train.tsv"
 
 
-def grown(amount, attempt):
+def grow(amount, attempt):
     """Half as much again at every further attempt; attempts are a profile's `retries`."""
     return round(amount * 1.5 ** (attempt - 1))
 
 
-def growing(amount):
+def grow_from(amount):
     """Resource function: a fixed amount that grows with the attempt."""
-    return lambda wildcards, attempt: grown(amount, attempt)
+    return lambda wildcards, attempt: grow(amount, attempt)
 
 
 def planned(resource, stage, method=None):
@@ -168,7 +165,7 @@ def planned(resource, stage, method=None):
 
     def amount(wildcards, attempt):
         estimate = RESOURCES.of(stage, spec_of(wildcards, method))[resource]
-        return estimate if resource == "gpu" else grown(estimate, attempt)
+        return estimate if resource == "gpu" else grow(estimate, attempt)
 
     return amount
 

@@ -3,6 +3,12 @@
 OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
 """
 
+from rl4nlu.tasks import prepare
+from rl4nlu.tasks.available import local_files
+
+# Rows from the hub are read on this machine, which has a network.
+FROM_HUB = any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values())
+
 
 rule data:
     """Rows of every task of the config, in one schema."""
@@ -11,6 +17,7 @@ rule data:
 
 
 rule prepare:
+    """Read a task's rows, carve validation from train, cap, and write them in one schema."""
     input:
         lambda w: local_files(TASKS[w.task], SETTINGS.data),
     output:
@@ -26,15 +33,12 @@ rule prepare:
     benchmark:
         "<benchmarks>/data/{task}.tsv"
     priority: 2  # rows take seconds, and everything waits for some
-    """Read a task's rows, carve validation from train, cap, and write them in one schema."""
-
-    # rows from the hub are read where there is a network
-    localrule: any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values())
+    localrule: FROM_HUB
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=grow_from(2000),
+        runtime=grow_from(30),
     params:
         command=command("prepare_data.py", online=True),
         out=subpath(output.record, parent=True),

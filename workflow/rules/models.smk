@@ -3,6 +3,8 @@
 OUTPUTS: models/<model>.json, with commit and checksums
 """
 
+from rl4nlu.runs.grid import hub_models
+
 
 rule models:
     """Models of the grid that lie on the hub, in its cache."""
@@ -11,13 +13,13 @@ rule models:
 
 
 rule fetch_model:
+    """Download one hub model's files, check them and record what they are."""
     output:
         "<models>/{model}.json",
     log:
         "<logs>/models/{model}.log",
     benchmark:
         "<benchmarks>/models/{model}.tsv"
-    """Download one hub model's files, check them and record what they are."""
     localrule: True
     conda:
         ENVIRONMENT

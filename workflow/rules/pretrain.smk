@@ -29,8 +29,8 @@ rule pretrain_model:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(3000),
-        runtime=growing(180),
+        mem_mb=grow_from(3000),
+        runtime=grow_from(180),
     params:
         program=lambda w, input: f"{PROGRAMS}/pretrain.py --work {below('work')}",
         out=subpath(output.weights, parent=True),

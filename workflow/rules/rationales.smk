@@ -4,6 +4,9 @@ REQUIRED INPUTS: data/<task>/{train,validation,test}.jsonl
 OUTPUTS: data/<task>/rationales.jsonl and rationales-record.json; answers of models stay in work/rationales/
 """
 
+from rl4nlu.rationales import writing
+from rl4nlu.runs.grid import tasks_with_rationales
+
 
 rule rationales:
     """Rationales of every task that a run of the grid gives reasons for."""
@@ -32,8 +35,8 @@ rule rationales_of_task:
         ENVIRONMENT
     resources:
         gpu=int(SETTINGS.rationales.source == "chat" and SETTINGS.rationales.chat.dtype != "float32"),
-        mem_mb=growing(4000),
-        runtime=growing(720),
+        mem_mb=grow_from(4000),
+        runtime=grow_from(720),
     params:
         command=command("rationales.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -26,6 +26,7 @@ rule paper:
 
 
 rule make_tables:
+    """Tables, the reproduced beside the published numbers."""
     input:
         **report_inputs(),
     output:
@@ -36,12 +37,11 @@ rule make_tables:
         "<logs>/tables.log",
     benchmark:
         "<benchmarks>/tables.tsv"
-    """Tables, the reproduced beside the published numbers."""
     localrule: True
     conda:
         ENVIRONMENT
     params:
-        command=reporting("tables.py"),
+        command=report_command("tables.py"),
         out=subpath(output.notes, parent=True),
         says=[SETTINGS.name, SETTINGS.note],
         shown=digest_of(values_shown("query", "note")),
@@ -51,6 +51,7 @@ rule make_tables:
 
 
 rule make_figures:
+    """Figures, as vectors and as pixels."""
     input:
         **report_inputs(),
     output:
@@ -61,12 +62,11 @@ rule make_figures:
         "<logs>/figures.log",
     benchmark:
         "<benchmarks>/figures.tsv"
-    """Figures, as vectors and as pixels."""
     localrule: True
     conda:
         ENVIRONMENT
     params:
-        command=reporting("figures.py"),
+        command=report_command("figures.py"),
         out=subpath(output.first, parent=True),
         says=[SETTINGS.name, SETTINGS.note],
         shown=digest_of(values_shown("colour")),
@@ -76,6 +76,7 @@ rule make_figures:
 
 
 rule make_numbers:
+    """Every number of the paper's text, as macros."""
     input:
         **report_inputs(),
     output:
@@ -84,12 +85,11 @@ rule make_numbers:
         "<logs>/numbers.log",
     benchmark:
         "<benchmarks>/numbers.tsv"
-    """Every number of the paper's text, as macros."""
     localrule: True
     conda:
         ENVIRONMENT
     params:
-        command=reporting("text_numbers.py"),
+        command=report_command("text_numbers.py"),
         says=[SETTINGS.name, SETTINGS.note],
         shown=digest_of(values_shown()),
         code=code_digest("report.macros"),
@@ -98,6 +98,7 @@ rule make_numbers:
 
 
 rule compile_paper:
+    """Compile the paper with latexmk or tectonic."""
     input:
         sources=PAPER_SOURCES,
         tables=tables_files(),
@@ -110,7 +111,6 @@ rule compile_paper:
         "<logs>/paper.log",
     benchmark:
         "<benchmarks>/paper.tsv"
-    """Compile the paper with latexmk or tectonic."""
     localrule: True
     conda:
         ENVIRONMENT

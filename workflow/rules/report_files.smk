@@ -26,7 +26,7 @@ def report_inputs():
     return {**collected, "published": published_files(PUBLISHED)}
 
 
-def reporting(program):
+def report_command(program):
     """Command line of a program that makes what the paper prints."""
     options = ["--published", PUBLISHED, "--scale", SETTINGS.name, "--note", SETTINGS.note]
     fixed = shlex.join(["python", f"{PROGRAMS}/{program}", *map(str, options)])

@@ -11,7 +11,7 @@ from ..scores.collect import MAIN
 from .cells import FULL_SEEDS, SIGNIFICANT, number
 from .inputs import Inputs
 from .names import ENCODER_METHODS, MethodRow, method_rows
-from .published import AVERAGES, PAPER_1, recomputed_averages
+from .published import AVERAGES, PAPER_1, recompute_averages
 from .tables.board import own_average
 from .tables.budgets import seconds_per_batch
 from .typeset import tex
@@ -66,7 +66,7 @@ def _span(values: pd.Series, digits: int = 0) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else "none"
 
 
@@ -84,8 +84,8 @@ def scale_numbers(inputs: Inputs) -> dict[str, str]:
         "Scale": inputs.scale,
         "Note": inputs.note.strip() or "none",
         "MainModel": ", ".join(map(inputs.title, main)),
-        "OtherModels": _listed([inputs.title(x) for x in inputs.decoders("other")]),
-        "Encoders": _listed([inputs.title(x) for x in inputs.encoders()]),
+        "OtherModels": _join_names([inputs.title(x) for x in inputs.decoders("other")]),
+        "Encoders": _join_names([inputs.title(x) for x in inputs.encoders()]),
         "Split": inputs.provenance() if m.empty else ", ".join(sorted(set(m["source"].astype(str)))),
         "Tasks": str(m["task"].nunique()),
         "Runs": str(len(runs)),
@@ -96,7 +96,7 @@ def scale_numbers(inputs: Inputs) -> dict[str, str]:
         "FewSeedArms": str(int((seeds < FULL_SEEDS).sum())),
         "RowsScored": _span(rows),
         "Thresholds": str(runs[(runs["method"] == "rllr-mixed") & runs["threshold"].notna()]["variant"].nunique()),
-        "NearChance": _listed(chance) if len(m) else "",
+        "NearChance": _join_names(chance) if len(m) else "",
         "NearChanceCount": str(len(chance)),
         "StaleCells": str(len(stale.drop_duplicates(["model", "method", "mixture", "variant", "seed", "task"]))),
         "DroppedDemonstrations": str(int(own["dropped_demonstrations"].fillna(0).astype(int).sum()))
@@ -210,7 +210,7 @@ def printed_numbers(inputs: Inputs) -> dict[str, str]:
         for row in TEXT_ROWS:
             value = printed[(printed["method"] == row.method) & (printed["mixture_kind"] == row.kind)]["value_printed"]
             out[stem + camel(row)] = value.iloc[0] if len(value) else ""
-    averages = recomputed_averages(inputs.published[inputs.published["paper"] == PAPER_1])
+    averages = recompute_averages(inputs.published[inputs.published["paper"] == PAPER_1])
     out["PrintedAverages"] = str(int((averages["verdict"] != "not printed").sum()))
     out["Misprints"] = str(int((averages["verdict"] == "misprint").sum()))
     out["PrintedNumbers"] = str(int(inputs.published["value"].notna().sum()))

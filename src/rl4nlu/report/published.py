@@ -71,7 +71,7 @@ def task_scores(cells: pd.DataFrame) -> pd.Series:
     return cells.groupby("task")["value"].mean()
 
 
-def recomputed_averages(published: pd.DataFrame) -> pd.DataFrame:
+def recompute_averages(published: pd.DataFrame) -> pd.DataFrame:
     """Every printed average next to the mean of its own table's cells.
 
     Returns:

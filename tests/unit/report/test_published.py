@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rl4nlu.report.published import COLUMNS, load_published, recomputed_averages
+from rl4nlu.report.published import COLUMNS, load_published, recompute_averages
 from rl4nlu.tasks.task import load_tasks
 
 # cells a table prints, averages and costs included (a cell with two metrics counts twice)
@@ -73,7 +73,7 @@ def test_names_are_those_of_the_task_files(printed: pd.DataFrame) -> None:
 
 def test_averages_are_recomputed_and_misprints_marked(folder: Path, printed: pd.DataFrame) -> None:
     kept = pd.read_csv(folder / "ppo_for_nlu.averages.csv", dtype=str, keep_default_na=False)
-    found = recomputed_averages(printed).drop(columns="paper").astype(str)
+    found = recompute_averages(printed).drop(columns="paper").astype(str)
     pd.testing.assert_frame_equal(kept, found)
     wrong = found[found["verdict"] == "misprint"]
     assert wrong[["table", "method", "mixture_kind", "printed", "recomputed"]].to_numpy().tolist() == [
@@ -95,7 +95,7 @@ def test_a_changed_cell_is_noticed(printed: pd.DataFrame) -> None:
         & (broken["task"] == "cola")
     )
     broken.loc[cell, "value"] += 1
-    verdicts = recomputed_averages(broken).set_index(["table", "model", "method", "mixture_kind"])["verdict"]
+    verdicts = recompute_averages(broken).set_index(["table", "model", "method", "mixture_kind"])["verdict"]
     assert verdicts["1", "llama2-7b-chat", "ppo", "st"] == "misprint"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..inputs import Inputs
 from ..names import MethodRow
-from ..published import PAPER_1, recomputed_averages
+from ..published import PAPER_1, recompute_averages
 from ..typeset import Cell, Line, Sheet
 from .board import RULE
 
@@ -18,7 +18,7 @@ def averages_sheet(inputs: Inputs) -> Sheet:
         ("Table", "Model", "Method"),
         [("Printed", ""), ("Recomputed", ""), ("Tasks", ""), ("Verdict", "")],
     )
-    found = recomputed_averages(inputs.published[inputs.published["paper"] == PAPER_1])
+    found = recompute_averages(inputs.published[inputs.published["paper"] == PAPER_1])
     for _, row in found.iterrows():
         method = MethodRow(row["method"], row["mixture_kind"]).label
         bad = row["verdict"] in ("misprint", "truncated")
