@@ -32,7 +32,7 @@ def predicted(task: Any, rows: list[Any]) -> list[Any]:
 
 
 def ours(job: dict[str, Any], clock: measure.Clock) -> Any:
-    """`metrics.score` and `statistics.bootstrap`."""
+    """`metrics.score` and `intervals.bootstrap`."""
     from pathlib import Path
 
     from rl4nlu.scores.intervals import bootstrap
@@ -53,8 +53,7 @@ def loops(job: dict[str, Any], clock: measure.Clock) -> Any:
     from scipy.stats import pearsonr, spearmanr
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-    from rl4nlu.scores.intervals import summarise
-    from rl4nlu.tasks.metrics import class_numbers, numbers
+    from rl4nlu.tasks.metrics import class_numbers, numbers, summarise
 
     metrics = {
         "accuracy": accuracy_score,

@@ -116,9 +116,9 @@ def run(case: dict[str, Any], folder: Path) -> None:
     spec = spec_of(case, folder / "model")
     out = Path(tempfile.mkdtemp(dir=folder))
     if case["stage"] == "score":
-        from rl4nlu.scores.evaluate import evaluate_run
+        from rl4nlu.answering.answer import answer_run
 
-        evaluate_run(spec, folder / "data", None, out)
+        answer_run(spec, folder / "data", None, out)
     elif case["stage"] == "sft":
         from rl4nlu.methods import sft
 

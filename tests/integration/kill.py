@@ -35,7 +35,7 @@ RUNS = {
     "reward_model": "micro-llama/reward-label/rllr-sst2/main/seed0",
     "rllr": "micro-llama/rllr-mixed/rllr-sst2/main/seed0",
     "pretrain": "pretrained/micro-llama",
-    "evaluate": "micro-llama/sft/sst2/main/seed0",
+    "answer": "micro-llama/sft/sst2/main/seed0",
     "prompting": "micro-llama/few-shot/none/main/seed0",
 }
 STAGES = tuple(RUNS)
@@ -88,7 +88,7 @@ class Place:
     @property
     def out(self) -> Path:
         """What the stage makes."""
-        return self.run / "evaluation" if self.stage == "evaluate" else self.run
+        return self.run / "answers" if self.stage == "answer" else self.run
 
     @property
     def command(self) -> list[str]:
@@ -99,7 +99,7 @@ class Place:
             options = ["--config", str(self.shared / "config.yaml"), "--run", RUNS[self.stage]]
             options += ["--data", str(self.shared / "data")]
         options += ["--work", str(self.folder / "work"), "--out", str(self.out)]
-        if self.stage == "evaluate":
+        if self.stage == "answer":
             options += ["--trained", str(self.shared / "sft" / "results" / RUNS["sft"])]
         return program(self.stage, *options)
 
@@ -128,7 +128,11 @@ class Place:
         """Whether a state, or an answered row, lies in work/."""
         work = self.folder / "work"
         try:
-            return any(True for pattern in ("*/*.state/**/*.pt", "evaluate/*.jsonl") for _ in work.glob(pattern))
+            return any(
+                True
+                for pattern in ("*/*.state/**/*.pt", "answering/*.jsonl", "prompting/*.jsonl")
+                for _ in work.glob(pattern)
+            )
         except FileNotFoundError:  # a folder was dropped while it was read
             return False
 
@@ -137,7 +141,7 @@ class Place:
         found: dict[str, Any] = {}
         for path in sorted(self.out.rglob("*")):
             name = str(path.relative_to(self.out))
-            if path.name == "scores.json":
+            if path.name == "answers.json":
                 continue  # says when and by which process the scores were made
             if path.suffix == ".json":
                 value = json.loads(path.read_text())
@@ -205,7 +209,7 @@ def killed(place: Place, when: float, saved: bool) -> float | None:
 
 def work_of(place: Place) -> int:
     """Steps (of all candidates) of the undisturbed run; 0 for stages that answer rows."""
-    if place.stage in ("evaluate", "prompting"):
+    if place.stage in ("answer", "prompting"):
         return 0
     if place.stage == "pretrain":
         return int(json.loads((place.out / "record.json").read_text())["steps"])
@@ -245,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="rl4nlu-kill-") as name:
         shared = Path(name)
         prepare(shared, chain=bool({"reward_model", "rllr"} & set(arguments.stages)))
-        needed = [s for s in STAGES if s in arguments.stages or (s == "sft" and "evaluate" in arguments.stages)]
+        needed = [s for s in STAGES if s in arguments.stages or (s == "sft" and "answer" in arguments.stages)]
         expected, spans, totals = {}, {}, {}
         for stage in needed:
             place = Place(stage, shared / stage, shared)

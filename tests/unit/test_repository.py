@@ -108,8 +108,8 @@ def test_packages_import_only_what_they_may(root):
     assert "0 broken" in done.stdout
 
 
-SAME_IDEA = {"T", "encode", "fit", "forward", "losses", "main", "read", "train"}
-"""Names that stand for one idea wherever they are defined: every method trains, every source is read."""
+SAME_IDEA = {"T", "encode", "fit", "forward", "losses", "main", "open_answerer", "read", "train"}
+"""Names that stand for one idea wherever they are defined: every method trains and answers, every source is read."""
 TWO_IDEAS = {
     "Batch", "DROPPED", "INSTRUCTION", "MAIN", "NAMES", "PATIENCE", "Pair", "REASONED", "Reading", "Response", "Row", "SECTION",
     "SPLITS", "STAGES", "Scored", "TABLES", "Wording", "adapted", "answer", "ask", "build_policy", "cached_commit", "code_of",

@@ -100,7 +100,7 @@ def test_only_local_rules_go_to_the_hub(hubbed, tmp_path_factory, monkeypatch):
     planned = checkout.snakemake("-n", "-p", "evaluate", *arguments)
     online = {"prepare", "fetch_model"}
     blocks = dict(re.findall(r"^rule (\w+):\n(.*?)(?:\n\n|\Z)", planned, re.MULTILINE | re.DOTALL))
-    assert {"prompt", "train_sft", "evaluate_run"} <= set(blocks)
+    assert {"prompt", "train_sft", "answer_run", "score_run"} <= set(blocks)
     for rule in set(blocks) - online - {"evaluate"}:
         assert "HF_HUB_OFFLINE=1 python" in blocks[rule], blocks[rule]
     # and these two are not submitted: this sbatch would fail

@@ -26,11 +26,12 @@ def test_every_run_is_trained_once_and_a_new_seed_trains_only_itself(checkout):
     checkout.snakemake("--cores", "2", "evaluate", "--configfile", "config/tiny.yaml")
     runs = [f"micro-llama/sft/sst2/main/seed{seed}" for seed in range(3)]
     assert lines(checkout, r"^training (\S+): done") == runs
-    assert lines(checkout, r"^evaluation (\S+): done") == runs
-    assert len(lines(checkout, r"^evaluation: nothing to do, made by process \d+")) == 3
+    assert lines(checkout, r"^answering (\S+): done") == runs
+    assert len(lines(checkout, r"^answering: nothing to do, made by process \d+")) == 3
+    assert lines(checkout, r"^scoring (\S+): done") == runs
     for run in runs:
         assert (checkout.folder / "results" / run / "evaluation" / "sst2" / "metrics.json").is_file()
-    for stage in ("sft", "evaluate"):
+    for stage in ("sft", "answering", "scoring"):
         assert not list((checkout.folder / "work" / stage).iterdir())
 
     checkout.edit("config/tiny.yaml", "seeds: [0, 1, 2]", "seeds: [0, 1, 2, 3]")

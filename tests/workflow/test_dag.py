@@ -10,7 +10,7 @@ CONFIGS = ["config", "smoke", "single-gpu", "paper"]
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_builds_its_whole_dag(checkout, name):
     planned = checkout.snakemake("-n", "--configfile", f"config/{name}.yaml")
-    for rule in ("prepare", "prompt", "train_sft", "train_ppo", "train_encoder", "evaluate_run", "collect"):
+    for rule in ("prepare", "prompt", "train_sft", "train_ppo", "train_encoder", "answer_run", "score_run", "collect"):
         assert re.search(rf"^{rule} +\d+$", planned, re.MULTILINE), f"{rule} is not planned"
 
 

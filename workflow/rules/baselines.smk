@@ -1,7 +1,7 @@
 """Prompting baselines: majority, random, zero-shot and few-shot.
 
 REQUIRED INPUTS: data/<task>/*.jsonl of every task that is evaluated
-OUTPUTS: results/<model>/<method>/none/<variant>/seed<k>/{run.json, evaluation/<task>/{predictions.jsonl,metrics.json}}
+OUTPUTS: results/<model>/<method>/none/<variant>/seed<k>/{run.json, answers/<task>.jsonl, answers/<task>.json}
 """
 
 
@@ -12,17 +12,17 @@ rule baselines:
 
 
 rule prompt:
-    """Score the untouched model on every task of its arm."""
+    """Ask the untouched model every task of its arm."""
     input:
         rows=prompting_rows,
         model=model_files,
     output:
         record="<results>/{model}/{method}/none/{variant}/seed{seed}/run.json",
-        scores=directory("<results>/{model}/{method}/none/{variant}/seed{seed}/evaluation"),
+        answers=directory("<results>/{model}/{method}/none/{variant}/seed{seed}/answers"),
     log:
-        "<logs>/{model}/{method}/none/{variant}/seed{seed}.log",
+        "<logs>/{model}/{method}/none/{variant}/seed{seed}.prompt.log",
     benchmark:
-        "<benchmarks>/{model}/{method}/none/{variant}/seed{seed}.tsv"
+        "<benchmarks>/{model}/{method}/none/{variant}/seed{seed}.prompt.tsv"
     wildcard_constraints:
         method="|".join(PROMPTING_METHODS),
     conda:
@@ -36,7 +36,7 @@ rule prompt:
         command=command("prompting.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),
         run=lambda w: address_of(w).path,
-        digest=lambda w: spec_of(w).evaluation_digest,
-        code=code_digest("scores.evaluate"),
+        digest=lambda w: spec_of(w).answers_digest,
+        code=lambda w: answering_code(w.method),
     shell:
         "{params.command} --run {params.run:q} --out {params.out:q} > {log:q} 2>&1"

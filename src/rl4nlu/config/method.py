@@ -26,6 +26,7 @@ class Method:
         stands_on: role -> method: runs of the same model, mixture and seed that a run needs.
         rewards: of the roles, the reward models that judge its answers; the critic starts as the first one.
         loads: what answers the rows: a decoder, an encoder, or nothing but label frequencies.
+        answered_by: module `rl4nlu.<answered_by>`, whose `open_answerer` answers the rows.
         with_encoder: it also runs the encoder that `reward_encoder.encoder` names.
         rationale: its responses are a rationale and then a label, whatever `protocol.response` says.
         scored: it answers tasks.
@@ -43,6 +44,7 @@ class Method:
     stands_on: Mapping[str, str] = field(default_factory=dict)
     rewards: tuple[str, ...] = ()
     loads: Literal["decoder", "encoder"] | None = "decoder"
+    answered_by: str = "answering.decoder"
     with_encoder: bool = False
     rationale: bool = False
     scored: bool = True

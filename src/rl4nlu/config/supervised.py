@@ -53,13 +53,18 @@ class Encoder(Settings):
     weight_decay: float = Field(0.01, ge=0)
 
 
+GUESSED = {"loads": None, "answered_by": "answering.guesses"}
 PROMPTING: dict[str, Method] = {
-    name: Method(title, "prompting", Prompting, "prompting", leaves=("evaluation",), **more)  # type: ignore[arg-type]
+    name: Method(title, "prompting", Prompting, "prompting", leaves=("answers",), **more)  # type: ignore[arg-type]
     for name, title, more in (
-        ("majority", "Majority", {"loads": None, "seeded": False, "colour": "#BBBBBB"}),
-        ("random", "Random", {"loads": None, "colour": "#BBBBBB"}),
+        ("majority", "Majority", {**GUESSED, "seeded": False, "colour": "#BBBBBB"}),
+        ("random", "Random", {**GUESSED, "colour": "#BBBBBB"}),
         ("zero-shot", "Zero-shot", {"seeded": False, "colour": "#56B4E9"}),
-        ("few-shot", "Few-shot", {"colour": "#0072B2", "against": ("zero-shot",)}),
+        (
+            "few-shot",
+            "Few-shot",
+            {"answered_by": "answering.few_shot", "colour": "#0072B2", "against": ("zero-shot",)},
+        ),
     )
 }
 SFT = {"sft": Method("SFT", "sft", Sft, "sft", "methods.sft", against=("zero-shot",), colour="#E69F00")}
@@ -72,6 +77,7 @@ ENCODER = {
         "methods.encoder",
         leaves=("history.jsonl", "model"),
         loads="encoder",
+        answered_by="methods.encoder",
         colour="#009E73",
     )
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..base.files import read_json
 from ..base.leases import Holder, lease_age, read_holder
-from ..config import PROMPTING_METHODS, SUPPORTING_METHODS, Config
+from ..config import METHODS, PROMPTING_METHODS, Config
 from ..runs.grid import Grid
 from ..runs.spec import RunSpec
 
@@ -35,7 +35,7 @@ REASONS = (
 
 @dataclass(frozen=True)
 class Status:
-    """A run, or its scores: `what` is training, evaluation or prompting; `note` says by whom, why, or what is missing."""
+    """A step of a run: `what` is one of `LOGS`; `note` says by whom, why, or what is missing."""
 
     run: str
     what: str
@@ -45,17 +45,13 @@ class Status:
 
 
 def statuses(config: Config, grid: Grid, root: Path = Path()) -> Iterator[Status]:
-    """What stands of every run of the grid below `root`/`config.folder`: its training first, then its scores."""
+    """What stands of every run of the grid below `root`/`config.folder`: its training, its answers, its scores."""
     folder = root / config.folder
     holders = living_holders(folder / "work" / "leases")
     for address, spec in grid.runs.items():
         results, logs = folder / "results" / address.path, folder / "logs" / Path(address.path)
-        if spec.method in PROMPTING_METHODS:
-            parts = [("prompting", logs.with_name(f"{logs.name}.log"))]
-        else:
-            stages = ("training",) if spec.method in SUPPORTING_METHODS else tuple(STAGES)
-            parts = [(what, logs.with_name(f"{logs.name}.{STAGES[what]}.log")) for what in stages]
-        for what, log in parts:
+        for what in steps_of(spec.method):
+            log = logs.with_name(f"{logs.name}.{LOGS[what]}.log")
             lacking = missing(spec, results, what)
             holder = holders.get((what, address.path))
             if lacking is None:
@@ -68,29 +64,39 @@ def statuses(config: Config, grid: Grid, root: Path = Path()) -> Iterator[Status
                 yield Status(address.path, what, "missing", lacking)
 
 
-STAGES = {"training": "train", "evaluation": "evaluate"}
-"""The word in the names of a trained run's logs, by what is done."""
+LOGS = {"training": "train", "answering": "answer", "prompting": "prompt", "scoring": "score"}
+"""The word in the name of a step's log."""
+
+
+def steps_of(method: str) -> tuple[str, ...]:
+    """What is done for a run of a method, in its order."""
+    made = ("prompting",) if method in PROMPTING_METHODS else ("training", "answering")
+    return (*made, "scoring") if METHODS[method].scored else made[:1]
 
 
 def missing(spec: RunSpec, results: Path, what: str) -> str | None:
-    """What a run lacks of its training or its scores, or None where they stand and were made by the settings of now."""
-    if what == "training":
-        record = results / "run.json"
-        if not record.is_file():
-            return "not trained"
-        return None if read_json(record).get("digest") == spec.digest else "trained by other settings"
-    for task in spec.eval_tasks:
-        scores = results / "evaluation" / task.name / "metrics.json"
-        if not scores.is_file():
-            return f"not scored on {task.name}"
-        if read_json(scores).get("digest") != spec.evaluation_digest:
-            return f"scored on {task.name} by other settings"
-    return None
+    """What a run lacks of a step, or None where it stands and was made by the settings of now."""
+    if what == "scoring":
+        for task in spec.eval_tasks:
+            scores = results / "evaluation" / task.name / "metrics.json"
+            if not scores.is_file():
+                return f"not scored on {task.name}"
+            if read_json(scores).get("digest") != spec.evaluation_digest:
+                return f"scored on {task.name} by other settings"
+        return None
+    made, record, digest = {
+        "training": ("trained", results / "run.json", spec.digest),
+        "answering": ("asked", results / "answers" / "answers.json", spec.answers_digest),
+        "prompting": ("asked", results / "run.json", spec.answers_digest),
+    }[what]
+    if not record.is_file():
+        return f"not {made}"
+    return None if read_json(record).get("digest") == digest else f"{made} by other settings"
 
 
 def begun(results: Path, what: str) -> bool:
     """Whether anything was put in place: Snakemake deletes it before a job starts, so that its last job did not fail."""
-    return (results / ("run.json" if what == "training" else "evaluation")).exists()
+    return (results / {"answering": "answers", "scoring": "evaluation"}.get(what, "run.json")).exists()
 
 
 def living_holders(leases: Path) -> dict[tuple[str, str], Holder]:

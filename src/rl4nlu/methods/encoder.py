@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,13 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from ..answering.answer import Answer, Answerer, Asked, Shots
 from ..answering.generate import NONE, Keep
+from ..answering.labels import main_score
 from ..base.checkpoint import NOT_SAVED, Checkpoint
 from ..base.errors import ConfigError, Diverged
 from ..config import Encoder, Model, RewardEncoder
 from ..models.load import device, load_failure, load_tokenizer, locate
-from ..tasks.metrics import score
 from ..tasks.rows import Row, load_rows
 from .candidates import Candidate, best_of
 from .schedule import draw, group
@@ -286,9 +289,7 @@ def outputs(
     return torch.stack([row for row in found if row is not None]) if read else torch.empty(0, 1)
 
 
-def answers(
-    model: PreTrainedModel, task: Task, logits: torch.Tensor
-) -> list[str] | list[float] | list[tuple[str, float]]:
+def answers(model: PreTrainedModel, task: Task, logits: torch.Tensor) -> list[Answer]:
     """Canonical labels (or numbers within the task's bounds) from the head's outputs.
 
     For ReCoRD each comes with the probability of its positive class, by which one candidate a query is chosen.
@@ -296,15 +297,16 @@ def answers(
     if task.head == "regression":
         low = -math.inf if task.low is None else task.low
         high = math.inf if task.high is None else task.high
-        return [min(max(value, low), high) for value in logits[:, 0].tolist()]
+        return [Answer(label=min(max(value, low), high)) for value in logits[:, 0].tolist()]
     if task.head == "multiple-choice":
-        return [list(task.labels)[i] for i in logits.argmax(dim=1).tolist()]
+        return [Answer(label=list(task.labels)[i]) for i in logits.argmax(dim=1).tolist()]
     known: Any = model.config.id2label
     names = [known[i] for i in range(logits.shape[1])]
     labels = [names[i] for i in logits.argmax(dim=1).tolist()]
-    if task.layout == "record":
-        return list(zip(labels, logits.softmax(dim=1)[:, names.index(next(iter(task.labels)))].tolist(), strict=True))
-    return labels
+    if task.layout != "record":
+        return [Answer(label=label) for label in labels]
+    positive = logits.softmax(dim=1)[:, names.index(next(iter(task.labels)))].tolist()
+    return [Answer(label=label, confidence=share) for label, share in zip(labels, positive, strict=True)]
 
 
 def predict(
@@ -314,8 +316,8 @@ def predict(
     batch_tokens: int = 8192,
     done: Mapping[int, list[float]] = NONE,
     keep: Keep | None = None,
-) -> list[Any]:
-    """What a fine-tuned encoder says of `rows`: canonical labels, numbers, or for ReCoRD (label, confidence).
+) -> list[Answer]:
+    """What a fine-tuned encoder says of `rows`.
 
     Args:
         folder: the model that `train` wrote.
@@ -340,6 +342,19 @@ def predict(
     if shortened:
         warnings.warn(f"{task.name}: {shortened} of {len(rows)} rows were shortened to fit the encoder", stacklevel=2)
     return answers(model, task, outputs(model, read, tokenizer.pad_token_id, batch_tokens, done, keep))
+
+
+@contextmanager
+def open_answerer(asked: Asked) -> Iterator[Answerer]:
+    """The run's fine-tuned encoder."""
+    assert asked.trained is not None
+    folder, journal = asked.trained / "model", asked.journal
+
+    def answer(task: Task, rows: list[Row]) -> tuple[list[Answer], Shots]:
+        part = f"{task.name}/test/outputs"
+        return predict(folder, task, rows, done=journal.known(part), keep=partial(journal.add, part)), Shots()
+
+    yield answer
 
 
 def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAVED) -> dict[str, Any]:
@@ -377,7 +392,7 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
 
     def validate(model: PreTrainedModel) -> float:
         found = answers(model, task, outputs(model.eval(), held_out, pad, spec.evaluation.batch_tokens))
-        return score(task, rows["validation"], found)[task.metrics[0]]
+        return main_score(task, rows["validation"], found, spec.protocol)
 
     def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
         return fit(

@@ -11,7 +11,8 @@ import torch
 from ..answering.fit import fit_prompts
 from ..answering.generate import decode_completions, generate_tokens
 from ..config import Pairs, RewardEncoder
-from ..tasks.reading import CLOSE_TAG, read_response
+from ..tasks.prompts import CLOSE_TAG
+from ..tasks.reading import read_response
 from ..tasks.rows import Row
 from ..tasks.task import Task
 

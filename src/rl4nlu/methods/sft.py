@@ -27,16 +27,15 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
-from ..answering.answers import validation_score
 from ..answering.fit import cut_in_proportion, fit_prompts
 from ..answering.generate import shared_prefix
+from ..answering.validation import validation_score
 from ..base.checkpoint import NOT_SAVED, Checkpoint
 from ..base.errors import ConfigError
 from ..config import Sft
 from ..models.load import add_lora, device, encode_answer, load_backbone, load_tokenizer
-from ..rationales import with_rationales
 from ..tasks.prompts import Wording, answer_start, answer_text
-from ..tasks.rows import load_rows
+from ..tasks.rows import load_rows, with_rationales
 from .candidates import Candidate, best_of
 from .schedule import draw, group, rate_factor
 from .trainer import LINES, Recorder, Resume

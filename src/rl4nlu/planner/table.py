@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..config import (
+    METHODS,
     PROMPTING_METHODS,
     SUPPORTING_METHODS,
     TRAINED_METHODS,
@@ -40,13 +41,13 @@ class Job:
 
 
 def list_jobs(grid: Grid, data: Path) -> list[Job]:
-    """Jobs of all runs: prompting methods have one, trained runs are trained and, unless others only stand on them, evaluated."""
+    """Jobs of all runs: prompting methods have one, trained runs are trained and, unless others only stand on them, asked."""
     jobs = []
     for spec in grid.runs.values():
         if spec.method in TRAINED_METHODS:
             jobs.append(Job("train", spec, estimate_training(spec, data)))
             if spec.method not in SUPPORTING_METHODS:
-                jobs.append(Job("evaluate", spec, estimate_evaluation(spec, data)))
+                jobs.append(Job("answer", spec, estimate_evaluation(spec, data)))
         else:
             jobs.append(Job("prompt", spec, estimate_evaluation(spec, data)))
     return jobs
@@ -68,7 +69,8 @@ def count_jobs(grid: Grid, jobs: list[Job]) -> dict[str, int]:
         "fetch": len(hub_models(grid)),
         "prepare": len(rows),
         "rationales": len(argued),
-        **{kind: sum(job.kind == kind for job in jobs) for kind in ("prompt", "train", "evaluate")},
+        **{kind: sum(job.kind == kind for job in jobs) for kind in ("prompt", "train", "answer")},
+        "score": sum(METHODS[spec.method].scored for spec in grid.runs.values()),
         "tables and paper": FINISHING,
     }
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ..base.errors import ConfigError
 from ..base.files import digest_of
-from ..tasks.reading import CLOSE_TAG, OPEN_TAG, read_response
+from ..tasks.prompts import CLOSE_TAG, OPEN_TAG
+from ..tasks.reading import read_response
 from ..tasks.rows import Row
 from ..tasks.task import Task
 

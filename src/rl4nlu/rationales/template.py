@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from ..tasks.reading import CLOSE_TAG, OPEN_TAG
+from ..tasks.prompts import CLOSE_TAG, OPEN_TAG
 from ..tasks.task import Task
 from .requests import Request, Source, response_of
 

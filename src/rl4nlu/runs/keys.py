@@ -1,4 +1,4 @@
-"""What names a trained run and its scores: settings, rows, weights and code. Two results with one key are the same.
+"""What names a trained run, its answers and its scores: settings, rows, weights and code. Two results with one key are the same.
 
 The names are found without torch, so that a job whose result is there already costs next to nothing.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from ..base.code import code_digest
 from ..base.errors import ConfigError
 from ..base.files import digest_of, file_digest, local_weights, read_json
-from ..config import METHODS
+from ..config import METHODS, PROMPTING_METHODS
 from .grid import Grid
 from .spec import Address, RunSpec
 
@@ -98,7 +98,7 @@ def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
 
 
 def evaluated_digest(spec: RunSpec, data: Path) -> str:
-    """Names the rows that a run is scored on, and those that demonstrations and the majority label come from.
+    """Names the rows that a run answers, and those that demonstrations and the majority label come from.
 
     Raises:
         ConfigError: a task's rows were not prepared.
@@ -106,20 +106,27 @@ def evaluated_digest(spec: RunSpec, data: Path) -> str:
     return digest_of({name: task_digests(data, name) for name in spec.scored_from})
 
 
-def evaluation_key(spec: RunSpec, data: Path, trained: str) -> str:
-    """Names the scores of the trained run whose key is `trained`.
+def answering_code(method: str) -> str:
+    """Names the code that answers rows by a method; how answers are read and scored is no part of it, where none is chosen by it."""
+    return code_digest("answering.answer", METHODS[method].answered_by)
+
+
+def answers_key(spec: RunSpec, data: Path, trained: str | None) -> str:
+    """Names the answers of the trained run whose key is `trained`, or of a method that trains nothing.
 
     Raises:
         ConfigError: rows are not prepared.
     """
-    return digest_of([spec.evaluation_digest, trained, evaluated_digest(spec, data), code_digest("scores.evaluate")])
+    weights = local_weights(spec.model_spec.path) if trained is None and METHODS[spec.method].loads is not None else []
+    made_from = [trained, weights, evaluated_digest(spec, data)]
+    return digest_of([spec.answers_digest, *made_from, answering_code(spec.method)])
 
 
-def prompting_key(spec: RunSpec, data: Path) -> str:
-    """Names the scores of a baseline that trains nothing.
+def answers_record(spec: RunSpec, answers: Path) -> Path:
+    """The record that names the answers in a folder: a run that trains nothing is its answers, and has them in its own."""
+    return answers.parent / "run.json" if spec.method in PROMPTING_METHODS else answers / "answers.json"
 
-    Raises:
-        ConfigError: rows are not prepared.
-    """
-    weights, code = local_weights(spec.model_spec.path), code_digest("scores.evaluate")
-    return digest_of([spec.evaluation_digest, evaluated_digest(spec, data), weights, code])
+
+def scores_key(spec: RunSpec, answers: str) -> str:
+    """Names the scores of the answers whose key is `answers`."""
+    return digest_of([spec.evaluation_digest, answers, code_digest("scores.evaluate")])

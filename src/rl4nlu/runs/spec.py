@@ -130,18 +130,24 @@ class RunSpec(Settings):
 
     @cached_property
     def answers_digest(self) -> str:
-        """Names what the run's answers to its tasks depend on: what it is trained by, and how it is asked and read.
+        """Names what the run's answers to its tasks depend on: what it is trained by, and how it is asked.
 
-        Left out: how answers are scored, and what only tables show.
+        Left out: how answers are read and scored, unless a number of demonstrations is chosen by it, and what only tables show.
         """
-        tasks = [_values(task, self._unread | {"metrics"}) | {"chosen_by": task.metrics[0]} for task in self.eval_tasks]
+        chooses = METHODS[self.method].answered_by == "answering.few_shot"
+        unread = {"preset", "random_fallback"} if chooses else {"preset", "random_fallback", "parser"}
+        tasks = [
+            _values(task, self._unread | {"metrics"}) | ({"chosen_by": task.metrics[0]} if chooses else {})
+            for task in self.eval_tasks
+        ]
         evaluation = _values(self.evaluation, {"bootstrap"})
-        return digest_of([self.digest, tasks, _values(self.protocol, {"preset"}), evaluation, self.data.test_rows])
+        return digest_of([self.digest, tasks, _values(self.protocol, unread), evaluation, self.data.test_rows])
 
     @cached_property
     def evaluation_digest(self) -> str:
-        """Names what the run's scores depend on: its answers, the metrics, and how intervals are drawn."""
-        return digest_of([self.answers_digest, [task.metrics for task in self.eval_tasks], self.evaluation.bootstrap])
+        """Names what the run's scores depend on: its answers, how they are read, the metrics, and how intervals are drawn."""
+        read = [self.protocol.parser, self.protocol.random_fallback, self.evaluation.bootstrap]
+        return digest_of([self.answers_digest, read, [task.metrics for task in self.eval_tasks]])
 
 
 def _values(settings: Settings, left_out: set[str]) -> dict[str, Any]:

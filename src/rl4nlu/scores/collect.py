@@ -15,8 +15,10 @@ from typing import Any
 import pandas as pd
 
 from ..base.files import read_json, read_jsonl
-from ..rationales import load_rationales, overlap
+from ..config import METHODS, SUPPORTING_METHODS
+from ..rationales import overlap
 from ..tasks.reading import read_response
+from ..tasks.rows import load_rationales
 from ..tasks.task import Task
 
 METRICS = (
@@ -190,9 +192,8 @@ def runs_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) -> 
         run = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
         first, facts, environment = items[0].record, run.get("facts", {}), run.get("environment", {})
         settings = run.get("spec", {}).get("settings") or {}
-        candidates = settings.get("learning_rates") or (
-            settings.get("shots") if first["method"] == "few-shot" else None
-        )
+        shots = settings.get("shots") if first["method"] == "few-shot" else None
+        candidates = settings.get("learning_rates") or shots
         own = tasks.get(first["mixture"])
         rows.append(
             {
@@ -262,9 +263,7 @@ def reward_tables(results: Path, scale: str, runs: Collection[str] | None = None
     rewards, replies = [], []
     for path in sorted(results.glob("*/*/*/*/seed*/run.json")):
         model, method, mixture, variant, seed = path.parts[-6:-1]
-        if method not in ("pairs", "reward-label", "reward-rationale", "reward-encoder") or (
-            runs is not None and "/".join(path.parts[-6:-1]) not in runs
-        ):
+        if method not in SUPPORTING_METHODS or (runs is not None and "/".join(path.parts[-6:-1]) not in runs):
             continue
         facts = read_json(path)["facts"]
         address = {
@@ -277,8 +276,7 @@ def reward_tables(results: Path, scale: str, runs: Collection[str] | None = None
         }
         if method == "pairs":
             replies += [{**address, "split": split, **facts[split]} for split in ("train", "validation")]
-        else:
-            rewards += [{**address, "pairs": kind, **numbers} for kind, numbers in facts["held_out"].items()]
+        rewards += [{**address, "pairs": kind, **numbers} for kind, numbers in facts.get("held_out", {}).items()]
     return pd.DataFrame(rewards, columns=list(REWARDS)), pd.DataFrame(replies, columns=list(REPLIES))
 
 
@@ -288,7 +286,8 @@ def invalid_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) 
     totals: dict[tuple[str, ...], int] = defaultdict(int)
     for item in scored:
         task = tasks.get(item.record["task"])
-        if task is None or item.record["method"] in ("majority", "random", "encoder"):
+        method = METHODS.get(item.record["method"])
+        if task is None or method is None or method.loads != "decoder":
             continue
         key = (*item.key("model", "method", "mixture"), item.kind, *item.key("variant", "task"))
         totals[key] += item.record["n"]

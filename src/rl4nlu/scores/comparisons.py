@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..base.files import read_jsonl
-from ..tasks.metrics import by_group, chosen, split_confidence
+from ..config import METHODS
+from ..tasks.metrics import Summary, by_group, choose_candidate, ratio, summarise, summarise_units
 from ..tasks.task import Task
 from .collect import MAIN, Scored
-from .intervals import Summary, holm, paired, summarise, summarise_units
+from .intervals import holm, paired
 
 COMPARISONS = (
     "scale", "comparison", "task", "suite", "metric", "model_a", "method_a", "mixture_a", "model_b", "method_b", "mixture_b",
@@ -21,11 +22,7 @@ COMPARISONS = (
 )  # fmt: skip
 """Columns of comparisons.csv: method A against method B on one task; `p_holm` is corrected within `comparison`."""
 
-PAIRS = (
-    ("ppo", "sft"), ("sft", "zero-shot"), ("ppo", "zero-shot"), ("few-shot", "zero-shot"), ("ppo", "grpo"), ("ppo", "encoder"),
-    ("rllr", "sft"), ("rllr", "sft-rationale"), ("rllr", "rlhf"), ("rllr-mixed", "rllr"), ("rlhf", "sft-rationale"),
-    ("ppo-rm", "ppo-rationale"), ("ppo-rationale", "sft-rationale"), ("ppo-rm", "sft-rationale"),
-)  # fmt: skip
+PAIRS = tuple((name, other) for name, method in METHODS.items() for other in method.against)
 """Methods that are tested against each other, the first against the second."""
 
 
@@ -41,7 +38,7 @@ def comparisons_table(
 ) -> pd.DataFrame:
     """Paired tests on every task that both methods were scored on, corrected within each kind of comparison.
 
-    A decoder meets itself under the other method; PPO also meets each encoder. A trained run is compared on the
+    A decoder meets itself under the other method, or each encoder. A trained run is compared on the
     tasks that it was trained for (its own or its suite's), single-task with single-task, multi-task with multi-task.
     """
     groups: dict[tuple[str, ...], dict[int, Path]] = defaultdict(dict)
@@ -54,7 +51,7 @@ def comparisons_table(
         for (kind_a, found_a, model_a, mixture_a, name), runs_a in groups.items():
             for (kind_b, found_b, model_b, mixture_b, name_b), runs_b in groups.items():
                 fits = (found_a, found_b, name) == (method_a, method_b, name_b) and kind_b in ("none", kind_a)
-                if not fits or (model_a != model_b and method_b != "encoder"):
+                if not fits or (model_a != model_b and METHODS[method_b].loads != "encoder"):
                     continue
                 pairs = pair_seeds(runs_a, runs_b)
                 if not pairs:
@@ -67,7 +64,7 @@ def comparisons_table(
                     print(f"not compared: {error}")
                     continue
                 result = paired(summary, [(files.index(x), files.index(y)) for x, y in pairs], metrics, draws, seed)
-                label = f"{method_a} vs {method_b if method_b != 'encoder' else model_b}"
+                label = f"{method_a} vs {model_b if METHODS[method_b].loads == 'encoder' else method_b}"
                 rows.append(
                     {
                         "scale": scale,
@@ -122,11 +119,9 @@ def summarise_files(task: Task, files: list[Path]) -> tuple[Summary, list[str]]:
     if task.layout != "record":
         return summarise(task, rows, predictions), task.columns
     features = []
-    for run in runs:
-        scored = [
-            (r["prediction"], r["confidence"]) if r.get("confidence") is not None else r["prediction"] for r in run
-        ]
-        answers, confidence = split_confidence(scored)
-        picks = [chosen(task, members, answers, confidence) for members in by_group(rows).values()]
+    for run, labels in zip(runs, predictions, strict=True):
+        known = [row["confidence"] for row in run if row.get("confidence") is not None]
+        confidence = known if len(known) == len(run) else None
+        picks = [choose_candidate(task, members, labels, confidence) for members in by_group(rows).values()]
         features.append([[float(n is not None and rows[n].label == next(iter(task.labels))), 1.0] for n in picks])
-    return summarise_units(features, lambda sums: {"record-em": 100 * sums[:, 0] / sums[:, 1]}), ["record-em"]
+    return summarise_units(features, lambda sums: {"record-em": 100 * ratio(sums[:, 0], sums[:, 1])}), ["record-em"]

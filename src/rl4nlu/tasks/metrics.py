@@ -1,4 +1,4 @@
-"""The official metrics of GLUE and SuperGLUE, in percent, as the papers print them (papers/1, section 3.7).
+"""The official metrics of GLUE and SuperGLUE, in percent, as paper 1 prints them.
 
 An unparseable answer (None) is wrong everywhere:
 - accuracy, Matthews, F1, macro-F1: it is a class of its own that is never right. It takes from recall and accuracy, and
@@ -8,8 +8,9 @@ An unparseable answer (None) is wrong everywhere:
 - MultiRC: an answer that is not marked true; its question is not all right. ReCoRD: it is chosen last, and if it is
   chosen the query has no answer and scores 0. Gender parity: its pair does not agree.
 
-Everything that is summed over units (rows, questions, queries, pairs) is a function of an array of units, so that
-`statistics.py` can resample the units.
+A metric is a function of how often each unit (row, question, query, pair) counts: once for the score, and as often as it
+was drawn for an interval or a paired test (`scores.intervals`). Units that look alike are told apart by no metric, so
+that a thousand draws cost milliseconds.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .rows import Row
 
     Array = NDArray[np.float64]
+    Codes = NDArray[np.int64]
 
 
 __all__ = ["METRIC_NAMES", "average", "row_scores", "score"]
@@ -41,16 +44,7 @@ Prediction = str | float | None
 # 1. One kind of input for each kind of metric ----------------------------------------------------------------------
 
 
-def split_confidence(predictions: Sequence[Any]) -> tuple[list[Prediction], list[float] | None]:
-    """Predictions, and their confidences where they are given as pairs (prediction, confidence of the positive label)."""
-    if not any(isinstance(p, tuple | list) for p in predictions):
-        return list(predictions), None
-    return [p[0] for p in predictions], [float(p[1]) for p in predictions]
-
-
-def class_numbers(
-    task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def class_numbers(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) -> tuple[Codes, Codes]:
     """(gold, predicted) as positions in `task.labels`; an unparseable answer is `len(task.labels)`. Each (rows,).
 
     Raises:
@@ -83,53 +77,79 @@ def by_group(rows: Sequence[Row]) -> dict[str, list[int]]:
     return groups
 
 
-# 2. Metrics of rows ------------------------------------------------------------------------------------------------
+# 2. Metrics from counts and sums -------------------------------------------------------------------------------------
 
 
-def confusion(gold: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Array:
+def ratio(above: Array, below: Array) -> Array:
+    """`above / below`, 0 where `below` is 0."""
+    return np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below != 0)
+
+
+def confusion(gold: Codes, predicted: Codes, classes: int) -> Array:
     """Counts (classes, classes + 1), gold by predicted; the last column holds the unparseable answers."""
     width = classes + 1
     return np.bincount(gold * width + predicted, minlength=classes * width).reshape(classes, width).astype(float)
 
 
-def _ratio(above: float, below: float) -> float:
-    return float(above / below) if below else 0.0
+def class_metrics(counts: Array) -> dict[str, Array]:
+    """Accuracy, F1 of the first class, macro-F1 and Matthews correlation, in percent, each (draws,).
 
-
-def class_metrics(counts: Array) -> dict[str, float]:
-    """Accuracy, F1 of the first class, macro-F1 and Matthews correlation, in percent, from `confusion` counts.
-
-    Macro-F1 is the mean over classes that stand in gold or predictions. Matthews correlation is its form for any
+    Macro-F1 is the mean over the classes that stand in gold or predictions. Matthews correlation is its form for any
     number of classes (Gorodkin 2004), 0 where it is undefined, as in scikit-learn.
+
+    Args:
+        counts: (draws, classes, classes + 1) gold by predicted; the last column holds unparseable answers, which are
+            wrong in every metric: they take from recall and accuracy, and never add to a class that was predicted.
     """
-    right, gold, predicted, total = np.diagonal(counts[:, :-1]), counts.sum(1), counts.sum(0), counts.sum()
-    f1 = [_ratio(2 * r, g + p) for r, g, p in zip(right, gold, predicted[:-1], strict=True) if g + p > 0]
-    covariance = right.sum() * total - (gold * predicted[:-1]).sum()
-    spread = (total**2 - (predicted**2).sum()) * (total**2 - (gold**2).sum())
+    valid = counts[:, :, :-1]
+    right = np.diagonal(valid, axis1=1, axis2=2)
+    gold, predicted, total = counts.sum(2), counts.sum(1), counts.sum((1, 2))
+    f1 = ratio(2 * right, gold + predicted[:, :-1])
+    present = (gold + predicted[:, :-1]) > 0
+    spread = (total**2 - (predicted**2).sum(1)) * (total**2 - (gold**2).sum(1))
+    matthews = ratio(right.sum(1) * total - (gold * predicted[:, :-1]).sum(1), np.sqrt(spread))
     return {
-        "accuracy": 100 * _ratio(right.sum(), total),
-        "f1": 100 * _ratio(2 * right[0], gold[0] + predicted[0]),
-        "macro-f1": 100 * float(np.mean(f1)) if f1 else 0.0,
-        "matthews": 100 * _ratio(covariance, np.sqrt(spread)),
+        "accuracy": 100 * ratio(right.sum(1), total),
+        "f1": 100 * f1[:, 0],
+        "macro-f1": 100 * ratio(f1.sum(1), present.sum(1).astype(float)),
+        "matthews": 100 * matthews,
     }
 
 
-def ranks(values: Array) -> Array:
-    """Ranks from 1, ties share their mean rank. Shape (n,)."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[place]
+def ranks(values: Array, weights: Array) -> Array:
+    """Ranks from 1, ties sharing their mean rank, when column i stands `weights[:, i]` times; (draws, columns)."""
+    levels, place = np.unique(values, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    up_to = np.cumsum(weights[:, order], axis=1)
+    ends = np.searchsorted(place[order], np.arange(len(levels)), side="right") - 1
+    last = up_to[:, ends]  # how many stand at or below each level
+    first = np.concatenate([np.zeros((len(weights), 1)), last[:, :-1]], axis=1)
+    return ((first + last + 1) / 2)[:, place]
 
 
-def correlation(x: Array, y: Array) -> float:
-    """Pearson correlation in percent; 0 where a side is constant, as nothing is told apart then."""
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    dx, dy = x - x.mean(), y - y.mean()
-    return float(100 * np.clip((dx @ dy) / np.sqrt((dx @ dx) * (dy @ dy)), -1, 1))
+def correlation(x: Array, y: Array, weights: Array | None) -> Array:
+    """Pearson correlation in percent (draws,) of `x` and `y`, both (draws, columns), when column i counts `weights[:, i]` times.
+
+    Without weights every column counts once. 0 where a side is constant, as nothing is told apart then.
+    """
+    once = weights is None
+    weights = np.ones((1, x.shape[1])) if weights is None else weights
+
+    def total(*parts: Array) -> Array:
+        if once and len(parts) == 2:  # to the last bit the dot product of two plain series
+            return np.vecdot(*parts)
+        return np.einsum(",".join(["dk"] * len(parts)) + "->d", *(np.broadcast_to(p, weights.shape) for p in parts))
+
+    count, x, y = total(weights), x - x.mean(), y - y.mean()
+    wx, wy = weights * x, weights * y
+    sum_x, sum_y = total(wx), total(wy)
+    spread_x, spread_y = total(wx, x) - sum_x**2 / count, total(wy, y) - sum_y**2 / count
+    constant = (spread_x < 1e-9 * count) | (spread_y < 1e-9 * count)
+    norm = np.sqrt(np.where(constant, 0.0, spread_x * spread_y))
+    return 100 * np.clip(ratio(total(wx, y) - sum_x * sum_y / count, norm), -1, 1)
 
 
-# 3. Metrics of groups ----------------------------------------------------------------------------------------------
+# 3. Units that are groups of rows ----------------------------------------------------------------------------------------------
 
 
 def multirc_units(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) -> Array:
@@ -150,15 +170,6 @@ def multirc_units(task: Task, rows: Sequence[Row], predictions: Sequence[Predict
     return np.array(units, dtype=float).reshape(-1, 4)
 
 
-def multirc_metrics(units: Array) -> dict[str, float]:
-    """F1a over all answers of all questions, and the share of questions whose answers are all right; in percent."""
-    hits, false_alarms, misses, right = units.sum(0)
-    return {
-        "multirc-f1a": 100 * _ratio(2 * hits, 2 * hits + false_alarms + misses),
-        "multirc-em": 100 * _ratio(right, len(units)),
-    }
-
-
 def normal(text: str) -> str:
     """A ReCoRD (SQuAD) answer for comparison: lower case, no punctuation, no articles, single spaces."""
     plain = "".join(c for c in text.lower() if c not in string.punctuation)
@@ -169,15 +180,15 @@ def token_f1(answer: str, gold: str) -> float:
     """F1 of the two texts' words as multisets; 1 where both are equal, 0 where they share none."""
     a, g = normal(answer).split(), normal(gold).split()
     shared = sum((Counter(a) & Counter(g)).values())
-    return 1.0 if a == g else _ratio(2 * shared, len(a) + len(g))
+    return 1.0 if a == g else 2 * shared / (len(a) + len(g))
 
 
-def chosen(
+def choose_candidate(
     task: Task, members: Sequence[int], predictions: Sequence[Prediction], confidence: Sequence[float] | None
 ) -> int | None:
     """Position of the one candidate that answers a ReCoRD query; None where all its answers are unparseable.
 
-    The release writes an answer for every candidate and leaves the choice open (papers/1, section 3.6). Here the most
+    Paper 1's release writes an answer for every candidate and leaves the choice open. Here the most
     confident candidate is chosen where confidences of the positive label are known; otherwise the first one that was
     judged positive, or else the first one that was judged at all: the official scorer takes one answer a query.
     """
@@ -196,7 +207,7 @@ def record_units(
     """Per query: F1 and exact match of the chosen candidate, the best over the gold answers. Shape (queries, 2)."""
     units = []
     for members in by_group(rows).values():
-        n = chosen(task, members, predictions, confidence)
+        n = choose_candidate(task, members, predictions, confidence)
         answers = rows[members[0]].answers or []
         if n is None or not answers:
             units.append([0.0, 0.0])
@@ -204,12 +215,6 @@ def record_units(
         text = rows[n].fields["candidate"]
         units.append([max(token_f1(text, g) for g in answers), max(normal(text) == normal(g) for g in answers)])
     return np.array(units, dtype=float).reshape(-1, 2)
-
-
-def record_metrics(units: Array) -> dict[str, float]:
-    """Mean F1 and exact match over queries, in percent."""
-    f1, exact = units.mean(0) if len(units) else (0.0, 0.0)
-    return {"record-f1": 100 * float(f1), "record-em": 100 * float(exact)}
 
 
 def pair_units(rows: Sequence[Row], predictions: Sequence[Prediction]) -> Array:
@@ -222,50 +227,148 @@ def pair_units(rows: Sequence[Row], predictions: Sequence[Prediction]) -> Array:
     return np.array(units, dtype=float).reshape(-1, 3)
 
 
-def pair_metrics(units: Array) -> dict[str, float]:
-    """Gender parity (share of pairs that agree) and accuracy over rows, in percent."""
-    agree, right, answers = units.sum(0)
-    return {"gender-parity": 100 * _ratio(agree, len(units)), "accuracy": 100 * _ratio(right, answers)}
+# 4. Runs on the same units --------------------------------------------------------------------------------------------
 
 
-# 4. What other files call ------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Summary:
+    """The predictions of one or more runs on the same units, as counts of distinct units.
+
+    Attributes:
+        codes: (runs, units) which distinct unit each unit is in each run.
+        evaluate: (weights (draws, k) or None, which distinct unit each column is (k,)) -> each metric's values (draws,), in
+            percent. A distinct unit may have several columns; their weights add up. None: each column counts once.
+        right: (distinct,) whether the unit is one right answer; None where a unit is more than a single answer.
+    """
+
+    codes: Codes
+    evaluate: Callable[[Array | None, Codes], dict[str, Array]]
+    right: NDArray[np.bool_] | None = None
+
+    def values(self, run: int) -> dict[str, float]:
+        """The metrics of `run`, in percent."""
+        return {name: float(value[0]) for name, value in self.evaluate(None, self.codes[run]).items()}
+
+
+def summarise(
+    task: Task,
+    rows: Sequence[Row],
+    runs: Sequence[Sequence[Prediction]],
+    confidences: Sequence[Sequence[float] | None] | None = None,
+) -> Summary:
+    """What the task's metrics need to know of `rows` and of the predictions of one or more runs on them.
+
+    Units are rows, or in the nested layouts groups.
+
+    Args:
+        task: names layout, labels and range.
+        rows: with gold labels.
+        runs: one prediction a row: canonical label, number, or None (unparseable).
+        confidences: of the positive label, by run and row; only ReCoRD's choice of one candidate uses them.
+    """
+    if task.parser == "number":
+        wanted = numbers(task, rows, runs[0])[0]
+        return summarise_numbers(wanted, [numbers(task, rows, run)[1] for run in runs])
+    classes = len(task.labels)
+    numbered = [class_numbers(task, rows, run) for run in runs]
+    if task.layout == "plain":
+        return summarise_classes(numbered[0][0], [predicted for _, predicted in numbered], classes)
+    features = []
+    for run, confidence, (gold, predicted) in zip(runs, confidences or [None] * len(runs), numbered, strict=True):
+        if task.layout == "multirc":
+            units = multirc_units(task, rows, run)
+        elif task.layout == "record":
+            units = record_units(task, rows, run, confidence)
+        else:
+            units = pair_units(rows, run)
+        answers = [confusion(gold[members], predicted[members], classes).ravel() for members in by_group(rows).values()]
+        features.append(np.hstack([units, np.array(answers), np.ones((len(units), 1))]))
+
+    def evaluate(sums: Array) -> dict[str, Array]:
+        parts, answers, units = np.split(sums, [-1 - classes * (classes + 1), -1], axis=1)
+        found, count = class_metrics(answers.reshape(-1, classes, classes + 1)), units[:, 0]
+        if task.layout == "multirc":
+            hits, false_alarms, misses, right = parts.T
+            found["multirc-f1a"] = 100 * ratio(2 * hits, 2 * hits + false_alarms + misses)
+            found["multirc-em"] = 100 * ratio(right, count)
+        elif task.layout == "record":
+            found |= {"record-f1": 100 * ratio(parts[:, 0], count), "record-em": 100 * ratio(parts[:, 1], count)}
+        else:
+            found["gender-parity"] = 100 * ratio(parts[:, 0], count)
+        return found
+
+    return summarise_units(features, evaluate)
+
+
+def summarise_classes(gold: Sequence[int] | Codes, runs: Sequence[Sequence[int] | Codes], classes: int) -> Summary:
+    """Rows with one of `classes` labels, the first the positive one; `classes` itself is an unparseable answer."""
+    width = classes + 1
+    codes = np.asarray(gold) * width + np.asarray(runs)
+
+    def evaluate(weights: Array | None, which: Codes) -> dict[str, Array]:
+        chosen = (which[:, None] == np.arange(classes * width)).astype(float)
+        return class_metrics(add_up(chosen, weights).reshape(-1, classes, width))
+
+    right = np.arange(classes * width) // width == np.arange(classes * width) % width
+    return Summary(codes, evaluate, right)
+
+
+def summarise_numbers(gold: Sequence[float] | Array, runs: Sequence[Sequence[float] | Array]) -> Summary:
+    """Rows with a number each: Spearman and Pearson correlation."""
+    pairs = np.stack(np.broadcast_arrays(np.asarray(gold, dtype=float), np.asarray(runs, dtype=float)), axis=-1)
+    distinct, codes = np.unique(pairs.reshape(-1, 2), axis=0, return_inverse=True)
+
+    def evaluate(weights: Array | None, which: Codes) -> dict[str, Array]:
+        x, y = distinct[which].T
+        counted = np.ones((1, len(which))) if weights is None else weights
+        ranked = correlation(ranks(x, counted), ranks(y, counted), weights)
+        return {"spearman": ranked, "pearson": correlation(x[None], y[None], weights)}
+
+    return Summary(codes.reshape(pairs.shape[:2]), evaluate)
+
+
+def summarise_units(features: Sequence[Any], metrics: Callable[[Array], dict[str, Array]]) -> Summary:
+    """Units described by numbers that are only ever added up.
+
+    Args:
+        features: (runs, units, numbers), such as a question's true and false positives.
+        metrics: sums (draws, numbers) -> each metric's values (draws,).
+    """
+    table = np.asarray(features, dtype=float)
+    distinct, codes = np.unique(table.reshape(-1, table.shape[2]), axis=0, return_inverse=True)
+    return Summary(codes.reshape(table.shape[:2]), lambda weights, which: metrics(add_up(distinct[which], weights)))
+
+
+def add_up(features: Array, weights: Array | None) -> Array:
+    """Sums (draws, numbers) of `features` (columns, numbers), each `weights[:, i]` times, or once: then in the order of the rows."""
+    return features.sum(0, keepdims=True) if weights is None else weights @ features
+
+
+# 5. What other files call ------------------------------------------------------------------------------------------
 
 
 def score(
-    task: Task, rows: Sequence[Row], predictions: Sequence[Any], confidence: Sequence[float] | None = None
+    task: Task, rows: Sequence[Row], predictions: Sequence[Prediction], confidence: Sequence[float] | None = None
 ) -> dict[str, float]:
     """The task's official metrics, in percent, in the order of `task.metrics`.
 
     Args:
         task: names the metrics.
         rows: with gold labels.
-        predictions: one a row: canonical label, number, None (unparseable), or a pair (label, confidence).
+        predictions: one a row: canonical label, number, or None (unparseable).
         confidence: of the positive label, one a row; only ReCoRD's choice of one candidate uses it.
 
     Raises:
         ValueError: the lengths differ, there are no rows, or a label is not one of the task's.
     """
-    predictions, paired = split_confidence(predictions)
-    confidence = confidence if confidence is not None else paired
     if not rows or len(rows) != len(predictions):
         raise ValueError(f"task {task.name}: {len(predictions)} predictions for {len(rows)} rows")
-    if task.parser == "number":
-        gold, predicted = numbers(task, rows, predictions)
-        values = {"pearson": correlation(gold, predicted), "spearman": correlation(ranks(gold), ranks(predicted))}
-    else:
-        values = class_metrics(confusion(*class_numbers(task, rows, predictions), len(task.labels)))
-        if task.layout == "multirc":
-            values |= multirc_metrics(multirc_units(task, rows, predictions))
-        elif task.layout == "record":
-            values |= record_metrics(record_units(task, rows, predictions, confidence))
-        elif task.layout == "pairs":
-            values |= pair_metrics(pair_units(rows, predictions))
+    values = summarise(task, rows, [predictions], [confidence]).values(0)
     return {name: values[name] for name in task.metrics}
 
 
-def row_scores(task: Task, rows: Sequence[Row], predictions: Sequence[Any]) -> list[float]:
+def row_scores(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float]:
     """How right each row is: 1 or 0, or for numbers 1 - |error| / range (clamped; unparseable as in `numbers`)."""
-    predictions, _ = split_confidence(predictions)
     if task.parser == "number":
         gold, predicted = numbers(task, rows, predictions)
         return [float(s) for s in 1 - np.abs(predicted - gold) / (task.high - task.low)]
@@ -278,7 +381,7 @@ def average(
     """The suite's average as the papers compute it; None where a task is missing.
 
     A task with two reported metrics is averaged first. GLUE: nine columns (MNLI twice; without WNLI and AX).
-    SuperGLUE: its eight tasks, without AX-b and AX-g (papers/1, section 3.7). Other suites: tasks with `in_average`.
+    SuperGLUE: its eight tasks, without AX-b and AX-g. Other suites: tasks with `in_average`.
 
     Args:
         suite: its name.

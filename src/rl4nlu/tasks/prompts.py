@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..config import Protocol
-from .reading import CLOSE_TAG, OPEN_TAG
 from .rows import Row
 from .task import Task
+
+OPEN_TAG, CLOSE_TAG = "<Judgement>", "</Judgement>"
+"""What an answer stands between."""
 
 ASKED = "Assistant:\n"
 """What stands before the model's turn."""

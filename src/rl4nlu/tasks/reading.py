@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from .prompts import CLOSE_TAG, OPEN_TAG
 from .task import Task
-
-OPEN_TAG, CLOSE_TAG = "<Judgement>", "</Judgement>"
 
 Response = Literal["label", "rationale"]
 

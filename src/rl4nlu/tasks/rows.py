@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,59 @@ def load_rows(folder: Path, task_name: str, split: str) -> list[Row]:
     if not path.is_file():
         raise ConfigError(f"{path}: no prepared rows; `snakemake data` makes them")
     return [Row(**values) for values in read_jsonl(path)]
+
+
+def rows_of(data: Path, name: str, split: str) -> list[Row]:
+    """Rows of a task's split, at least one.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    rows = load_rows(data, name, split)
+    if not rows:
+        raise ConfigError(f"{data / name / split}.jsonl: holds no rows of task {name}")
+    return rows
+
+
+def load_rationales(data: Path, task_name: str, split: str, grounded: bool = True) -> dict[str, dict[str, str]]:
+    """Rationales of a task's split: row id -> canonical label -> text.
+
+    `<data>/<task>/rationales.jsonl` holds one a line: {split, id, label, gold, grounded, rationale}.
+
+    Args:
+        data: folder of prepared rows.
+        task_name: the task.
+        split: train, validation or test.
+        grounded: False gives those that cite what the row does not say (`rationales.ungrounded`).
+
+    Raises:
+        ConfigError: there is no file of rationales.
+    """
+    path = data / task_name / "rationales.jsonl"
+    if not path.is_file():
+        raise ConfigError(f"{path}: no rationales; `snakemake rationales` makes them")
+    found: dict[str, dict[str, str]] = {}
+    for line in read_jsonl(path):
+        if line["split"] == split and line.get("grounded", True) == grounded:
+            found.setdefault(line["id"], {})[line["label"]] = line["rationale"]
+    return found
+
+
+def with_rationales(data: Path, task_name: str, split: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows that have a rationale for their own label, each with it.
+
+    Raises:
+        ConfigError: there is no file of rationales, or none of the rows has one.
+    """
+    texts = load_rationales(data, task_name, split)
+    found = [
+        replace(row, rationale=texts[row.id][str(row.label)]) for row in rows if str(row.label) in texts.get(row.id, {})
+    ]
+    if rows and not found:
+        raise ConfigError(
+            f"{data / task_name}/rationales.jsonl: none of {len(rows)} {split} rows has a rationale for its label"
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import yaml
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import REPOSITORY, read_json, write_text
 from rl4nlu.base.leases import take
-from rl4nlu.config import Data
+from rl4nlu.config import METHODS, Data
 from rl4nlu.jobs import programs as jobs
 from rl4nlu.tasks.prepare import prepare
 from rl4nlu.tasks.task import load_task
@@ -59,16 +59,16 @@ class Workflow:
     def results(self, run: str) -> Path:
         return self.folder / "results" / run
 
+    def learn(self, spec, data, out, **options):
+        """A training that takes no time."""
+        self.trained.append((spec.address.path.split("/", 1)[1], *sorted(options.keys() - {"checkpoint"})))
+        write_text(out / "adapter" / "weights", spec.address.path)
+        write_text(out / "history.jsonl", "")
+        return {"prompts_seen": spec.settings.prompts}
+
     def train(self, run: str, *more: str) -> None:
-        """The program of the run's stage with a training that takes no time."""
-
-        def train(spec, data, out, **options):
-            self.trained.append((spec.address.path.split("/", 1)[1], *sorted(options.keys() - {"checkpoint"})))
-            write_text(out / "adapter" / "weights", spec.address.path)
-            write_text(out / "history.jsonl", "")
-            return {"prompts_seen": spec.settings.prompts}
-
-        jobs.training_program(run.split("/")[1], train, self.arguments(run, *more))
+        """The program that makes the run."""
+        jobs.training_program(run.split("/")[1], self.arguments(run, *more))
 
     def process(self, program: str, run: str, *more: str, before: Path | None = None) -> str:
         """A real process of a stage's program; its output."""
@@ -83,6 +83,17 @@ class Workflow:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def ask(self, run: str, before: Path | None = None) -> str:
+        """The process that answers the run's tasks."""
+        folder = self.results(run)
+        return self.process("answer.py", run, "--trained", str(folder), "--out", f"{folder}/answers", before=before)
+
+    def score(self, run: str, before: Path | None = None) -> str:
+        """The process that scores the run's answers."""
+        folder = self.results(run)
+        more = ("--answers", f"{folder}/answers", "--out", f"{folder}/evaluation")
+        return self.process("score.py", run, *more, before=before)
+
 
 @pytest.fixture(scope="session")
 def rows(tmp_path_factory):
@@ -93,11 +104,15 @@ def rows(tmp_path_factory):
 
 
 @pytest.fixture
-def flow(tmp_path, rows):
+def flow(tmp_path, rows, monkeypatch):
     for name in ("sst2", "rte"):
         (tmp_path / "data").mkdir(exist_ok=True)
         (tmp_path / "data" / name).symlink_to(rows / name)
-    return Workflow(tmp_path)
+    made = Workflow(tmp_path)
+    for module in ("methods.sft", "methods.rl.ppo"):  # real processes have the real ones
+        monkeypatch.setattr(f"rl4nlu.{module}.train", made.learn)
+    monkeypatch.setattr("rl4nlu.answering.answer.answer_run", lambda *_: None)
+    return made
 
 
 FIRST, SECOND, LONG = (f"micro-llama/sft/{place}" for place in ("sst2/main/seed0", "sst2/main/seed1", "rte/main/seed0"))
@@ -205,13 +220,14 @@ def test_pairs_keep_a_servers_verdicts_outside_of_the_run(flow, monkeypatch):
             given[spec.method] = options.get("cache")
             return {}
 
-        jobs.training_piece(spec, place, {}, flow.folder / "out", train).make(flow.folder / "partial")
+        monkeypatch.setattr(f"rl4nlu.{METHODS[method].module}.train", train)
+        jobs.training_piece(spec, place, {}, flow.folder / "out").make(flow.folder / "partial")
     assert given == {"pairs": flow.folder / "work" / "verdicts", "reward-encoder": None}
 
 
 def test_a_stage_trains_only_its_own_method(flow):
-    with pytest.raises(ConfigError, match=r"is trained by sft.py, not by ppo.py"):
-        jobs.training_program("ppo", None, flow.arguments(FIRST))
+    with pytest.raises(ConfigError, match=r"is made by sft.py, not by ppo.py"):
+        jobs.training_program("ppo", flow.arguments(FIRST))
 
 
 def test_a_log_begins_with_host_job_device_and_command(flow, capsys, monkeypatch):
@@ -224,27 +240,30 @@ def test_a_log_begins_with_host_job_device_and_command(flow, capsys, monkeypatch
     assert lines[2].startswith("command: ")
 
 
-def test_scores_made_in_a_batch_are_put_in_place_without_torch_or_metrics(flow, tmp_path):
+def test_answers_made_in_a_batch_are_put_in_place_and_scored_without_torch(flow, tmp_path):
     said = flow.process("sft.py", FIRST)
-    assert f"--- batch of {FIRST}: evaluation {SECOND}" in said
+    assert f"--- batch of {FIRST}: answering {SECOND}" in said
     poison = tmp_path / "poison"
     for name in ("torch", "transformers", "sklearn", "scipy", "pandas"):
         write_text(poison / f"{name}.py", "raise ImportError('not needed here')")
     assert "training: nothing to do, made by process" in flow.process("sft.py", SECOND, before=poison)
-    trained = str(flow.results(SECOND))
-    more = ("--trained", trained, "--out", f"{trained}/evaluation")
-    assert "evaluation: nothing to do, made by process" in flow.process("evaluate.py", SECOND, *more, before=poison)
-    assert read_json(flow.results(SECOND) / "evaluation" / "sst2" / "metrics.json")["n"] == 12
-    scores = read_json(flow.results(SECOND) / "evaluation" / "scores.json")
-    assert scores["trained"] == read_json(flow.results(SECOND) / "run.json")["key"]
+    assert "answering: nothing to do, made by process" in flow.ask(SECOND, poison)
+    flow.score(SECOND, poison)
+    run = flow.results(SECOND)
+    assert read_json(run / "evaluation" / "sst2" / "metrics.json")["n"] == 12
+    answers = read_json(run / "answers" / "answers.json")
+    assert answers["trained"] == read_json(run / "run.json")["key"]
+    assert read_json(run / "evaluation" / "scores.json")["answers"] == answers["key"]
+    assert "scoring: nothing to do, it is in place" in flow.score(SECOND, poison)
 
 
-def test_evaluations_and_baselines_are_batched_too(flow):
+def test_baselines_are_batched_too(flow):
     flow.process("prompting.py", "micro-llama/random/none/main/seed0")
     waiting = [read_json(path)["run"] for path in sorted((flow.folder / "work" / "prompting").glob("*/run.json"))]
     assert sorted(waiting) == ["micro-llama/majority/none/main/seed0", "micro-llama/random/none/main/seed1"]
     said = flow.process("prompting.py", "micro-llama/random/none/main/seed1")
     assert "nothing to do" in said
+    flow.score("micro-llama/random/none/main/seed1")
     assert (flow.results("micro-llama/random/none/main/seed1") / "evaluation" / "sst2" / "metrics.json").is_file()
 
 
@@ -252,13 +271,13 @@ def content(folder: Path) -> dict[str, bytes | dict]:
     """What a run left, without what differs from one time to the next."""
     found: dict[str, bytes | dict] = {}
     for path in sorted(folder.rglob("*")):
-        if path.name in ("run.json", "metrics.json"):
+        if path.name in ("run.json", "metrics.json") or (path.parent.name == "answers" and path.name == "sst2.json"):
             record = json.loads(path.read_text())
             facts = record.get("facts", record)
             found[str(path.relative_to(folder))] = {
                 k: v for k, v in facts.items() if "second" not in k and k != "candidates"
             }
-        elif path.is_file() and path.name not in ("history.jsonl", "scores.json", "training_args.bin"):
+        elif path.is_file() and path.name not in ("history.jsonl", "answers.json", "scores.json", "training_args.bin"):
             found[str(path.relative_to(folder))] = path.read_bytes()
     return found
 
@@ -278,21 +297,19 @@ def test_two_runs_in_one_process_give_the_bits_of_two_processes(flow, stage, fir
     if stage == "ppo":
         values["grid"][0]["variants"] = ["main", "other"]
 
-    def score(run: str) -> None:
-        trained = flow.results(run)
-        flow.process("evaluate.py", run, "--trained", str(trained), "--out", str(trained / "evaluation"))
-
     flow.config({**values, "batch": False})
     flow.process(f"{stage}.py", second)
-    score(second)
+    flow.ask(second)
+    flow.score(second)
     alone = content(flow.results(second))
     flow.results(second).rename(flow.folder / "alone")
     flow.config(values)
     flow.process(f"{stage}.py", first)
     flow.process(f"{stage}.py", second)
-    score(second)
+    flow.ask(second)
+    flow.score(second)
     together = content(flow.results(second))
     assert read_json(flow.results(second) / "run.json")["job"]["run"] == first
-    assert read_json(flow.results(second) / "evaluation" / "scores.json")["job"]["run"] == first
-    assert len(together) >= 5
+    assert read_json(flow.results(second) / "answers" / "answers.json")["job"]["run"] == first
+    assert len(together) >= 7
     assert together == alone

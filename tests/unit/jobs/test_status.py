@@ -34,10 +34,13 @@ def told(root, grid):
 
 def finish(root, grid, run, what="training", digest=None):
     spec, folder = grid.runs[Address.parse(run)], root / "runs" / "tiny" / "results" / run
-    if what == "training":
-        write_json(folder / "run.json", {"digest": digest or spec.digest})
-    else:
-        write_json(folder / "evaluation" / "sst2" / "metrics.json", {"digest": digest or spec.evaluation_digest})
+    name, current = {
+        "training": ("run.json", spec.digest),
+        "answering": ("answers/answers.json", spec.answers_digest),
+        "prompting": ("run.json", spec.answers_digest),
+        "scoring": ("evaluation/sst2/metrics.json", spec.evaluation_digest),
+    }[what]
+    write_json(folder / name, {"digest": digest or current})
 
 
 def log(root, name, text):
@@ -49,20 +52,28 @@ def log(root, name, text):
 def test_nothing_exists_and_all_is_missing(tmp_path, grid):
     found = told(tmp_path, grid)
     assert found[RUN, "training"] == ("missing", "not trained")
-    assert found[RUN, "evaluation"] == ("missing", "not scored on sst2")
-    assert found[MAJORITY, "prompting"] == ("missing", "not scored on sst2")
-    assert len(found) == 5
+    assert found[RUN, "answering"] == ("missing", "not asked")
+    assert found[RUN, "scoring"] == ("missing", "not scored on sst2")
+    assert found[MAJORITY, "prompting"] == ("missing", "not asked")
+    assert found[MAJORITY, "scoring"] == ("missing", "not scored on sst2")
+    assert len(found) == 8
 
 
 def test_what_stands_by_the_settings_of_now_is_finished(tmp_path, grid):
     finish(tmp_path, grid, RUN)
-    finish(tmp_path, grid, RUN, "evaluation")
+    finish(tmp_path, grid, RUN, "answering")
+    finish(tmp_path, grid, RUN, "scoring")
     finish(tmp_path, grid, MAJORITY, "prompting")
+    finish(tmp_path, grid, MAJORITY, "scoring", digest="other")
     finish(tmp_path, grid, OTHER, digest="other")
+    finish(tmp_path, grid, OTHER, "answering", digest="other")
     log(tmp_path, f"{OTHER}.train", "training: done")
     found = told(tmp_path, grid)
-    assert found[RUN, "training"] == found[RUN, "evaluation"] == found[MAJORITY, "prompting"] == ("finished", "")
+    assert {found[RUN, what] for what in ("training", "answering", "scoring")} == {("finished", "")}
+    assert found[MAJORITY, "prompting"] == ("finished", "")
+    assert found[MAJORITY, "scoring"] == ("missing", "scored on sst2 by other settings")
     assert found[OTHER, "training"] == ("missing", "trained by other settings")
+    assert found[OTHER, "answering"] == ("missing", "asked by other settings")
 
 
 def test_a_living_lease_is_a_running_job_and_a_log_without_one_a_failed_job(tmp_path, grid):
@@ -135,14 +146,16 @@ def test_the_command_prints_totals_without_torch_and_its_exit_status_says_if_all
 
     done = command()
     assert done.returncode == 1
-    assert "tiny: 0 of 3 runs finished; of 5 jobs 0 finished, 0 running, 0 failed, 5 missing" in done.stdout
+    assert "tiny: 0 of 3 runs finished; of 8 jobs 0 finished, 0 running, 0 failed, 8 missing" in done.stdout
     for run in (RUN, OTHER):
         finish(tmp_path, grid, run)
-        finish(tmp_path, grid, run, "evaluation")
+        finish(tmp_path, grid, run, "answering")
+        finish(tmp_path, grid, run, "scoring")
     finish(tmp_path, grid, MAJORITY, "prompting")
+    finish(tmp_path, grid, MAJORITY, "scoring")
     done = command()
     assert done.returncode == 0
-    assert done.stdout == "tiny: 3 of 3 runs finished; of 5 jobs 5 finished, 0 running, 0 failed, 0 missing\n"
+    assert done.stdout == "tiny: 3 of 3 runs finished; of 8 jobs 8 finished, 0 running, 0 failed, 0 missing\n"
     assert RUN in command("--all").stdout
     assert "0 of 3 runs" in command("--config", "folder=elsewhere").stdout
     wrong = command("--config", "foldr=x")

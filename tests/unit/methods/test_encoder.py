@@ -108,11 +108,10 @@ def test_every_kind_of_task_is_learnt_and_predicted_from_its_folder(name: str, b
     facts = encoder.train(spec, write(tmp_path / "data", name, rows), out)
     assert name == "record" or facts["validation"] > 80
     assert sorted(p.name for p in out.iterdir()) == ["history.jsonl", "model"]
-    found = encoder.predict(out / "model", task, rows)
+    answers = encoder.predict(out / "model", task, rows)
+    found = [answer.label for answer in answers]
     if name == "record":
-        labels = [label for label, _ in found]
-        assert all((label == "1") == (confidence > 0.5) for label, confidence in found)
-        found = labels
+        assert all((answer.label == "1") == (answer.confidence > 0.5) for answer in answers)
     if name == "stsb":
         assert all(task.low <= value <= task.high for value in found)
         errors = [abs(value - float(row.label or 0)) for value, row in zip(found, rows, strict=True)]

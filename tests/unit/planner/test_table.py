@@ -22,7 +22,7 @@ def test_the_paper_fits_an_80_gb_gpu_and_the_plan_says_what_it_costs():
     assert done.returncode == 0, done.stderr
     assert "GPU-hours" in done.stdout
     assert "Largest job" in done.stdout
-    assert "train     ppo" in done.stdout
+    assert "train   ppo" in done.stdout
 
 
 def test_what_does_not_fit_is_refused_with_advice():

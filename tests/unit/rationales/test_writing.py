@@ -15,14 +15,13 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import read_json, read_jsonl, write_jsonl
 from rl4nlu.config import ChatModel, Rationales, load_config
 from rl4nlu.models.cache import Cache
-from rl4nlu.rationales import load_rationales, with_rationales
 from rl4nlu.rationales.chat import chat
 from rl4nlu.rationales.requests import kept, prompt_of, requests_of
 from rl4nlu.rationales.template import template
 from rl4nlu.rationales.writing import write_rationales
 from rl4nlu.tasks.prompts import answer_text
 from rl4nlu.tasks.reading import read_response
-from rl4nlu.tasks.rows import Row
+from rl4nlu.tasks.rows import Row, load_rationales, with_rationales
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 
 import numpy as np
 import pytest
@@ -9,8 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
+from synthetic import make_predictions, make_rows
 
-from rl4nlu.tasks.metrics import average, by_group, ranks, record_units, row_scores, score, token_f1
+from rl4nlu.tasks.metrics import (
+    average,
+    by_group,
+    class_metrics,
+    correlation,
+    ranks,
+    record_units,
+    row_scores,
+    score,
+    summarise,
+    token_f1,
+)
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import METRIC_NAMES, load_tasks
 
@@ -95,7 +108,7 @@ def test_correlations_equal_scipy(pairs) -> None:
 
 @given(st.lists(numbers, min_size=1, max_size=30))
 def test_ranks_equal_scipy(values) -> None:
-    np.testing.assert_allclose(ranks(np.array(values)), stats.rankdata(values))
+    np.testing.assert_allclose(ranks(np.array(values), np.ones((1, len(values))))[0], stats.rankdata(values))
 
 
 def test_numbers_are_clamped_and_unparseable_ones_are_as_far_off_as_can_be() -> None:
@@ -138,8 +151,7 @@ def test_record_chooses_one_candidate_and_takes_the_best_gold_answer() -> None:
     assert score(task, rows, ["1", "0", "1"]) == {"record-f1": pytest.approx(200 / 3), "record-em": 0.0}, (
         "first positive"
     )
-    assert score(task, rows, [("1", 0.6), ("0", 0.1), ("1", 0.9)])["record-em"] == 100.0, "confidence decides"
-    assert score(task, rows, ["1", "0", "1"], confidence=[0.1, 0.2, 0.9])["record-em"] == 100.0
+    assert score(task, rows, ["1", "0", "1"], confidence=[0.1, 0.2, 0.9])["record-em"] == 100.0, "confidence decides"
     assert score(task, rows, ["0", "0", "0"])["record-em"] == 0.0, "first that was judged"
     assert score(task, rows, [None, None, "0"])["record-em"] == 100.0, "unparseable ones come last"
     assert score(task, rows, [None, None, None]) == {"record-f1": 0.0, "record-em": 0.0}
@@ -188,6 +200,71 @@ def test_every_task_is_scored_by_its_own_metrics() -> None:
         assert list(perfect) == task.metrics
         if task.layout != "pairs":
             assert set(perfect.values()) == {100.0}
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=2, max_size=40))
+def test_metrics_from_counts_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    counts = np.zeros((1, 3, 4))
+    for g, p in pairs:
+        counts[0, g, p] += 1
+    found = {name: value[0] / 100 for name, value in class_metrics(counts).items()}
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(gold, predicted))
+    assert found["matthews"] == pytest.approx(sk.matthews_corrcoef(gold, predicted))
+    assert found["f1"] == pytest.approx(sk.f1_score(gold, predicted, labels=[0], average="macro", zero_division=0))
+    present = sorted({*gold, *(p for p in predicted if p < 3)})
+    assert found["macro-f1"] == pytest.approx(
+        sk.f1_score(gold, predicted, labels=present, average="macro", zero_division=0)
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.5, 2.0, 3.3]), st.integers(0, 3)), min_size=2, max_size=12))
+def test_weighted_ranks_are_those_of_repeated_values(pairs: list[tuple[float, int]]) -> None:
+    values, times = np.array([v for v, _ in pairs]), np.array([t for _, t in pairs])
+    if not times.sum():
+        return
+    found = ranks(values, times[None].astype(float))[0]
+    wanted = stats.rankdata(np.repeat(values, times))
+    assert np.repeat(found, times) == pytest.approx(wanted)
+
+
+def test_weighted_correlation_is_that_of_repeated_values() -> None:
+    rng = np.random.default_rng(0)
+    x, y, times = rng.normal(size=30), rng.normal(size=30), rng.integers(0, 4, size=30)
+    found = correlation(x[None], y[None], times[None].astype(float))[0] / 100
+    assert found == pytest.approx(stats.pearsonr(np.repeat(x, times), np.repeat(y, times))[0])
+    assert correlation(x[None], np.ones((1, 30)), times[None].astype(float))[0] == 0
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_the_value_is_the_score(name: str) -> None:
+    task = TASKS[name]
+    rows = make_rows(task, 61)
+    for seed, invalid in ((1, 0.2), (2, 0.0), (3, 1.0)):
+        predictions = make_predictions(task, rows, 0.6, str(seed), invalid)
+        found = summarise(task, rows, [make_predictions(task, rows, 0.1, "x"), predictions]).values(1)
+        for metric, value in score(task, rows, predictions).items():
+            assert found[metric] == value, metric
+
+
+def test_confidences_choose_record_candidates() -> None:
+    task = TASKS["record"]
+    rows = make_rows(task, 60)
+    rng = random.Random(1)
+    predictions, confidence = [rng.choice(["0", "1"]) for _ in rows], [rng.random() for _ in rows]
+    found = summarise(task, rows, [predictions, predictions], [None, confidence])
+    assert found.values(1)["record-em"] == score(task, rows, predictions, confidence)["record-em"]
+    assert found.values(0)["record-em"] == score(task, rows, predictions)["record-em"] != found.values(1)["record-em"]
+
+
+@pytest.mark.parametrize(("name", "most"), [("sst2", 2 * 3), ("cola", 2 * 3), ("mnli", 3 * 4)])
+def test_resamples_count_distinct_outcomes_however_many_rows_there_are(name: str, most: int) -> None:
+    """What makes a thousand resamples cheap: rows of one label and one prediction (or none) are one unit."""
+    rows = make_rows(TASKS[name], 400)
+    predictions = make_predictions(TASKS[name], rows, 0.7, "t", 0.1)
+    codes = summarise(TASKS[name], rows, [predictions]).codes
+    assert codes.shape == (1, 400)
+    assert 1 < len(np.unique(codes)) <= most
 
 
 def test_faulty_calls_are_refused() -> None:

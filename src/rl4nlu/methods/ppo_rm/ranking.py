@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from ...tasks.prompts import CORRECTED, answer_text
-from ...tasks.reading import OPEN_TAG, read_response
+from ...tasks.prompts import CORRECTED, OPEN_TAG, answer_text
+from ...tasks.reading import read_response
 from ...tasks.rows import Row
 from ...tasks.task import Task
 

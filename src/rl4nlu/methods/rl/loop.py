@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from ...answering.answers import validation_score
+from ...answering.validation import validation_score
 from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from ...base.errors import Diverged
 from ...base.progress import Progress

@@ -16,7 +16,8 @@ from ...answering.fit import fit_prompts
 from ...answering.generate import decode_completions, generate_tokens
 from ...base.errors import ConfigError
 from ...config import PolicyOptimisation
-from ...tasks.reading import CLOSE_TAG, Reading, read_response
+from ...tasks.prompts import CLOSE_TAG
+from ...tasks.reading import Reading, read_response
 from ...tasks.rows import Row, load_rows
 from ...tasks.task import Task
 from ..schedule import draw

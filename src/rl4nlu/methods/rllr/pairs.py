@@ -24,10 +24,9 @@ from ...base.errors import ConfigError, nearest
 from ...base.files import read_jsonl, write_json, write_jsonl
 from ...config import Pairs, Protocol
 from ...models.load import load_backbone, load_tokenizer
-from ...rationales import load_rationales
 from ...tasks.prompts import answer_text, write_prompt
 from ...tasks.reading import read_response
-from ...tasks.rows import load_rows
+from ...tasks.rows import load_rationales, load_rows
 from ...tasks.task import Task
 from ..merge import merged_model
 from ..replies import SPLITS, Reply, sample_replies

@@ -1,49 +1,58 @@
-"""Answers of a decoder to rows of a task, and the score that decides what is chosen while training.
-
-Steps: 1. prompts that fit the model, 2. answers by generation or by scoring the label words, 3. one parser. What only
-reporting needs (intervals, files) is in `evaluate`, so that an edit there trains nothing again.
-"""
+"""Answers of a decoder to rows of a task, by generation or by scoring the label words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError
 from ..base.files import digest_of
 from ..base.journal import Journal
 from ..config import Decoding
-from ..tasks.metrics import score
-from ..tasks.prompts import answer_text, turn_start
-from ..tasks.reading import CLOSE_TAG, read_response
-from ..tasks.rows import Row, load_rows
+from ..tasks.prompts import CLOSE_TAG, answer_text, turn_start
+from ..tasks.rows import Row
 from ..tasks.task import Task
+from .answer import Answer, Answerer, Asked, Backbone, Shots
 from .fit import fit_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ..config import Model
     from ..runs.spec import RunSpec
 
-    Label = str | float
+
+def load_backbone_of(model: Model) -> Backbone:
+    """The tokenizer and decoder of a model, to be shared by runs."""
+    from ..models.load import load_backbone, load_tokenizer
+
+    return Backbone(load_tokenizer(model), load_backbone(model))
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came of one row: the text, the label that the parser read, and what the prompt lost to fit the model.
+@contextmanager
+def open_decoder(asked: Asked) -> Iterator[Backbone]:
+    """The run's decoder, with its adapter where one was trained, for as long as the context lasts.
 
-    `confidence` is the probability of the positive label among the labels; ReCoRD chooses a query's candidate by it.
+    Raises:
+        ConfigError: the model or the adapter does not load.
     """
+    from ..models.load import adapted
 
-    text: str
-    prediction: Label | None
-    confidence: float | None = None
-    tokens: int = 0
-    dropped_demonstrations: int = 0
-    shortened: bool = False
+    tokenizer, decoder = asked.backbone or load_backbone_of(asked.spec.model_spec)
+    with adapted(decoder, asked.trained and asked.trained / "adapter") as policy:
+        yield Backbone(tokenizer, policy)
+
+
+@contextmanager
+def open_answerer(asked: Asked) -> Iterator[Answerer]:
+    """A decoder that is shown no demonstrations: a trained one, or the foundation model as it is."""
+    with open_decoder(asked) as (tokenizer, policy):
+        yield lambda task, rows: (
+            ask(asked.spec, policy, tokenizer, task, rows, journal=asked.journal, part=f"{task.name}/test"),
+            Shots(),
+        )
 
 
 def ask(
@@ -128,49 +137,6 @@ def ask(
             found = generation.decode_completions(backbone, tokenizer, completions, stop)
             spent = [len(completion) for completion in completions]
         for n, text, confidence, tokens in zip(numbered, found, confidences, spent, strict=True):
-            reading = read_response(task, text, spec.protocol.parser == "strict", spec.protocol.response)
             dropped = len(demonstrations) - shots
-            answers[n] = Answer(text, reading.label, confidence, tokens, dropped, fitted[n].shortened)
+            answers[n] = Answer(text, None, confidence, tokens, dropped, fitted[n].shortened)
     return [answers[n] for n in range(len(rows))]
-
-
-def main_score(task: Task, rows: Sequence[Row], answers: Sequence[Answer]) -> float:
-    """The metric that decides choices (the task's first), in percent."""
-    return score(task, rows, [a.prediction for a in answers], confidences_of(answers))[task.metrics[0]]
-
-
-def confidences_of(answers: Sequence[Answer]) -> list[float] | None:
-    """Every answer's confidence, or None where one has none."""
-    found = [answer.confidence for answer in answers if answer.confidence is not None]
-    return found if len(found) == len(answers) else None
-
-
-def validation_score(spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBase, data: Path) -> float:
-    """Mean over the run's training tasks of their main metric on the validation carve; greedy, strictly parsed.
-
-    The model is scored in evaluation mode, and put back in the mode that it was in.
-    """
-    greedy = spec.evaluation.decoding.model_copy(update={"how": "greedy"})
-    strict = spec.model_copy(update={"protocol": spec.protocol.model_copy(update={"parser": "strict"})})
-    training = model.training
-    model.eval()
-    try:
-        scores = []
-        for task in spec.train_tasks:
-            rows = rows_of(data, task.name, "validation")
-            scores.append(main_score(task, rows, ask(strict, model, tokenizer, task, rows, decoding=greedy)))
-    finally:
-        model.train(training)
-    return sum(scores) / len(scores)
-
-
-def rows_of(data: Path, name: str, split: str) -> list[Row]:
-    """Rows of a task's split.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    rows = load_rows(data, name, split)
-    if not rows:
-        raise ConfigError(f"{data / name / split}.jsonl: holds no rows of task {name}")
-    return rows

@@ -1,17 +1,16 @@
-"""Baselines that train nothing: the majority label, random labels, and the choice of demonstrations for few-shot prompts.
-
-Also here, for every method: prompts that fit the model. Demonstrations are dropped whole, the last one first; a row
-that is too long by itself is shortened at its passage's end. Both are counted, and nothing is cut silently.
-"""
+"""Answers without a model: the majority label, and random labels."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..base.errors import ConfigError
+from ..tasks.rows import load_rows
+from .answer import Answer, Answerer, Asked, Shots
 
 if TYPE_CHECKING:
     from ..tasks.rows import Row
@@ -20,7 +19,17 @@ if TYPE_CHECKING:
     Label = str | float
 
 
-# 1. Without a model ------------------------------------------------------------------------------------------------
+@contextmanager
+def open_answerer(asked: Asked) -> Iterator[Answerer]:
+    """The guesses of `majority` or `random`."""
+
+    def guess(task: Task, rows: list[Row]) -> tuple[list[Answer], Shots]:
+        if asked.spec.method == "random":
+            return [Answer(label=random_label(task, asked.spec.seed, row.id)) for row in rows], Shots()
+        label = majority_label(task, load_rows(asked.data, task.trained_with or task.name, "train"))
+        return [Answer(label=label)] * len(rows), Shots()
+
+    yield guess
 
 
 def majority_label(task: Task, rows: Sequence[Row]) -> Label:
@@ -44,12 +53,3 @@ def random_label(task: Task, seed: int, row: str) -> Label:
     if task.labels:
         return chance.choice(list(task.labels))
     return chance.uniform(task.low, task.high)
-
-
-# 2. How many demonstrations ----------------------------------------------------------------------------------------
-
-
-def best_shots(candidates: Sequence[int], score: Callable[[int], float]) -> tuple[int, dict[int, float]]:
-    """The number of demonstrations with the best validation score (ties: the fewest), and the scores of all."""
-    scores = {k: score(k) for k in sorted(set(candidates))}
-    return max(scores, key=lambda k: (scores[k], -k)), scores

@@ -5,14 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import byte_tokenizer
 
-from rl4nlu.answering.baselines import best_shots, majority_label, random_label
 from rl4nlu.answering.fit import fit_prompts
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Protocol
 from rl4nlu.models.load import encode_prompts
 from rl4nlu.tasks.prompts import write_prompt
 from rl4nlu.tasks.rows import Row
-from rl4nlu.tasks.task import Task, load_task
+from rl4nlu.tasks.task import load_task
 
 TOKENIZER = byte_tokenizer()
 PROTOCOL = Protocol.model_validate({})
@@ -25,37 +24,6 @@ def boolq_row(words: int, name: str = "r", label: str = "true") -> Row:
 
 def length(row: Row, demonstrations: tuple[Row, ...] = ()) -> int:
     return len(encode_prompts(TOKENIZER, [write_prompt(BOOLQ, row.fields, demonstrations, PROTOCOL).text])[0])
-
-
-def test_majority_takes_the_most_frequent_label_and_the_mean_of_numbers():
-    def rows(*labels):
-        return [Row(str(n), {}, label) for n, label in enumerate(labels)]
-
-    first, second = list(CB.labels)[:2]
-    assert majority_label(CB, rows(second, first, second)) == second
-    assert majority_label(CB, rows(second, first)) == first  # a tie goes to the task's order
-    assert majority_label(STSB, rows(1.0, 4.0, 4.0)) == 3.0
-    with pytest.raises(ConfigError, match="cb: majority needs labelled training rows"):
-        majority_label(CB, rows(None))
-
-
-@pytest.mark.parametrize("task", [CB, STSB], ids=lambda task: task.name)
-def test_random_labels_are_uniform_and_depend_on_seed_and_row_alone(task: Task):
-    labels = [random_label(task, 0, f"row {n}") for n in range(3000)]
-    assert labels == [random_label(task, 0, f"row {n}") for n in range(3000)]
-    assert labels != [random_label(task, 1, f"row {n}") for n in range(3000)]
-    if task.labels:
-        assert all(800 < labels.count(label) < 1200 for label in task.labels)
-    else:
-        assert all(task.low <= float(x) <= task.high for x in labels)
-        assert sum(float(x) for x in labels) / 3000 == pytest.approx((task.low + task.high) / 2, abs=0.1)
-
-
-def test_the_fewest_of_equally_good_demonstrations_win():
-    scores = {5: 0.7, 1: 0.5, 3: 0.7, 2: 0.1}
-    best, all_scores = best_shots([5, 1, 3, 2, 3], scores.__getitem__)
-    assert best == 3
-    assert all_scores == scores
 
 
 def test_prompts_that_fit_are_left_alone():
