@@ -95,7 +95,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         "methods/encoder.py",
         "warmup_steps=0.1",
         "warmup_steps=0.2",
-        {"train_encoder", "train_reward_encoder", "train_ppo_rationale", *SCORE},
+        {"train_encoder", "train_reward_encoder", *SCORE},
     ),
     "a reward": ("methods/rl/rewards.py", "-3.0)", "-2.0)", RL),
     "PPO's and GRPO's clip": ("methods/rl/update.py", "1 - settings.clip_range", "1 - 2 * settings.clip_range", RL),

@@ -65,7 +65,7 @@ PPO_RM = {
         "ppo_rm",
         PpoRm,
         "ppo_rm",
-        "methods.ppo_rm.ppo_rm",
+        "methods.ppo_rm.ppo_rationale",
         stands_on=BACKBONE,
         rationale=True,
         against=("sft-rationale",),

@@ -1,6 +1,6 @@
-"""PPO-RM (paper 1, Table 7): PPO whose reward is the score of the reward encoder; and its counterpart with the label's reward.
+"""PPO-RM (paper 1, Table 7): PPO whose reward is the score of the reward encoder.
 
-Both start from the merged SFT model with rationales, which is also the KL reference, and answer the same prompts in the same
+It and its counterpart with the label's reward (`ppo_rationale`) start from the merged SFT model with rationales, which is also the KL reference, and answer the same prompts in the same
 steps with the same decoding: `ppo-rationale` is rewarded by the task's rule, as `ppo` is, `ppo-rm` by the encoder.
 (The paper's PPO starts from a chat model that writes its analysis behind the label, where the label's reward doesn't see it.)
 """
@@ -16,7 +16,7 @@ from ..merge import merged_model
 from ..rl import ppo
 from ..rl.loop import Start
 from ..rl.policy import build_policy
-from ..rl.rewards import RunningMoments, by_correctness, by_rules, find_rules
+from ..rl.rewards import RunningMoments, by_correctness
 from ..rl.rollout import Judgement, Reward, RollOut
 from .reward_encoder import load_reward_encoder, read_as, scores
 
@@ -66,7 +66,7 @@ def train(
         spec: the resolved run.
         data: folder of prepared rows.
         out: folder to write.
-        stands_on: folders of the merged backbone (`backbone`) and, for `ppo-rm`, of the reward encoder (`encoder`).
+        stands_on: folders of the merged backbone (`backbone`) and of the reward encoder (`encoder`).
         tensorboard: folder for event files, if they are wanted.
         checkpoint: state of the run, from which it is resumed.
     """
@@ -76,8 +76,6 @@ def train(
 
     def begin() -> Start:
         policy = build_policy(merged)
-        if spec.method == "ppo-rationale":
-            return Start(policy, by_rules(find_rules(spec)))
         moments = RunningMoments()
         model, tokenizer = load_reward_encoder(stands_on["encoder"])
         return Start(policy, by_encoder(model, tokenizer, settings, moments), [moments])

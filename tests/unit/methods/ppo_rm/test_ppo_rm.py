@@ -3,6 +3,7 @@
 import copy
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import METHODS, Lora, Model, PpoRm, load_config, load_models
 from rl4nlu.methods import encoder
-from rl4nlu.methods.ppo_rm import ppo_rm
+from rl4nlu.methods.ppo_rm import ppo_rationale, ppo_rm
 from rl4nlu.methods.ppo_rm.ppo_rm import by_encoder
 from rl4nlu.methods.ppo_rm.reward_encoder import load_reward_encoder
 from rl4nlu.methods.rl import loop, ppo
@@ -140,15 +141,18 @@ def spec_of(method: str, **values):
     return resolve(config, load_models(), TASKS, Address("micro-llama", method, "sst2", "main", 0))
 
 
-@pytest.mark.parametrize(("method", "ruled"), [("ppo-rationale", True), ("ppo-rm", False)])
+@pytest.mark.parametrize(
+    ("method", "module", "ruled"), [("ppo-rationale", ppo_rationale, True), ("ppo-rm", ppo_rm, False)]
+)
 def test_an_arm_has_its_own_reward_on_the_merged_backbone(
-    reward_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, ruled: bool
+    reward_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, module: Any, ruled: bool
 ):
     given = {}
-    monkeypatch.setattr(ppo_rm.ppo, "train", lambda spec, *_, **more: given.update(more, spec=spec) or {})
-    monkeypatch.setattr(ppo_rm, "build_policy", lambda spec: spec.model_spec.path)
+    assert METHODS[method].module == module.__name__.removeprefix("rl4nlu.")
+    monkeypatch.setattr(ppo, "train", lambda spec, *_, **more: given.update(more, spec=spec) or {})
+    monkeypatch.setattr(module, "build_policy", lambda spec: spec.model_spec.path)
     folders = {"backbone": tmp_path / "merged", "encoder": reward_model}
-    ppo_rm.train(spec_of(method), tmp_path, tmp_path / "out", folders)
+    module.train(spec_of(method), tmp_path, tmp_path / "out", folders)
     start = given["begin"]()
     assert start.policy == str(tmp_path / "merged" / "model")
     assert given["spec"].protocol.response == "rationale"
