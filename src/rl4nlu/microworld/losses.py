@@ -13,7 +13,7 @@ from .batches import IS_ANSWER, IS_CLAIM, IS_WRONG
 OTHER_TOKENS, WRONG_WEIGHT = 0.15, 3.0
 
 
-def pick(chosen: Any) -> tuple[Any, int]:
+def find_chosen(chosen: Any) -> tuple[Any, int]:
     """The flat indices of chosen positions, repeated up to a multiple of 128 (few distinct shapes), and how many are real."""
     index = chosen.flatten().nonzero().squeeze(-1)
     count = len(index)
@@ -26,7 +26,7 @@ def word_loss(
     predict: Any, hidden: Any, targets: Any, chosen: Any, note: Callable[[Any, Any, Any], None] | None = None
 ) -> Any:
     """Cross-entropy of the words at the chosen positions; `note` gets their rows, what was predicted and what was right."""
-    index, count = pick(chosen)
+    index, count = find_chosen(chosen)
     if not count:
         return hidden.sum() * 0.0
     logits = predict(hidden.reshape(-1, hidden.shape[-1])[index])[:count].float()
@@ -50,7 +50,7 @@ def observe_skills(curriculum: Any, kinds: tuple[str, ...], rows: Any, guessed: 
 
 def mismatch_loss(head: Any, hidden: Any, flags: Any) -> Any:
     """Binary cross-entropy of `is this word wrong?` over the words of claims."""
-    index, count = pick((flags & IS_CLAIM) > 0)
+    index, count = find_chosen((flags & IS_CLAIM) > 0)
     if not count:
         return hidden.sum() * 0.0
     wrong = (flags.flatten()[index[:count]] & IS_WRONG) > 0
