@@ -129,3 +129,68 @@ def test_a_name_means_one_thing_in_the_whole_package(root):
                     defined.setdefault(name, set()).add(str(path.relative_to(root)))
     twice = {name: paths for name, paths in defined.items() if len(paths) > 1 and name not in SAME_IDEA | TWO_IDEAS}
     assert not twice
+
+
+NO_NAMESAKE = {
+    # its commands are tested where their work is done
+    "__main__": "planner/test_table",
+    # the config's schema is tested as one: by the faults that users make, and by every shipped config
+    "config/checks": "config/test_experiment",
+    "config/method": "config/test_experiment",
+    "config/ppo_rm": "config/test_experiment",
+    "config/rl": "config/test_experiment",
+    "config/rllr": "config/test_experiment",
+    "config/settings": "config/test_experiment",
+    "config/supervised": "config/test_experiment",
+    # the world's grammar and words are seen through the rows and documents that are made of them
+    "microworld/claims": "microworld/test_generators",
+    "microworld/fact_tasks": "microworld/test_generators",
+    "microworld/lexicon": "microworld/test_tokenizer",
+    "microworld/losses": "microworld/test_pretrain",
+    "microworld/probes": "microworld/test_pretrain",
+    "microworld/skills": "microworld/test_corpus",
+    "microworld/vocabulary": "microworld/test_tokenizer",
+    "microworld/word_tasks": "microworld/test_generators",
+    "microworld/world": "microworld/test_generators",
+    # a stage's sources and filters are tested through the stage
+    "rationales/chat": "rationales/test_writing",
+    "rationales/requests": "rationales/test_writing",
+    "rationales/supplied": "rationales/test_writing",
+    "rationales/template": "rationales/test_writing",
+    # tables and figures of one kind are built and looked at together
+    "report/drawing": "report/test_figures",
+    "report/figures_rllr": "report/tables/test_rllr",
+    "report/tables/comparisons": "report/tables/test_tables",
+    "report/tables/printed": "report/tables/test_tables",
+    "report/tables/validation": "report/tables/test_tables",
+    # parts that their one user shows
+    "base/hub": "models/test_fetch",
+    "jobs/start": "jobs/test_programs",
+    "methods/rl/rollout": "methods/rl/test_loop",
+    "planner/device": "planner/test_table",
+    "runs/grid": "runs/test_resolve",
+    "scores/comparisons": "scores/test_collect",
+    "tasks/rows": "tasks/test_prepare",
+}
+"""Modules of over 40 lines without a test module of their own name, and where they are tested."""
+
+
+def namesake(module):
+    """The test module of a module, as of a package's own: both by path below the package, without suffix."""
+    path = Path(module)
+    return str(path.with_name(f"test_{path.parent.name if path.name == '__init__' else path.name}"))
+
+
+def test_tests_mirror_the_packages(root):
+    package, tests = root / "src" / "rl4nlu", root / "tests" / "unit"
+    lines = {
+        str(path.relative_to(package).with_suffix("")): len(path.read_text().splitlines())
+        for path in package.rglob("*.py")
+    }
+    found = {str(path.relative_to(tests).with_suffix("")) for path in tests.rglob("test_*.py")}
+    alone = {name for name, count in lines.items() if count > 40 and namesake(name) not in found}
+    assert sorted(alone - set(NO_NAMESAKE)) == [], "these modules have no test module"
+    assert sorted(set(NO_NAMESAKE) - alone) == [], "these need no line of the table any more"
+    assert sorted(set(NO_NAMESAKE.values()) - found) == [], "the table names these test modules, which do not exist"
+    below = {name for name in found if "/" in name}
+    assert sorted(below - {namesake(name) for name in lines}) == [], "these are named like no module"

@@ -1,7 +1,6 @@
 """The stage: requests, filters with counted reasons, cache, record; the template, supplied files and the local chat model."""
 
 import json
-import random
 import re
 import subprocess
 import sys
@@ -354,11 +353,3 @@ def test_producing_needs_no_torch_unless_a_model_is_asked() -> None:
     code = "import rl4nlu.rationales.writing, rl4nlu.rationales.derived, sys; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_cache_reads_what_it_wrote(tmp_path) -> None:
-    rng, cache = random.Random(0), Cache(tmp_path / "a" / "b.jsonl")
-    texts = {str(i): "".join(chr(rng.randrange(32, 0xDBFF)) for _ in range(20)) + "\n\u2028" for i in range(50)}
-    for key, text in texts.items():
-        cache.add(key, text)
-    assert Cache(tmp_path / "a" / "b.jsonl").answers == texts
