@@ -5,13 +5,14 @@ from .experiment import MAIN, Arm, Config, Overrides, load_config, load_models
 from .method import Method
 from .methods import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, SECTIONS, SUPPORTING_METHODS, TRAINED_METHODS
 from .ppo_rm import PpoRm, RewardEncoder
-from .rl import ClippedOptimisation, Grpo, PolicyOptimisation, Ppo
+from .rl import OWN_REWARD, ClippedOptimisation, Grpo, PolicyOptimisation, Ppo
 from .rllr import ChatModel, Endpoint, Pairs, Rationales, RewardModel, Rllr
 from .settings import PRESETS, Data, Decoding, Evaluation, Lora, Model, Protocol, Settings
 from .supervised import Encoder, Prompting, Sft
 
 __all__ = [
-    "MAIN", "METHODS", "PRESETS", "PROMPTING_METHODS", "RATIONALE_METHODS", "SECTIONS", "SUPPORTING_METHODS", "TRAINED_METHODS",
+    "MAIN", "METHODS", "OWN_REWARD", "PRESETS", "PROMPTING_METHODS", "RATIONALE_METHODS", "SECTIONS", "SUPPORTING_METHODS",
+    "TRAINED_METHODS",
     "Arm", "ChatModel", "ClippedOptimisation", "Config", "Data", "Decoding", "Encoder", "Endpoint", "Evaluation", "Grpo", "Lora", "Method", "Model",
     "Overrides", "Pairs", "PolicyOptimisation", "Ppo", "PpoRm", "Prompting", "Protocol", "Rationales", "RewardEncoder",
     "RewardModel", "Rllr", "Settings", "Sft", "check", "explain", "load_config", "load_models", "merge", "read_yaml",

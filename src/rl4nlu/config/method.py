@@ -24,7 +24,7 @@ class Method:
         module: `rl4nlu.<module>`, whose `train` trains it; None where nothing is trained.
         leaves: files and folders (those without a suffix) that a trained run leaves in its folder, beside run.json.
         stands_on: role -> method: runs of the same model, mixture and seed that a run needs.
-        rewards: of the roles, the reward models that judge its answers; the critic starts as the first one.
+        rewards: of the roles, the reward models that judge its answers; an adapter critic starts as the first one. None: rules judge.
         loads: what answers the rows: a decoder, an encoder, or nothing but label frequencies.
         answered_by: module `rl4nlu.<answered_by>`, whose `open_answerer` answers the rows.
         with_encoder: it also runs the encoder that `reward_encoder.encoder` names.

@@ -44,6 +44,10 @@ class PpoRm(Ppo):
     def _fits_the_chain(self) -> PpoRm:
         if self.start != "base":
             raise ValueError("start: must be base; these runs start from the merged SFT model with rationales")
+        if self.reward is not None:
+            raise ValueError(
+                "reward: ppo-rm, whose section this is, too, is judged by a model; name it in the task's file"
+            )
         return self
 
 
@@ -77,6 +81,7 @@ PPO_RM = {
         "ppo_rm",
         "methods.ppo_rm.ppo_rm",
         stands_on=BACKBONE | {"encoder": "reward-encoder"},
+        rewards=("encoder",),
         with_encoder=True,
         rationale=True,
         against=("ppo-rationale", "sft-rationale"),

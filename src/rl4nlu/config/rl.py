@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .method import Method
 from .settings import Lora, Settings
+
+OWN_REWARD = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+"""How YAML names a user's own function: `module:function`."""
 
 
 class PolicyOptimisation(Settings):
@@ -31,6 +35,11 @@ class PolicyOptimisation(Settings):
     learning_rates: list[float] = Field([3e-3], min_length=1, description="candidates, chosen on validation")
     optimiser: Literal["adamw", "adafactor"] = "adamw"
     entropy_coefficient: float = Field(0.0, ge=0)
+    reward: str | None = Field(
+        None,
+        description="a Python function of your own that judges all answers, module:function (see config/example_reward.py); "
+        "null: the reward that each task's file names",
+    )
     kl_coefficient: float = Field(0.05, ge=0, description="initial weight of the KL penalty (release: 0.2)")
     max_grad_norm: float | None = Field(1.0, gt=0, description="release: none")
     max_new_tokens: int = Field(8, ge=1, description="longest sampled answer")
@@ -49,6 +58,13 @@ class PolicyOptimisation(Settings):
         description="gradients are clipped; first-step: the first one's only, as paper 2's release does",
     )
     lora: Lora = Lora()
+
+    @field_validator("reward")
+    @classmethod
+    def _names_a_function(cls, name: str | None) -> str | None:
+        if name is not None and not OWN_REWARD.fullmatch(name):
+            raise ValueError("must be module:function, such as config.example_reward:length_penalised")
+        return name
 
     @property
     def answers(self) -> int:

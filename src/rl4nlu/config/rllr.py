@@ -173,6 +173,8 @@ class Rllr(Ppo):
     def _fits_the_chain(self) -> Rllr:
         if self.start != "base":
             raise ValueError("start: must be base; these runs start from the merged SFT model with rationales")
+        if self.reward is not None:
+            raise ValueError("reward: reward models judge these runs; a function of your own may judge ppo and grpo")
         if self.value_gradients == "released" and not self.value_adapter:
             raise ValueError(
                 "value_gradients: released needs value_adapter: true, for the fault lies in switching adapters"

@@ -25,7 +25,8 @@ from ..config import (
     check,
     merge,
 )
-from ..tasks.task import Task, expand
+from ..tasks.own_reward import check_function
+from ..tasks.task import RULES, Task, expand
 from .spec import Address, RunSpec
 
 
@@ -137,7 +138,7 @@ def resolve(
         encoder = models[named.encoder]
     train = training_tasks(address.mixture, tasks)
     evaluated = evaluated if evaluated is not None else followed_by([t.name for t in train], tasks)
-    return RunSpec(
+    spec = RunSpec(
         model=address.model,
         method=address.method,
         mixture=address.mixture,
@@ -155,3 +156,18 @@ def resolve(
         stands_on=stands_on,
         encoder_spec=encoder,
     )
+    return spec.model_copy(update=_find_rules(spec, config.name))
+
+
+def _find_rules(spec: RunSpec, where: str) -> dict[str, dict[str, str]]:
+    """`rules` and `rule_files` of a run whose answers are judged by rules; nothing for others."""
+    settings = spec.settings
+    if not isinstance(settings, PolicyOptimisation) or METHODS[spec.method].rewards:
+        return {}
+    rules = {task.name: settings.reward or task.reward for task in spec.train_tasks}
+    files = {
+        name: check_function(name, f"{where}: run {spec.address.path}: {spec.reward_key(task)}")
+        for task in spec.train_tasks
+        if (name := rules[task.name]) not in RULES
+    }
+    return {"rules": rules, "rule_files": files}

@@ -19,7 +19,10 @@ SHOWN = {"suite", "title", "column", "reported", "in_average", "chance", "note"}
 SOURCES = {"source", "sources", "carve_by"}
 """Keys of a task that only preparing its rows reads."""
 
-PROMPTED = {"description", "query", "sft_description", "sft_query", "shorten", "reward"}
+RESOLVED = {"reward"}
+"""Keys of a task that only some methods read, and those from the run (`RunSpec.rules`)."""
+
+PROMPTED = {"description", "query", "sft_description", "sft_query", "shorten"}
 """Keys of a task that no encoder reads."""
 
 ENCODED = {"pair", "head", "choices"}
@@ -76,6 +79,8 @@ class RunSpec(Settings):
     start: str | None = None
     stands_on: dict[str, str] = {}  # noqa: RUF012 # pydantic copies it
     encoder_spec: Model | None = None
+    rules: dict[str, str] = {}  # noqa: RUF012 # by task, the reward that judges its answers in training
+    rule_files: dict[str, str] = {}  # noqa: RUF012 # of the user's own functions among them, the digest of their file
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -87,6 +92,12 @@ class RunSpec(Settings):
         """The run's address."""
         return Address(self.model, self.method, self.mixture, self.variant, self.seed)
 
+    def reward_key(self, task: Task) -> str:
+        """The key that names the reward of a task's answers: the section's, or the task's own."""
+        if getattr(self.settings, "reward", None) is not None:
+            return f"{METHODS[self.method].section}.reward"
+        return f"{task.suite}/{task.name}.yaml: reward"
+
     @cached_property
     def scored_from(self) -> list[str]:
         """Names of the tasks whose rows scoring reads: the scored ones, and those that they follow."""
@@ -95,7 +106,7 @@ class RunSpec(Settings):
     @property
     def _unread(self) -> set[str]:
         """Keys of a task that neither training nor answering reads."""
-        return SHOWN | SOURCES | (PROMPTED if METHODS[self.method].loads == "encoder" else ENCODED)
+        return SHOWN | SOURCES | RESOLVED | (PROMPTED if METHODS[self.method].loads == "encoder" else ENCODED)
 
     @cached_property
     def digest(self) -> str:
@@ -104,7 +115,7 @@ class RunSpec(Settings):
         Left out, because no training reads it:
         - of a task, what only tables show (`SHOWN`), what only preparing reads (`SOURCES`: the rows' own digests are part of
           the key) and metrics after the first, which decides choices; of a decoder's task what an encoder reads, and of an
-          encoder's task prompts and reward;
+          encoder's task prompts; its reward, but in `rules`;
         - of a model, title and table;
         - of the protocol, how test answers are read, and the name of the preset (its switches are resolved);
         - of `data`, the cap on test rows, where files lay and whether absent ones are passed over;

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ..base.errors import ConfigError, nearest
 from ..base.files import REPOSITORY
-from ..config import Settings, check, read_yaml
+from ..config import OWN_REWARD, Settings, check, read_yaml
 
 WORD_METRICS = ("accuracy", "f1", "macro-f1", "matthews")
 LAYOUT_METRICS = {
@@ -29,6 +29,9 @@ LAYOUT_METRICS = {
 NUMBER_METRICS = ("spearman", "pearson")
 METRIC_NAMES = (*WORD_METRICS, *NUMBER_METRICS, *(name for names in LAYOUT_METRICS.values() for name in names))
 """Every metric that a task file may name; `metrics.py` computes them."""
+
+RULES = ("label-match", "distance")
+"""Rewards that `methods.rl.rewards` has; others are functions of the user's own."""
 
 LAYOUT_FIELDS = {"multirc": ("passage", "question", "answer"), "record": ("passage", "query", "candidate")}
 """Fields of a record in the layouts that make several records of one official row."""
@@ -139,7 +142,11 @@ class Task(Settings):
         {}, description="canonical label -> label word; the first is the positive class of F1; none for numbers"
     )
     parser: Literal["words", "number"] = Field("words", description="how an answer is read")
-    reward: Literal["label-match", "distance"] = Field("label-match", description="of reinforcement learning")
+    reward: str = Field(
+        "label-match",
+        description="of reinforcement learning: label-match, distance (parser: number), or a Python function of your own, "
+        "module:function (see config/example_reward.py)",
+    )
     low: float = Field(0.0, description="least number (parser: number)")
     high: float = Field(0.0, description="greatest number (parser: number)")
     metrics: list[str] = Field(min_length=1, description="official metrics; the first one decides choices")
@@ -162,6 +169,16 @@ class Task(Settings):
     )
     sources: Sources = Field(description="where the rows come from")
     note: str = Field("", description="what a reader of the paper's appendix should know")
+
+    @field_validator("reward")
+    @classmethod
+    def _known_reward(cls, name: str) -> str:
+        if name not in RULES and not OWN_REWARD.fullmatch(name):
+            raise ValueError(
+                f"unknown reward{nearest(name, RULES)} Allowed: {', '.join(RULES)}, or a function of your own, "
+                "module:function, such as config.example_reward:length_penalised."
+            )
+        return name
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -204,9 +221,11 @@ class Task(Settings):
 
     def _check_answers(self) -> None:
         numbers = self.parser == "number"
-        if numbers != (self.reward == "distance") or numbers != (self.head == "regression"):
+        reward = "distance" if numbers else "label-match"
+        unfit = self.reward in RULES and self.reward != reward
+        if unfit or numbers != (self.head == "regression"):
             raise ValueError(
-                f"parser {self.parser} goes with reward {'distance' if numbers else 'label-match'} and head "
+                f"parser {self.parser} goes with reward {reward} (or a function of your own) and head "
                 f"{'regression' if numbers else 'classification or multiple-choice'}, found {self.reward} and {self.head}"
             )
         if numbers and (self.labels or self.low >= self.high):

@@ -243,3 +243,67 @@ def test_the_released_critic_needs_adapters_of_one_kind_and_says_so_before_any_j
     with pytest.raises(ConfigError, match=r"dropout 0.1\) must be .* dropout 0.0\)"):
         released({**large, "dropout": 0.1})
     assert released(large).settings.lora.rank == 32
+
+
+# A user's own reward -----------------------------------------------------------------------------------------------
+
+RL = ("ppo", "grpo", "ppo-rationale")
+OTHERS = ("sft", "rlhf", "ppo-rm", "reward-encoder")
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """The file of a reward, found by PYTHONPATH, and the tasks, of which sst2 names it."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "mine.py").write_text("def f(rows, texts, readings):\n    return [1.0 for row in rows]\n")
+    return tmp_path / "mine.py", {**TASKS, "sst2": TASKS["sst2"].model_copy(update={"reward": "mine:f"})}
+
+
+def specs(tasks, methods, **values):
+    config = load_config(values)
+    return [resolve(config, MODELS, tasks, Address("micro-llama", m, "sst2", "main", 0)) for m in methods]
+
+
+def test_a_task_names_its_reward_and_only_what_it_judges_follows_it(mine):
+    file, tasks = mine
+    before = specs(tasks, (*RL, *OTHERS))
+    assert [spec.rules for spec in before] == [{"sst2": "mine:f"}] * len(RL) + [{}] * len(OTHERS)
+    file.write_text(file.read_text().replace("1.0", "2.0"))
+    after = specs(tasks, (*RL, *OTHERS))
+    assert [touched(*pair) for pair in zip(before, after, strict=True)] == [TRAINS] * len(RL) + [None] * len(OTHERS)
+    plain = specs(TASKS, (*RL, *OTHERS))
+    assert [touched(*pair) for pair in zip(plain, after, strict=True)] == [TRAINS] * len(RL) + [None] * len(OTHERS)
+
+
+def test_a_section_names_the_reward_of_all_of_its_tasks(mine):
+    _, tasks = mine
+    example = "config.example_reward:length_penalised"
+    ppo, grpo = specs(tasks, ("ppo", "grpo"), ppo={"reward": example})
+    assert (ppo.rules, list(ppo.rule_files), ppo.reward_key(tasks["sst2"])) == (
+        {"sst2": example},
+        [example],
+        "ppo.reward",
+    )
+    assert (grpo.rules, grpo.reward_key(tasks["sst2"])) == ({"sst2": "mine:f"}, "glue/sst2.yaml: reward")
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"ppo": {"reward": "mine.py"}}, r"ppo\.reward: must be module:function.*found \"mine\.py\""),
+        ({"ppo": {"reward": "yours:f"}}, r"config: run micro-llama/ppo/sst2/main/seed0: ppo\.reward: yours:f: no file yours\.py"),
+        ({"rllr": {"reward": "mine:f"}}, r"reward models judge these runs"),
+        ({"ppo_rm": {"reward": "mine:f"}}, r"name it in the task's file"),
+    ],
+)  # fmt: skip
+def test_a_reward_that_cannot_be_is_one_message(mine, over, message):
+    with pytest.raises(ConfigError, match=message):
+        specs(TASKS, ["ppo"], name="config", **over)
+
+
+def test_a_tasks_faulty_reward_names_its_file(mine):
+    file, tasks = mine
+    file.write_text("def f(texts): ...")
+    with pytest.raises(ConfigError, match=r"glue/sst2\.yaml: reward: mine:f takes \(texts\)"):
+        specs(tasks, ["ppo"])
+    assert specs(tasks, ["sft"])

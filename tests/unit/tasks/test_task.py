@@ -76,6 +76,13 @@ def test_wording_is_short_and_every_source_is_named() -> None:
         assert set(task.metrics) <= set(METRIC_NAMES)
 
 
+@pytest.mark.parametrize(
+    "kind", [{}, {"parser": "number", "head": "regression", "labels": {}, "high": 5.0, "metrics": ["spearman"]}]
+)
+def test_a_function_of_ones_own_rewards_labels_and_numbers_alike(tmp_path: Path, kind: dict) -> None:
+    assert read_task(write(tmp_path, OWN | kind | {"reward": "mine.rewards:f"})).reward == "mine.rewards:f"
+
+
 FAULTS = [
     ({"qeury": "x"}, ["qeury", "unknown key", "did you mean 'query'"]),
     ({"query": 'Is it good ? "{txet}"'}, ["query", "{txet}", "did you mean 'text'", "Allowed: text"]),
@@ -93,6 +100,8 @@ FAULTS = [
     ({"metrics": ["multirc-em"]}, ["does not fit", "layout plain"]),
     ({"reported": ["f1"]}, ["reported", "'f1'", "Allowed: accuracy"]),
     ({"parser": "number"}, ["parser number", "distance", "regression"]),
+    ({"reward": "label_match"}, ["reward", "label_match", "did you mean 'label-match'", "module:function"]),
+    ({"reward": "distance"}, ["parser words", "label-match (or a function of your own)"]),
     ({"parser": "wrods"}, ["parser", "wrods", "did you mean 'words'"]),
     ({"head": "multiple-choice"}, ["choices", "2 labels"]),
     ({"layout": "record"}, ["fields", "passage, query, candidate"]),

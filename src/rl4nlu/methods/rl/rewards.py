@@ -6,11 +6,12 @@ A rule judges answers to rows of one task, and reads them as the scores do: what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...config import Protocol
+from ...tasks.own_reward import Rule, load_function
 from ...tasks.reading import Reading
 from ...tasks.rows import Row
 from ...tasks.task import Task
@@ -19,21 +20,26 @@ from .rollout import Judgement, Reward, RollOut
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
 
-Rule = Callable[[Sequence[Row], Sequence[str], Sequence[Reading]], list[float]]
-"""`(rows, texts, readings) -> rewards`, all of one length: of one task, what the model wrote and what the parser read."""
-
 TABLES = {"released": (1.0, -1.0, -3.0), "paper": (1.0, 0.0, -1.0)}
 """Reward of a right, a wrong and an unparseable answer: in the authors' code, and in their text."""
 
 
 def find_rules(spec: RunSpec) -> dict[str, Rule]:
-    """The rule of every task that a run trains on, by the task's name."""
-    return {task.name: task_rule(task, spec.protocol) for task in spec.train_tasks}
+    """The rule of every task that a run trains on, by the task's name: label match, distance, or a function of the user's own.
 
-
-def task_rule(task: Task, protocol: Protocol) -> Rule:
-    """The rule that the task's file names: label match, or distance for tasks whose answer is a number."""
-    return distance(task) if task.reward == "distance" else label_match(task, protocol)
+    Raises:
+        ConfigError: that function is missing, or has another signature.
+    """
+    found = {}
+    for task in spec.train_tasks:
+        name = spec.rules[task.name]
+        if name == "label-match":
+            found[task.name] = label_match(task, spec.protocol)
+        elif name == "distance":
+            found[task.name] = distance(task)
+        else:
+            found[task.name] = load_function(name, spec.reward_key(task))
+    return found
 
 
 def label_match(task: Task, protocol: Protocol) -> Rule:

@@ -39,6 +39,17 @@ def test_the_same_seed_gives_the_same_numbers(place, tmp_path):
     assert {k: first[0][k] for k in ("optimiser_steps", "prompts_seen")} == {"optimiser_steps": 12, "prompts_seen": 24}
 
 
+def test_a_function_of_ones_own_judges_the_answers(place, tmp_path):
+    _, plain = run(place, tmp_path / "plain")
+    _, mine = run(place, tmp_path / "mine", reward="config.example_reward:length_penalised")
+    for row in mine:  # right 1, unreadable -1, less 0.05 for each of at most three words
+        match = row["accuracy"] - row["invalid_rate"]
+        assert match - 0.15 <= row["reward"] < match
+    assert mine[0]["accuracy"] == plain[0]["accuracy"]  # the first roll-out is that of the start
+    weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("plain", "mine")]
+    assert weights[0] != weights[1]
+
+
 def test_candidates_are_chosen_on_validation(place, tmp_path, monkeypatch):
     scores = iter([10.0, 30.0, 30.0])
     monkeypatch.setattr(loop, "validation_score", lambda *arguments: next(scores))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl4nlu.config import Protocol
-from rl4nlu.methods.rl.rewards import TABLES, by_rules, task_rule
+from rl4nlu.methods.rl.rewards import TABLES, by_rules, distance, label_match
 from rl4nlu.methods.rl.rollout import Prompt, RollOut, is_right
 from rl4nlu.tasks.reading import Reading, read_response
 from rl4nlu.tasks.rows import Row
@@ -19,10 +19,15 @@ def row(label: str | float | None) -> Row:
     return Row(id="x", fields={}, label=label, group=None, answers=None, derivation=None)
 
 
+def rule(name: str, protocol: Protocol):
+    """The task's own rule."""
+    return distance(TASKS[name]) if TASKS[name].reward == "distance" else label_match(TASKS[name], protocol)
+
+
 def judge(task: str, texts: list[str], labels: list, protocol: Protocol) -> list[float]:
     """The task's rewards of a batch of answers."""
     readings = [read_response(TASKS[task], text, response=protocol.response) for text in texts]
-    return task_rule(TASKS[task], protocol)([row(label) for label in labels], texts, readings)
+    return rule(task, protocol)([row(label) for label in labels], texts, readings)
 
 
 def reward(task: str, text: str, label: str | float, protocol: Protocol = RELEASED) -> float:
@@ -100,7 +105,7 @@ def test_batch_is_judged_by_its_own_tasks():
     batch = [Prompt(TASKS[name], row(label), [1]) for name, label in zip(names, labels, strict=True)]
     readings = [read_response(prompt.task, text) for prompt, text in zip(batch, texts, strict=True)]
     answers = RollOut(batch, [[0], [1], [2], [3]], texts, readings)
-    found = by_rules({name: task_rule(TASKS[name], RELEASED) for name in names})(answers)
+    found = by_rules({name: rule(name, RELEASED) for name in names})(answers)
     assert found.scores == [1.0, 2.0, -1.0, -3.0]
     assert found.reward == -0.25
     assert answers.right == [True, True, False, False]
