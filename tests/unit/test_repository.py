@@ -113,7 +113,7 @@ SAME_IDEA = {"T", "encode", "fit", "forward", "losses", "main", "open_answerer",
 TWO_IDEAS = {
     "Batch", "DROPPED", "INSTRUCTION", "MAIN", "NAMES", "PATIENCE", "Pair", "REASONED", "Reading", "Response", "Row", "SECTION",
     "SPLITS", "STAGES", "Scored", "TABLES", "Wording", "adapted", "answer", "ask", "build_policy", "cached_commit", "code_of",
-    "correlation", "grammar", "measure", "multirc", "pick", "plain", "prompt_of", "record", "values_read",
+    "correlation", "grammar", "measure", "multirc", "plain", "prompt_of", "record", "values_read",
 }  # fmt: skip
 """Names that still mean two things; no name may join them."""
 

@@ -50,7 +50,6 @@ grid:
 PPO = {"train_ppo", "train_rlhf", "train_rllr", "train_rllr_mixed", "train_ppo_rationale", "train_ppo_rm"}
 RL = PPO | {"train_grpo"}
 REPORT = {"make_tables", "make_figures", "make_numbers"}
-SCORE = {"prompt", "evaluate_run"}
 
 # what is edited -> (file, old text, new text, the first rules that become stale by it: those that others follow)
 EDITS: dict[str, tuple[str, str, str, set[str]]] = {
@@ -66,9 +65,9 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         set(),
     ),
     "an import under TYPE_CHECKING": (
-        "methods/rl/update.py",
+        "methods/sft.py",
         "\nif TYPE_CHECKING:\n",
-        "\nif TYPE_CHECKING:\n    from ..encoder import train\n",
+        "\nif TYPE_CHECKING:\n    from .encoder import fit as Fit\n    Label = Fit\n",
         set(),
     ),
     "the lease's heartbeat": ("base/leases.py", "BEAT = 20.0", "BEAT = 30.0", set()),
@@ -88,14 +87,14 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a figure's colour": ("config/rl.py", "#D55E00", "#D55E01", {"make_figures"}),
     "the second paper's printed numbers": ("resources/published/rllr.csv", "\n", "\n\n", REPORT),
     # how answers are scored
-    "an interval's formula": ("scores/intervals.py", "(2.5, 97.5)", "(5.0, 95.0)", SCORE),
-    "the bootstrap count": ("config/smoke.yaml", "bootstrap: 200", "bootstrap: 300", SCORE),
+    "an interval's formula": ("scores/intervals.py", "(2.5, 97.5)", "(5.0, 95.0)", {"score_run"}),
+    "the bootstrap count": ("config/smoke.yaml", "bootstrap: 200", "bootstrap: 300", {"score_run"}),
     # what trains
     "the encoder's warm-up": (
         "methods/encoder.py",
         "warmup_steps=0.1",
         "warmup_steps=0.2",
-        {"train_encoder", "train_reward_encoder", *SCORE},
+        {"train_encoder", "train_reward_encoder"},
     ),
     "a reward": ("methods/rl/rewards.py", "-3.0)", "-2.0)", RL),
     "PPO's and GRPO's clip": ("methods/rl/update.py", "1 - settings.clip_range", "1 - 2 * settings.clip_range", RL),
@@ -190,4 +189,4 @@ def test_what_follows_from_a_stale_rule_is_run_again_too(finished: Checkout) -> 
     said = finished.snakemake("-n", "all", "--configfile", "config/mine.yaml")
     path.write_text(text)
     jobs = set(re.findall(r"^(\w+) +\d+$", said, re.MULTILINE)) - {"total"}
-    assert jobs == {"train_sft", "train_sft_rationale", "evaluate_run", "collect", *REPORT, "all"}
+    assert jobs == {"train_sft", "train_sft_rationale", "answer_run", "score_run", "collect", *REPORT, "all"}

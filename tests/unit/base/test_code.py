@@ -87,6 +87,7 @@ def test_logic_counts(package, name, old, new):
         ("helper.py", "def", "from .apart import nothing\ndef"),
         ("helper.py", "def double(x)", "from collections.abc import Sequence\ndef double(x: Sequence)"),
         ("stage.py", "types_only import T", "apart import nothing as T"),
+        ("stage.py", "types_only import T", "types_only import T\n    Label = int"),
         ("base/leases.py", "20.0", "30.0"),
         ("apart.py", "pass", "return 1"),
     ],
