@@ -3,11 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from synthetic import inputs
 
-from rl4nlu.report.figures import FIGURES, draw_figures, write_figure
+from rl4nlu.config import METHODS
+from rl4nlu.report.figures import FIGURES, draw_figures, invalid_figure, write_figure
+from rl4nlu.report.names import MethodRow
 
 
 def texts(figure: Figure) -> str:
@@ -69,3 +72,17 @@ def test_histories_without_validation_or_sft_are_drawn() -> None:
     history = history[history["method"] == "ppo"].assign(validation=float("nan"))
     figure = draw_figures(replace(inputs(True), history=history))["curves"]
     assert texts(figure).count("not recorded") == 3
+
+
+def test_bars_stand_in_the_order_of_the_methods() -> None:
+    invalid = inputs(True).invalid
+    ppo = invalid[
+        (invalid["method"] == "ppo") & (invalid["mixture_kind"] == "st") & (invalid["model"] == "micro-llama")
+    ]
+    also = ("rllr", "grpo", "sft-rationale")
+    more = pd.concat([invalid, *(ppo.assign(method=name) for name in also)])
+    figure = invalid_figure(replace(inputs(True), invalid=more))
+    bars = [label.get_text() for label in figure.axes[0].get_yticklabels()][::-1]
+    methods = [name for name in METHODS if name in ("sft", "ppo", *also)]
+    wanted = [f"micro-llama {MethodRow(name, 'st').label}" for name in methods]
+    assert [bar for bar in bars if bar in wanted] == wanted
