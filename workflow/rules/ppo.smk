@@ -55,3 +55,26 @@ use rule train_ppo as train_grpo with:
         **run_resources("grpo"),
     params:
         **run_params("grpo"),
+
+
+rule raft:
+    """Reward-ranked fine-tuning: every run, trained."""
+    input:
+        records_of("raft"),
+
+
+use rule train_ppo as train_raft with:
+    input:
+        rows=training_rows("raft"),
+        model=model_files,
+        start=start_adapter("raft"),
+    output:
+        **run_files("raft"),
+    log:
+        run_log("raft"),
+    benchmark:
+        run_benchmark("raft")
+    resources:
+        **run_resources("raft"),
+    params:
+        **run_params("raft"),

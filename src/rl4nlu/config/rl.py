@@ -127,6 +127,21 @@ class Grpo(ClippedOptimisation):
         return self.group_size
 
 
+class Raft(PolicyOptimisation):
+    """Reward-ranked fine-tuning of an adapter: supervised steps on its own best answers (Dong et al. 2023)."""
+
+    group_size: int = Field(4, ge=1, description="answers sampled a prompt")
+    reward_above: float = Field(
+        0.0, description="the best answer to a prompt (the first of equals) is learnt if its reward is above this"
+    )
+    kl_coefficient: float = Field(0.0, ge=0, le=0, description="none: answers are ranked by their reward alone")
+
+    @property
+    def answers(self) -> int:
+        """Answers sampled a prompt."""
+        return self.group_size
+
+
 RL = {
     "ppo": Method(
         "PPO",
@@ -138,4 +153,5 @@ RL = {
         colour="#D55E00",
     ),
     "grpo": Method("GRPO", "grpo", Grpo, "grpo", "methods.rl.grpo"),
+    "raft": Method("RAFT", "raft", Raft, "raft", "methods.rl.raft", against=("sft", "ppo"), colour="#661100"),
 }

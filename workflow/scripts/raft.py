@@ -1,0 +1,11 @@
+"""Reward-ranked fine-tuning of one run (rule raft)."""
+
+from rl4nlu.jobs.programs import main_of, training_program
+
+
+def main() -> None:
+    training_program("raft")
+
+
+if __name__ == "__main__":
+    main_of(main)
