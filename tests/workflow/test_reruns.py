@@ -41,10 +41,12 @@ name: mine
 folder: runs/mine
 data: {source: local, skip_absent: true, data_root: mine, validation_rows: 10}
 rationales: {source: template}
+ppo: {reward: "config.example_reward:length_penalised"}
 grid:
   - {method: zero-shot, models: [micro-llama], tasks: [rain]}
   - {method: sft, models: [micro-llama], mixtures: [rain]}
   - {method: sft-rationale, models: [micro-llama], mixtures: [rain]}
+  - {method: ppo, models: [micro-llama], mixtures: [rain]}
 """
 
 PPO = {"train_ppo", "train_rlhf", "train_rllr", "train_rllr_mixed", "train_ppo_rationale", "train_ppo_rm"}
@@ -113,6 +115,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
         'pair: {text_a: "{sentence} ?"}',
         {"train_encoder"},
     ),
+    "a user's own reward": ("config/example_reward.py", "A_WORD = 0.05", "A_WORD = 0.06", set()),
     # where rows come from
     "the microworld's generator": ("microworld/fact_tasks.py", '"verb": 1.5', '"verb": 1.4', {"prepare"}),
 }  # fmt: skip
@@ -170,9 +173,16 @@ def test_an_edit_makes_stale_what_it_can_change_and_nothing_else(finished: Check
 
 @pytest.mark.parametrize(
     ("what", "rules"),
-    [("the microworld's generator", set()), ("a reward", set()), ("a task's note", {"make_tables"})],
+    [
+        ("the microworld's generator", set()),
+        ("a reward", {"train_ppo"}),
+        ("a user's own reward", {"train_ppo"}),
+        ("a task's note", {"make_tables"}),
+    ],
 )
-def test_rows_of_ones_own_do_not_depend_on_the_generator(finished: Checkout, what: str, rules: set[str]) -> None:
+def test_on_rows_of_ones_own_the_generator_counts_for_nothing_and_ones_own_reward_does(
+    finished: Checkout, what: str, rules: set[str]
+) -> None:
     assert stale_after(finished, "config/mine.yaml", *EDITS[what][:3]) == rules
 
 

@@ -36,7 +36,7 @@ def read(task: Task, source: Hub, data: Data) -> tuple[dict[str, Reading], dict[
     readings = {}
     for split, name in splits.items():
         rows = load(source, commit or source.revision, name)
-        commit = commit or cached_commit(rows)
+        commit = commit or commit_in_cache(rows)
         readings[split] = convert(task, source, rows, f"{source.repository}/{source.config or 'default'}/{name}")
     return readings, {"repository": source.repository, "config": source.config, "commit": commit, "splits": splits}
 
@@ -65,7 +65,7 @@ def load(source: Hub, revision: str | None, split: str) -> Any:
         ) from None
 
 
-def cached_commit(rows: Any) -> str | None:
+def commit_in_cache(rows: Any) -> str | None:
     """The commit in the path of a cached data set (its folder is named so), where the hub could not be asked."""
     for file in rows.cache_files:
         if found := re.search(r"/([0-9a-f]{40})/", str(file.get("filename", ""))):

@@ -99,14 +99,14 @@ def label_of(task: Task, columns: Columns, value: Any) -> str | float:
             raise Malformed(f"label {raw!r} is no number from {task.low:g} to {task.high:g}")
         return number
     if columns.bins:
-        return binned(columns.bins, raw)
+        return bin_label(columns.bins, raw)
     label = columns.labels.get(raw, raw)
     if label not in task.labels:
         raise Malformed(f"label {raw!r} is none of {', '.join([*columns.labels, *task.labels])}")
     return label
 
 
-def binned(bins: dict[str, float], raw: str) -> str:
+def bin_label(bins: dict[str, float], raw: str) -> str:
     """The label whose least number is the greatest that `raw` reaches.
 
     Raises:
@@ -121,7 +121,7 @@ def binned(bins: dict[str, float], raw: str) -> str:
     return reached[-1]
 
 
-def plain(task: Task, columns: Columns, raw: Raw) -> list[Row]:
+def unfold_plain(task: Task, columns: Columns, raw: Raw) -> list[Row]:
     """One record of one row."""
     fields = {name: text_of(pick(raw.values, columns.fields.get(name, name)), name) for name in task.fields}
     label = label_of(task, columns, pick(raw.values, columns.label))
@@ -133,7 +133,7 @@ def derivation(raw: Raw) -> dict[str, Any] | None:
     return raw.values.get("derivation") if isinstance(raw.values, dict) else None
 
 
-def multirc(task: Task, columns: Columns, raw: Raw) -> list[Row]:
+def unfold_multirc(task: Task, columns: Columns, raw: Raw) -> list[Row]:
     """One record a candidate answer; the group is the question. Takes the official nesting and the hub's flat rows.
 
     Two official answers are empty texts; they are candidates like the others, for EM needs all of a question's.
@@ -158,7 +158,7 @@ def multirc(task: Task, columns: Columns, raw: Raw) -> list[Row]:
     return rows
 
 
-def record(task: Task, columns: Columns, raw: Raw) -> list[Row]:
+def unfold_record(task: Task, columns: Columns, raw: Raw) -> list[Row]:
     """One record a distinct entity of the passage, in order of appearance; the group is the query.
 
     The passage ends at its first highlight, an entity's end offset is inclusive, and the query's placeholder is
@@ -206,10 +206,10 @@ def pair_up(rows: list[Row], positions: list[int]) -> list[Row]:
 
 
 UNFOLD: dict[str, Callable[[Task, Columns, Raw], list[Row]]] = {
-    "plain": plain,
-    "pairs": plain,
-    "multirc": multirc,
-    "record": record,
+    "plain": unfold_plain,
+    "pairs": unfold_plain,
+    "multirc": unfold_multirc,
+    "record": unfold_record,
 }
 
 
