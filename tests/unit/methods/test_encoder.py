@@ -13,7 +13,7 @@ from interruptions import HOW, heeding, interrupted, lines_of, without_times  # 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from rl4nlu.base.errors import ConfigError
+from rl4nlu.base.errors import ConfigError, Diverged
 from rl4nlu.config import Data, Encoder, Evaluation, Model, Protocol
 from rl4nlu.methods import encoder
 from rl4nlu.runs.spec import RunSpec
@@ -242,7 +242,7 @@ def test_an_unknown_label_is_named(bert: Path) -> None:
 
 def test_a_loss_that_is_not_a_number_ends_in_one_message(bert: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "data", "stsb", rows_of("stsb"))
-    with pytest.raises(ConfigError, match=r"training loss is (nan|inf).*encoder\.learning_rates"):
+    with pytest.raises(Diverged, match=r"training loss is (nan|inf).*encoder\.learning_rates"):
         encoder.train(spec_of(bert, ("stsb",), learning_rates=[1e20], prompts=80), data, tmp_path / "out")
 
 
