@@ -1,14 +1,14 @@
-"""Batches by length: rows of one forward pass together, so that little is padded and little is called."""
+"""Rows of one forward pass: pieces of like length, so that little is padded and little is called; a shared prefix, read once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config import PolicyOptimisation, RewardModel
 
 if TYPE_CHECKING:
-    pass
+    from torch import Tensor
 
 
 PIECE_COST = 256
@@ -23,7 +23,7 @@ def cost_apart(rows: int, longest: int | float) -> float:
     return rows * longest / (2 if rows > 1 else 1) + PIECE_COST
 
 
-def plan(
+def cut_into_pieces(
     rows: Sequence[int], lengths: Sequence[int], groups: Sequence[str], settings: PolicyOptimisation | RewardModel
 ) -> list[list[int]]:
     """`rows` in pieces of similar length for one forward pass each: at most `micro_batch_size` rows, `micro_batch_tokens` tokens.
@@ -39,10 +39,12 @@ def plan(
     costs = sum(cost_apart(len(group), lengths[group[-1]]) for group in apart)
     if len(apart) > 1 and costs > len(rows) * lengths[ordered[-1]]:
         apart = [ordered]
-    return [piece for group in apart for piece in cut(group, lengths, settings)]
+    return [piece for group in apart for piece in cut_cheaply(group, lengths, settings)]
 
 
-def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation | RewardModel) -> list[list[int]]:
+def cut_cheaply(
+    rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisation | RewardModel
+) -> list[list[int]]:
     """`rows`, which run from short to long, in the consecutive pieces that cost least: padded tokens, and `PIECE_COST` each."""
     cheapest = [(0, 0)]  # of the first n rows: their cost, and where their last piece starts
     for end in range(1, len(rows) + 1):
@@ -57,3 +59,12 @@ def cut(rows: Sequence[int], lengths: Sequence[int], settings: PolicyOptimisatio
         pieces.insert(0, list(rows[start:end]))
         end = start
     return pieces
+
+
+def read_prefix(trunk: Any, prefix: Tensor, rows: int) -> Any:
+    """The cache of a prefix `(1, tokens)` that `rows` rows share: computed once, gradients included, and seen by each of them."""
+    past = trunk(input_ids=prefix, use_cache=True).past_key_values
+    for layer in past.layers:
+        layer.keys = layer.keys.expand(rows, -1, -1, -1)
+        layer.values = layer.values.expand(rows, -1, -1, -1)
+    return past

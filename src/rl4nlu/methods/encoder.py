@@ -120,7 +120,7 @@ def items(task: Task, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -
 
 
 def collate(chosen: list[Item], pad: int) -> dict[str, torch.Tensor]:
-    """Tensors padded on the right to the batch: (rows, tokens), or (rows, choices, tokens) for several parts a row."""
+    """Tensors padded on the right: (rows, tokens), or (rows, choices, tokens) for several parts a row."""
     parts = [part for item in chosen for part in item.parts]
     longest = max(len(part["input_ids"]) for part in parts)
     batch = {"attention_mask": [[1] * len(p["input_ids"]) + [0] * (longest - len(p["input_ids"])) for p in parts]}
@@ -139,11 +139,7 @@ def collate(chosen: list[Item], pad: int) -> dict[str, torch.Tensor]:
 def with_head(model: Model, seed: int, auto: Any = AutoModelForSequenceClassification, **head: Any) -> PreTrainedModel:
     """A pretrained encoder under a new head, whose initial weights depend on `seed` alone.
 
-    Args:
-        model: the encoder.
-        seed: of the head.
-        auto: transformers' class for the kind of head.
-        head: what that class is told of the head.
+    `auto` is transformers' class for the kind of head, and `head` what it is told of it.
 
     Raises:
         ConfigError: the weights cannot be loaded.
@@ -166,19 +162,14 @@ def with_head(model: Model, seed: int, auto: Any = AutoModelForSequenceClassific
 
 
 def load_encoder(spec: RunSpec, task: Task) -> PreTrainedModel:
-    """The pretrained encoder under a new head for `task`; see `with_head`."""
+    """The pretrained encoder under a new head for `task`."""
     if task.head == "multiple-choice":
         return with_head(spec.model_spec, spec.seed, AutoModelForMultipleChoice)
     if task.head == "regression":
         return with_head(spec.model_spec, spec.seed, num_labels=1, problem_type="regression")
-    names = list(task.labels)
-    return with_head(
-        spec.model_spec,
-        spec.seed,
-        num_labels=len(names),
-        id2label=dict(enumerate(names)),
-        label2id={n: i for i, n in enumerate(names)},
-    )
+    names = dict(enumerate(task.labels))
+    numbers = {name: number for number, name in names.items()}
+    return with_head(spec.model_spec, spec.seed, num_labels=len(names), id2label=names, label2id=numbers)
 
 
 class EncoderTrainer(Trainer):
@@ -261,7 +252,7 @@ def outputs(
 ) -> torch.Tensor:
     """The head's outputs, float32 on the CPU, in the order of `read`: (rows, classes), (rows, choices) or (rows, 1).
 
-    `done` and `keep` are those of `generate.generate_tokens`.
+    `batch_tokens` bounds a batch's padded tokens; `done` and `keep` are those of `generate.generate_tokens`.
 
     Raises:
         Diverged: an output is no number.
@@ -300,8 +291,7 @@ def answers(model: PreTrainedModel, task: Task, logits: torch.Tensor) -> list[An
         return [Answer(label=min(max(value, low), high)) for value in logits[:, 0].tolist()]
     if task.head == "multiple-choice":
         return [Answer(label=list(task.labels)[i]) for i in logits.argmax(dim=1).tolist()]
-    known: Any = model.config.id2label
-    names = [known[i] for i in range(logits.shape[1])]
+    names = [model.config.id2label[i] for i in range(logits.shape[1])]  # type: ignore[index]
     labels = [names[i] for i in logits.argmax(dim=1).tolist()]
     if task.layout != "record":
         return [Answer(label=label) for label in labels]
@@ -323,9 +313,7 @@ def predict(
         folder: the model that `train` wrote.
         task: the task that it was trained on, or one that is trained with it.
         rows: to be answered.
-        batch_tokens: bound on the padded tokens of a batch.
-        done: outputs that are known, by row number.
-        keep: is given the numbers and outputs of every batch that is finished.
+        batch_tokens, done, keep: see `outputs`.
 
     Raises:
         ConfigError: the folder holds no model, or one whose labels are not the task's.

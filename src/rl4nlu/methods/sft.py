@@ -6,7 +6,7 @@ over that plan, once for every candidate learning rate, 4. the best candidate on
 
 Under `protocol.response: rationale` (method `sft-rationale`) the answer is the rationale and then the label (paper 2).
 An answer ends with the closing tag and nothing is trained after it: generation stops there, and the release masks
-the end-of-sequence token as well (papers/1, section 5).
+the end-of-sequence token as well.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from ..config import Sft
 from ..models.load import add_lora, device, encode_answer, load_backbone, load_tokenizer
 from ..tasks.prompts import Wording, answer_start, answer_text
 from ..tasks.rows import load_rows, with_rationales
+from .batches import read_prefix
 from .candidates import Candidate, best_of
 from .schedule import draw, group, rate_factor
 from .trainer import LINES, Recorder, Resume
@@ -140,7 +141,7 @@ class Collator:
 class AnswerTrainer(SFTTrainer):
     """TRL's trainer with the head applied to labelled positions only, on any device, and shared instructions read once.
 
-    On CPU, TRL 1.16 scores every position, which costs eightfold at a vocabulary of 32 000 (`shared/PEERS.md`);
+    On CPU, TRL 1.16 scores every position, which costs eightfold at a vocabulary of 32 000 (measured);
     it also computes entropy and accuracy, and counts parameters for a FLOP estimate, in each step.
     """
 
@@ -160,12 +161,8 @@ class AnswerTrainer(SFTTrainer):
         `inputs` are those of `Collator`.
         """
         backbone: torch.nn.Module = model.get_base_model().base_model  # type: ignore[operator, union-attr]
-        past: Any = None
-        if "prefix" in inputs:
-            past = backbone(input_ids=inputs["prefix"], use_cache=True).past_key_values
-            for layer in past.layers:
-                layer.keys = layer.keys.expand(len(inputs["input_ids"]), -1, -1, -1)
-                layer.values = layer.values.expand(len(inputs["input_ids"]), -1, -1, -1)
+        prefix = inputs.get("prefix")
+        past = None if prefix is None else read_prefix(backbone, prefix, len(inputs["input_ids"]))
 
         def keep_predicting(_module: torch.nn.Module, _args: Any, output: Any) -> Any:
             output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[None, inputs["at"]]

@@ -213,7 +213,7 @@ def estimate_policy_optimisation(
 ) -> Estimate | None:
     """PPO and its kin: answers are sampled, scored under the reference, and learnt from for some epochs.
 
-    GRPO samples several answers a prompt, which is read once for all of them unless it is short (`policy.plan`); in memory they are
+    GRPO samples several answers a prompt, which is read once for all of them unless it is short (`batches.cut_into_pieces`); in memory they are
     counted one by one. The graph of a whole roll-out lives at once where the first update reuses it
     (`experience.experienced`).
     """

@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl4nlu.config import Ppo
-from rl4nlu.methods.batches import PIECE_COST, cut, plan
+from rl4nlu.methods.batches import PIECE_COST, cut_cheaply, cut_into_pieces
 
 lengths_and_groups = st.lists(st.tuples(st.integers(1, 90), st.sampled_from("abc")), min_size=1, max_size=40)
 
 
 @given(lengths_and_groups, st.sampled_from([None, 1, 4]), st.integers(64, 400))
-def test_plan_holds_every_row_once_within_its_bounds(rows, most, tokens):
+def test_pieces_hold_every_row_once_within_its_bounds(rows, most, tokens):
     lengths, groups = [length for length, _ in rows], [group for _, group in rows]
     settings = Ppo(minibatch_size=64, micro_batch_size=most, micro_batch_tokens=tokens)
-    pieces = plan(range(len(rows)), lengths, groups, settings)
+    pieces = cut_into_pieces(range(len(rows)), lengths, groups, settings)
     assert sorted(row for piece in pieces for row in piece) == list(range(len(rows)))
     for piece in pieces:
         assert len(piece) <= (most or len(piece))
@@ -39,12 +39,12 @@ def test_no_other_cut_costs_less(lengths, most, tokens):
         pieces = [rows[a:b] for a, b in itertools.pairwise(edges)]
         if all(map(allowed, pieces)):
             costs.append(cost(pieces))
-    assert cost(cut(rows, lengths, settings)) == min(costs)
+    assert cost(cut_cheaply(rows, lengths, settings)) == min(costs)
 
 
-def test_plan_keeps_tasks_apart_where_that_pays():
+def test_tasks_are_kept_apart_where_that_pays():
     settings = Ppo(minibatch_size=64)
     groups = ["a", "b"] * 32
-    assert len(plan(range(64), [200, 210] * 32, groups, settings)) == 2
-    assert len(plan(range(4), [10, 12] * 2, groups, settings)) == 1
-    assert len(plan(range(4), [600] * 4, [*"abcd"], settings)) == 1  # nothing to share
+    assert len(cut_into_pieces(range(64), [200, 210] * 32, groups, settings)) == 2
+    assert len(cut_into_pieces(range(4), [10, 12] * 2, groups, settings)) == 1
+    assert len(cut_into_pieces(range(4), [600] * 4, [*"abcd"], settings)) == 1  # nothing to share

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...config import PolicyOptimisation, Ppo
-from ..batches import plan
+from ..batches import cut_into_pieces
 from .policy import Policy, Scored, forward, values
 
 Passes = Sequence[tuple[list[int], Scored | None]]
@@ -116,7 +116,7 @@ def gather_experience(
     """
     learnt = objective.select(scores, settings) if objective.select else range(len(prompts))
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-    pieces = plan(range(len(prompts)), lengths, groups, settings)
+    pieces = cut_into_pieces(range(len(prompts)), lengths, groups, settings)
     inputs = [(policy, [prompts[r] for r in rows], [responses[r] for r in rows], settings) for rows in pieces]
     # reference and critic first, so that no adapter is switched between the policy's forward and its backward
     with torch.no_grad(), policy.reference():

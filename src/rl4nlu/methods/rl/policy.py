@@ -27,6 +27,7 @@ from ...answering.generate import shared_prefix
 from ...base.errors import ConfigError
 from ...config import PolicyOptimisation, Ppo
 from ...models.load import add_lora, load_backbone
+from ..batches import read_prefix
 
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
@@ -90,7 +91,8 @@ class Policy:
     def switch(self, adapter: str) -> None:
         """Make `adapter` what the network computes; what is trained stays trainable, which PEFT alone does not see to.
 
-        To be called between a backward and the next forward only (papers/2, B2 and B3).
+        To be called between a backward and the next forward only: paper 2's release switches adapters between a forward and
+        its backward, whose recomputation then runs through the wrong one.
         """
         self.model.base_model.set_adapter(adapter, inference_mode=True)
         for trained in filter(None, ("default", self.critic)):
@@ -249,11 +251,6 @@ def states(
     at = torch.tensor([[min(len(p) + first + t, width - 1) for t in range(length)] for p in prompts])
     at = at.to(device, non_blocking=True)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        past = None
-        if shared:
-            past = trunk(input_ids=torch.tensor([prefix]).to(device), use_cache=True).past_key_values
-            for layer in past.layers:
-                layer.keys = layer.keys.expand(len(own), -1, -1, -1)
-                layer.values = layer.values.expand(len(own), -1, -1, -1)
+        past = read_prefix(trunk, torch.tensor([prefix]).to(device), len(own)) if shared else None
         hidden: Tensor = trunk(input_ids=ids, past_key_values=past, use_cache=past is not None).last_hidden_state
     return hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1]))

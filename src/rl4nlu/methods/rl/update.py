@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...config import ClippedOptimisation, PolicyOptimisation, Ppo
-from ..batches import plan
+from ..batches import cut_into_pieces
 from .experience import Experience, Objective, Passes
 from .policy import Policy, Scored, forward
 
@@ -63,7 +63,7 @@ def update(
                 continue
             tokens = sum(len(experience.responses[row]) for row in minibatch)
             means: dict[str, Tensor] = {}
-            pieces = plan(minibatch, experience.lengths, experience.groups, settings)
+            pieces = cut_into_pieces(minibatch, experience.lengths, experience.groups, settings)
             for rows, ready in first or [(rows, None) for rows in pieces]:
                 new = ready or forward(
                     policy, [experience.prompts[r] for r in rows], [experience.responses[r] for r in rows], settings

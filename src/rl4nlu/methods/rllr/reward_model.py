@@ -26,7 +26,7 @@ from ...config import RewardModel
 from ...models.load import add_lora, encode_answer, load_backbone, load_tokenizer
 from ...tasks.prompts import answer_start
 from ...tasks.rows import load_rows
-from ..batches import plan
+from ..batches import cut_into_pieces
 from ..candidates import Candidate, best_of
 from ..merge import merged_model
 from ..preferences import QUANTILES, last_loss, told_apart
@@ -126,7 +126,7 @@ def tokenised(spec: RunSpec, pairs: Sequence[Pair], data: Path, tokenizer: PreTr
 def dense_loss(chosen: Tensor, rejected: Tensor, first: Tensor, end: Tensor, temperature: float = 1.0) -> Tensor:
     """Bradley-Terry losses `[pairs]` of scores `[pairs, tokens]`: the mean over positions t of `first <= t < end`.
 
-    `-log sigmoid((chosen_t - rejected_t) / temperature)` (papers/2, section 5.2).
+    `-log sigmoid((chosen_t - rejected_t) / temperature)`, as paper 2's release computes it.
     """
     place = torch.arange(chosen.shape[1], device=chosen.device)
     mask = (place >= first[:, None]) & (place < end[:, None])
@@ -169,12 +169,12 @@ def responses_scored(
 ) -> list[float]:
     """The reward of every response: the score of its last token; dropout is off, as the model is left in its mode.
 
-    `settings` bound a forward pass (see `policy.plan`); `groups` are the rows' tasks.
+    `settings` bound a forward pass (see `batches.cut_into_pieces`); `groups` are the rows' tasks.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     found = [0.0] * len(prompts)
     with torch.no_grad():
-        for rows in plan(range(len(prompts)), lengths, groups, settings):
+        for rows in cut_into_pieces(range(len(prompts)), lengths, groups, settings):
             answers = [responses[r] for r in rows]
             hidden = states(model, [prompts[r] for r in rows], answers, read=True)
             for row, score in zip(rows, at_end(head(hidden), answers).tolist(), strict=True):
@@ -231,7 +231,7 @@ def fit(
         for parameter_group in optimiser.param_groups:  # half a cosine to zero, without warm-up
             parameter_group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(order)))
         total = torch.zeros((), device=head.linear.weight.device)
-        for rows in plan(batch, lengths, groups, settings):
+        for rows in cut_into_pieces(batch, lengths, groups, settings):
             loss = pair_losses(model, head, [sides[r] for r in rows], settings, padding).sum() / len(batch)
             loss.backward()
             total += loss.detach()
