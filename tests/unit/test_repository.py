@@ -124,8 +124,8 @@ SAME_IDEA = {
 """Names that stand for one idea wherever they are defined: every method trains and answers, every source is read."""
 TWO_IDEAS = {
     "Batch", "DROPPED", "INSTRUCTION", "MAIN", "NAMES", "PATIENCE", "Pair", "REASONED", "Reading", "Response", "Row", "SECTION",
-    "SPLITS", "STAGES", "Scored", "TABLES", "Wording", "adapted", "answer", "ask", "build_policy",
-    "correlation", "grammar", "measure", "prompt_of",
+    "SPLITS", "Scored", "TABLES", "Wording", "adapted", "answer", "ask", "build_policy",
+    "grammar", "measure", "prompt_of",
 }  # fmt: skip
 """Names that still mean two things; no name may join them."""
 
