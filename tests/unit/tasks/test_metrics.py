@@ -237,14 +237,23 @@ def test_weighted_correlation_is_that_of_repeated_values() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
-def test_the_value_is_the_score(name: str) -> None:
+def test_the_score_is_the_resamples_function_where_every_unit_is_drawn_once(name: str) -> None:
     task = TASKS[name]
     rows = make_rows(task, 61)
     for seed, invalid in ((1, 0.2), (2, 0.0), (3, 1.0)):
         predictions = make_predictions(task, rows, 0.6, str(seed), invalid)
-        found = summarise(task, rows, [make_predictions(task, rows, 0.1, "x"), predictions]).values(1)
+        summary = summarise(task, rows, [make_predictions(task, rows, 0.1, "x"), predictions])
+        found = summary.evaluate(np.ones((1, summary.codes.shape[1])), summary.codes[1])
         for metric, value in score(task, rows, predictions).items():
-            assert found[metric] == value, metric
+            assert found[metric][0] == pytest.approx(value, abs=1e-9), metric
+
+
+def test_the_score_of_plain_series_is_rounded_as_their_dot_product() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x, y = rng.normal(size=(2, 300))
+        dx, dy = x - x.mean(), y - y.mean()
+        assert correlation(x[None], y[None], None)[0] == 100 * ((dx @ dy) / np.sqrt((dx @ dx) * (dy @ dy)))
 
 
 def test_confidences_choose_record_candidates() -> None:
