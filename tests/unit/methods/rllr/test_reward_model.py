@@ -10,7 +10,7 @@ from interruptions import HOW, heeding, interrupted, lines_of, without_times  # 
 from roll_outs import backbone_of
 from torch import nn
 
-from rl4nlu.base.checkpoint import NOT_SAVED
+from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
 from rl4nlu.base.errors import Diverged
 from rl4nlu.base.files import REPOSITORY, write_jsonl
 from rl4nlu.config import Lora, Model, RewardModel, load_config
@@ -226,6 +226,13 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(chain, tmp_path, ho
     for file in ("adapter_model.safetensors", "head.safetensors"):
         weights = [(tmp_path / n / "adapter" / file).read_bytes() for n in ("stopped", "whole")]
         assert weights[0] == weights[1]
+
+
+def test_nothing_that_was_trained_is_trained_again(chain, tmp_path, monkeypatch):
+    first = chain("a", Checkpoint(tmp_path / "state", "x"), learning_rates=[1e-3, 1e-2])
+    monkeypatch.setattr(reward_model, "pair_losses", None)
+    again = chain("b", Checkpoint(tmp_path / "state", "x"), learning_rates=[1e-3, 1e-2])
+    assert without_times(again) == without_times(first)
 
 
 # ------------------------------------------------------------------------------------------ tokens that fit
