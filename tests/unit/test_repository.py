@@ -206,3 +206,21 @@ def test_tests_mirror_the_packages(root):
     assert sorted(set(NO_NAMESAKE.values()) - found) == [], "the table names these test modules, which do not exist"
     below = {name for name in found if "/" in name}
     assert sorted(below - {namesake(name) for name in lines}) == [], "these are named like no module"
+
+
+def test_readme_and_architecture_name_the_packages_in_their_order(root):
+    layers = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    packages = [name for name in reversed(layers) if name != "__main__"]
+    assert packages == [p for p in packages if (root / "src" / "rl4nlu" / p / "__init__.py").is_file()]
+    tree = (root / "README.md").read_text().partition("src/rl4nlu/  ")[2].partition("resources/micro/")[0]
+    assert re.findall(r"^  (\w+)/ ", tree, re.MULTILINE) == packages
+    picture = (root / "docs" / "architecture.svg").read_text()
+    assert re.findall(r'font-weight="bold" fill="#222222">(\w+)</text>', picture) == packages
+
+
+def test_the_architecture_names_files_that_are_there(root):
+    text = (root / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`((?:tasks|answering|methods|scores|base|report|tests|config|workflow)/[\w/.-]+)`", text)
+    assert len(named) > 15
+    missing = [name for name in named if not any((base / name).exists() for base in (root, root / "src" / "rl4nlu"))]
+    assert missing == []

@@ -19,7 +19,7 @@ from ..config import (
 from ..config.experiment import MAIN
 from ..tasks.available import source_of, why_absent
 from ..tasks.task import Task, expand, load_tasks
-from .resolve import _known, followed_by, resolve, training_tasks
+from .resolve import check_name, followed_by, resolve, training_tasks
 from .spec import Address, RunSpec
 
 
@@ -76,13 +76,13 @@ def list_runs(
     for index, arm in enumerate(config.grid):
         where = f"{config.name}: grid.{index}"
         for model in arm.models:
-            _known(model, models, f"{where}.models")
+            check_name(model, models, f"{where}.models")
             if arm.method in TRAINED_METHODS and (arm.method == "encoder") != (models[model].kind == "encoder"):
                 raise ConfigError(
                     f"{where}: method {arm.method} does not fit {model}, whose kind is {models[model].kind}"
                 )
         for variant in arm.variants:
-            _known(variant, {"main": MAIN, **config.variants}, f"{where}.variants")
+            check_name(variant, {"main": MAIN, **config.variants}, f"{where}.variants")
         named = expand([t for t in arm.tasks if t not in absent], tasks) if arm.tasks else None
         for mixture in arm.mixtures:
             if mixture in absent:

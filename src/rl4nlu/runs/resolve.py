@@ -6,6 +6,7 @@ to notice what a setting touches; the stage's program resolves the same run to e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..base.errors import ConfigError, nearest
@@ -30,15 +31,20 @@ from ..tasks.task import RULES, Task, expand
 from .spec import Address, RunSpec
 
 
-def _known(name: str, known: dict[str, Any], where: str) -> None:
+def check_name(name: str, known: dict[str, Any], where: str) -> None:
+    """Refuse a name that is not among `known`.
+
+    Raises:
+        ConfigError: names `where` it stands and the nearest known name.
+    """
     if name not in known:
         raise ConfigError(f"{where}: unknown name {name!r}{nearest(name, list(known))} Known: {', '.join(known)}.")
 
 
-def _touched(method: str, layer: Overrides) -> bool:
+def _touches(layer: Overrides, method: str) -> bool:
     """Whether a variant changes what a method of paper 2's chain computes, by its settings or by what it stands on."""
     entry = METHODS[method]
-    return entry.section in layer.model_fields_set or any(_touched(m, layer) for m in entry.stands_on.values())
+    return entry.section in layer.model_fields_set or any(_touches(layer, m) for m in entry.stands_on.values())
 
 
 def followed_by(names: list[str], tasks: dict[str, Task]) -> list[str]:
@@ -69,73 +75,25 @@ def resolve(
     Raises:
         ConfigError: a name is unknown, an override does not fit its section, or settings exclude each other.
     """
-    _known(address.model, models, "model")
-    _known(address.variant, {"main": MAIN, **config.variants}, "variant")
-    layers = [
-        (f"models.{address.model}", config.models.get(address.model, MAIN)),
-        (f"mixtures.{address.mixture}", config.mixtures.get(address.mixture, MAIN)),
-        (f"variants.{address.variant}", config.variants.get(address.variant, MAIN)),
-    ]
-
-    def section(name: str) -> Settings:
-        default: Settings = getattr(config, name)
-        values = default.model_dump(mode="json", exclude_unset=True)
-        for _, layer in layers:
-            over = getattr(layer, name)
-            if name == "protocol" and "preset" in over:
-                values = {}  # a preset chosen by a variant starts afresh rather than inherit single switches
-            values = merge(values, over)
-        where = " + ".join(label for label, layer in layers if getattr(layer, name)) or "defaults"
-        return check(type(default), values, f"{config.name}: {where}: {name}")
-
+    check_name(address.model, models, "model")
+    check_name(address.variant, {"main": MAIN, **config.variants}, "variant")
     if address.method not in METHODS:
         raise ConfigError(f"method: unknown name {address.method!r}{nearest(address.method, list(METHODS))}")
     entry = METHODS[address.method]
-    settings = section(entry.section)
+    settings = _merge_section(config, address, entry.section)
     if isinstance(settings, Rllr) and settings.value_gradients == "released":
-        reward_model = section("reward_model")
-        assert isinstance(reward_model, RewardModel)
-        own, critic = settings.lora, reward_model.lora
-        kind = ("rank", "targets", "dropout")
-        if any(getattr(own, name) != getattr(critic, name) for name in kind):
-            found, wanted = (", ".join(f"{name} {getattr(lora, name)}" for name in kind) for lora in (own, critic))
-            raise ConfigError(
-                f"{config.name}: run {address.path}: rllr.value_gradients: released computes the critic, a reward model, through "
-                f"the policy's adapter; rllr.lora ({found}) must be of the kind of reward_model.lora ({wanted})"
-            )
-    start = None
-    if isinstance(settings, PolicyOptimisation) and settings.start == "sft":
-        start = Address(address.model, "sft", address.mixture, "main", address.seed).path
-    variant = config.variants.get(address.variant, MAIN)
-    stands_on = {
-        role: Address(
-            address.model,
-            method,
-            address.mixture,
-            address.variant if _touched(method, variant) else "main",
-            address.seed,
-        ).path
-        for role, method in entry.stands_on.items()
-    }
-    protocol, evaluation = section("protocol"), section("evaluation")
+        _check_released_critic(config, address, settings)
+    protocol, evaluation = (_merge_section(config, address, name) for name in ("protocol", "evaluation"))
     assert isinstance(protocol, Protocol)
     assert isinstance(evaluation, Evaluation)
     if entry.rationale:
         protocol = protocol.model_copy(update={"response": "rationale"})
     if protocol.response == "rationale":  # room for the rationale, wherever one is written
-        room = config.rationales.max_tokens
-        decoding = evaluation.decoding
-        evaluation = evaluation.model_copy(
-            update={"decoding": decoding.model_copy(update={"max_new_tokens": max(room, decoding.max_new_tokens)})}
-        )
+        room, decoding = config.rationales.max_tokens, evaluation.decoding
+        wider = decoding.model_copy(update={"max_new_tokens": max(room, decoding.max_new_tokens)})
+        evaluation = evaluation.model_copy(update={"decoding": wider})
         if isinstance(settings, PolicyOptimisation):
             settings = settings.model_copy(update={"max_new_tokens": max(room, settings.max_new_tokens)})
-    encoder = None
-    if entry.with_encoder:
-        named = section("reward_encoder")
-        assert isinstance(named, RewardEncoder)
-        _known(named.encoder, {n: m for n, m in models.items() if m.kind == "encoder"}, "reward_encoder.encoder")
-        encoder = models[named.encoder]
     train = training_tasks(address.mixture, tasks)
     evaluated = evaluated if evaluated is not None else followed_by([t.name for t in train], tasks)
     spec = RunSpec(
@@ -152,11 +110,68 @@ def resolve(
         evaluation=evaluation,
         data=config.data,
         threads=config.threads,
-        start=start,
-        stands_on=stands_on,
-        encoder_spec=encoder,
+        start=_find_start(address, settings),
+        stands_on=_find_foundations(config, address),
+        encoder_spec=_find_encoder(config, models, address) if entry.with_encoder else None,
     )
     return spec.model_copy(update=_find_rules(spec, config.name))
+
+
+def _merge_section(config: Config, address: Address, name: str) -> Settings:
+    """A section of the config with what the run's model, mixture and variant lay over it."""
+    layers = [
+        (f"models.{address.model}", config.models.get(address.model, MAIN)),
+        (f"mixtures.{address.mixture}", config.mixtures.get(address.mixture, MAIN)),
+        (f"variants.{address.variant}", config.variants.get(address.variant, MAIN)),
+    ]
+    default: Settings = getattr(config, name)
+    values = default.model_dump(mode="json", exclude_unset=True)
+    for _, layer in layers:
+        over = getattr(layer, name)
+        if name == "protocol" and "preset" in over:
+            values = {}  # a preset chosen by a variant starts afresh rather than inherit single switches
+        values = merge(values, over)
+    where = " + ".join(label for label, layer in layers if getattr(layer, name)) or "defaults"
+    return check(type(default), values, f"{config.name}: {where}: {name}")
+
+
+def _check_released_critic(config: Config, address: Address, settings: Rllr) -> None:
+    """A critic that is computed through the policy's adapter must be an adapter of its kind."""
+    reward_model = _merge_section(config, address, "reward_model")
+    assert isinstance(reward_model, RewardModel)
+    own, critic = settings.lora, reward_model.lora
+    kind = ("rank", "targets", "dropout")
+    if any(getattr(own, name) != getattr(critic, name) for name in kind):
+        found, wanted = (", ".join(f"{name} {getattr(lora, name)}" for name in kind) for lora in (own, critic))
+        raise ConfigError(
+            f"{config.name}: run {address.path}: rllr.value_gradients: released computes the critic, a reward model, through "
+            f"the policy's adapter; rllr.lora ({found}) must be of the kind of reward_model.lora ({wanted})"
+        )
+
+
+def _find_start(address: Address, settings: Settings) -> str | None:
+    """Path of the SFT run whose adapter a policy starts from, if it does."""
+    if isinstance(settings, PolicyOptimisation) and settings.start == "sft":
+        return Address(address.model, "sft", address.mixture, "main", address.seed).path
+    return None
+
+
+def _find_foundations(config: Config, address: Address) -> dict[str, str]:
+    """Paths of the runs that a run stands on, by role: of its own variant where that changes what they compute."""
+    layer = config.variants.get(address.variant, MAIN)
+    return {
+        role: replace(address, method=method, variant=address.variant if _touches(layer, method) else "main").path
+        for role, method in METHODS[address.method].stands_on.items()
+    }
+
+
+def _find_encoder(config: Config, models: dict[str, Model], address: Address) -> Model:
+    """The encoder that a run's reward model is, or learns to be."""
+    settings = _merge_section(config, address, "reward_encoder")
+    assert isinstance(settings, RewardEncoder)
+    encoders = {name: model for name, model in models.items() if model.kind == "encoder"}
+    check_name(settings.encoder, encoders, "reward_encoder.encoder")
+    return models[settings.encoder]
 
 
 def _find_rules(spec: RunSpec, where: str) -> dict[str, dict[str, str]]:
