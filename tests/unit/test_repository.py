@@ -122,12 +122,6 @@ SAME_IDEA = {
     "values_read",
 }
 """Names that stand for one idea wherever they are defined: every method trains and answers, every source is read."""
-TWO_IDEAS = {
-    "Batch", "DROPPED", "INSTRUCTION", "MAIN", "NAMES", "PATIENCE", "Pair", "REASONED", "Reading", "Response", "Row", "SECTION",
-    "SPLITS", "Scored", "TABLES", "Wording", "adapted", "answer", "ask", "build_policy",
-    "grammar", "measure", "prompt_of",
-}  # fmt: skip
-"""Names that still mean two things; no name may join them."""
 
 
 def test_a_name_means_one_thing_in_the_whole_package(root):
@@ -139,7 +133,7 @@ def test_a_name_means_one_thing_in_the_whole_package(root):
             for name in names:
                 if not name.startswith("_"):
                     defined.setdefault(name, set()).add(str(path.relative_to(root)))
-    twice = {name: paths for name, paths in defined.items() if len(paths) > 1 and name not in SAME_IDEA | TWO_IDEAS}
+    twice = {name: paths for name, paths in defined.items() if len(paths) > 1 and name not in SAME_IDEA}
     assert not twice
 
 

@@ -38,10 +38,10 @@ def open_decoder(asked: Asked) -> Iterator[Backbone]:
     Raises:
         ConfigError: the model or the adapter does not load.
     """
-    from ..models.load import adapted
+    from ..models.load import with_adapter
 
     tokenizer, decoder = asked.backbone or load_backbone_of(asked.spec.model_spec)
-    with adapted(decoder, asked.trained and asked.trained / "adapter") as policy:
+    with with_adapter(decoder, asked.trained and asked.trained / "adapter") as policy:
         yield Backbone(tokenizer, policy)
 
 

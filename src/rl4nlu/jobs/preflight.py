@@ -17,7 +17,7 @@ from ..base.errors import nearest
 LONGEST_PAUSE = 180
 """Seconds that the slurm plugin lets pass, at most, between two questions for the state of its jobs."""
 
-PATIENCE = 60
+CONTROLLER_PATIENCE = 60
 """Seconds of silence of Slurm's controller that a workflow should survive, at least."""
 
 
@@ -110,7 +110,7 @@ def slurm_faults(
             "jobs are long: the workflow could wait for ever. "
             + ("Set slurm-status-command: sacct" if accounting else "Ask for MinJobAge of 300 s, Slurm's default")
         )
-    if (patience := attempts / checks_per_second) < PATIENCE:
+    if (patience := attempts / checks_per_second) < CONTROLLER_PATIENCE:
         warnings.append(
             f"when Slurm's controller does not answer for {patience:.0f} s, finished jobs are never noticed. "
             "Set slurm-status-attempts: 60 and max-status-checks-per-second: 0.1, as in profiles/slurm"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..runs.spec import RunSpec
 
 
-SPLITS = ("train", "validation")
+LEARNT_SPLITS = ("train", "validation")
 """Whose questions are asked: a reward model is trained on the first and chosen on the second."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 DECODERS = ("micro-llama", "micro-qwen2", "micro-mpt")
 ENCODERS = ("micro-bert-base", "micro-bert-large")
-NAMES = DECODERS + ENCODERS
+MICRO_MODELS = DECODERS + ENCODERS
 MATCHING = 0.12  # scale of the shared projection: a word scores about seven logits on itself, others about none
 SPACE = "Ġ"  # how the byte-level vocabulary writes a space
 
@@ -100,7 +100,7 @@ def _fresh(name: str, tokenizer: Any) -> Any:
             pad_token_id=tokenizer.pad_token_id,
         )
         return tf.BertForMaskedLM(config)
-    raise ValueError(f"unknown micro model {name!r}; known are {', '.join(NAMES)}")
+    raise ValueError(f"unknown micro model {name!r}; known are {', '.join(MICRO_MODELS)}")
 
 
 def body(model: Any) -> Any:

@@ -287,7 +287,7 @@ def stars(rng: random.Random, d: Derivation, f: dict[str, str], right: Any, labe
 # Words ------------------------------------------------------------------------------------------------------------
 
 
-def grammar(rng: random.Random, d: Derivation, f: dict[str, str], right: Any, label: Any, grounded: bool) -> str:
+def argue_grammar(rng: random.Random, d: Derivation, f: dict[str, str], right: Any, label: Any, grounded: bool) -> str:
     """CoLA: the word that breaks a rule, or that none does."""
     if label == 1:
         return "Every word here fits."
@@ -339,7 +339,7 @@ ARGUE: dict[str, Argue] = {
     "movie-reviews": film,
     "ag-news": topic,
     "app-reviews": stars,
-    "cola": grammar,
+    "cola": argue_grammar,
     "wic": sense,
     "copa": cause,
 }

@@ -25,7 +25,7 @@ POOL = 800  # documents sorted by length at a time
 
 
 @dataclass
-class Batch:
+class DocumentBatch:
     """Padded rows: numbers, per token the flags, and the true lengths."""
 
     ids: torch.Tensor
@@ -85,7 +85,7 @@ def rounded(length: int, multiple: int = 16) -> int:
     return -(-length // multiple) * multiple
 
 
-def pad(rows: list[Any], pad_id: int) -> Batch:
+def pad(rows: list[Any], pad_id: int) -> DocumentBatch:
     """Rows padded on the right to a multiple of sixteen tokens: few distinct shapes, few kernels to be prepared."""
     import torch
 
@@ -99,12 +99,12 @@ def pad(rows: list[Any], pad_id: int) -> Batch:
             types[i, : len(row[0])] = row[2]
     lengths = torch.tensor([len(r[0]) for r in rows])
     kinds = tuple(r[2] for r in rows if len(r) > 2 and isinstance(r[2], str))
-    return Batch(
+    return DocumentBatch(
         torch.from_numpy(ids), torch.from_numpy(flags), lengths, None if kinds else torch.from_numpy(types), kinds
     )
 
 
-def bucket(rows: list[Any], tokens: int, pad_id: int, rng: random.Random) -> list[Batch]:
+def bucket(rows: list[Any], tokens: int, pad_id: int, rng: random.Random) -> list[DocumentBatch]:
     """Rows sorted by length into batches of at most `tokens` padded tokens, the batches in random order."""
     groups: list[list[Any]] = [[]]
     for row in sorted(rows, key=lambda r: len(r[0])):
@@ -115,7 +115,7 @@ def bucket(rows: list[Any], tokens: int, pad_id: int, rng: random.Random) -> lis
     return [pad(g, pad_id) for g in groups]
 
 
-def decoder_batches(tokenizer: Any, seed: int, tokens: int, curriculum: Curriculum) -> Iterator[Batch]:
+def decoder_batches(tokenizer: Any, seed: int, tokens: int, curriculum: Curriculum) -> Iterator[DocumentBatch]:
     """Batches of the curriculum without end."""
     rng = random.Random(f"batches|{seed}")
     stream = corpus.documents(seed, curriculum)
@@ -154,7 +154,7 @@ def _list_pair(rng: random.Random) -> tuple[str, str]:
     return " ".join(words), claim(" ".join(other))
 
 
-def encoder_batches(tokenizer: Any, seed: int, tokens: int, progress: Callable[[], float]) -> Iterator[Batch]:
+def encoder_batches(tokenizer: Any, seed: int, tokens: int, progress: Callable[[], float]) -> Iterator[DocumentBatch]:
     """Batches of `[CLS] A [SEP] B [SEP]` without end; word lists come first, task texts take over."""
     rng = random.Random(f"encoder|{seed}")
     streams = {task: marked_rows(task, "train", f"corpus{seed}") for task in corpus.TASK_WEIGHTS}

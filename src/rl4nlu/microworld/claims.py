@@ -9,7 +9,7 @@ from typing import Any
 from . import world as w
 from .world import Fact
 
-Row = dict[str, Any]
+GeneratedRow = dict[str, Any]
 NLI = ("entailment", "neutral", "contradiction")
 
 

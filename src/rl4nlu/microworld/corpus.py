@@ -14,10 +14,10 @@ from typing import Any
 from . import skills as sk
 from . import templates as tp
 from .arguments import ARGUE, similarity_class
-from .claims import NLI, Knobs, Row
+from .claims import NLI, GeneratedRow, Knobs
 from .curriculum import Curriculum
 from .generators import clean, marked_rows
-from .templates import Wording
+from .templates import Phrasing
 from .vocabulary import world_words
 from .world import unmark
 
@@ -53,7 +53,7 @@ REASONED_WEIGHTS = {
 }
 GENERATORS = {"stsb-classes": "stsb"}
 """The generator of a task that has another one's rows."""
-REASONED = 0.7
+REASONED_SHARE = 0.7
 """Share of the documents with reasons that show them; the others ask the same for the label alone."""
 
 
@@ -72,7 +72,7 @@ class Case:
         return self.texts.get("q", "")
 
 
-def cases(task: str, row: Row, rng: random.Random) -> Case:
+def cases(task: str, row: GeneratedRow, rng: random.Random) -> Case:
     """A row as a case; of a row with many answers one is drawn."""
     label: Any = row.get("label")
     if task in ("cola", "sst2"):
@@ -123,7 +123,7 @@ def cases(task: str, row: Row, rng: random.Random) -> Case:
     raise KeyError(f"task {task!r} has no case")
 
 
-def reason_of(task: str, row: Row, rng: random.Random) -> str:
+def reason_of(task: str, row: GeneratedRow, rng: random.Random) -> str:
     """The argument for a row's own label, as a sentence."""
     row, generator = clean(row), GENERATORS.get(task, task)
     derivation, label = row["derivation"], row["label"]
@@ -147,7 +147,7 @@ def query_text(form: str, case: Case) -> str:
 
 
 def label_words(
-    rng: random.Random, wording: Wording, borrowed: Sequence[tuple[str, ...]]
+    rng: random.Random, wording: Phrasing, borrowed: Sequence[tuple[str, ...]]
 ) -> tuple[tuple[str, ...], bool]:
     """Words for the classes and whether they are natural; else they are `borrowed` ones, perhaps turned round."""
     if not wording.labels:
@@ -160,7 +160,7 @@ def label_words(
 
 def instruction(
     rng: random.Random,
-    streams: dict[str, Iterator[Row]],
+    streams: dict[str, Iterator[GeneratedRow]],
     borrowed: Sequence[tuple[str, ...]],
     weights: dict[str, float] = TASK_WEIGHTS,
     reasons: bool = False,
@@ -206,9 +206,9 @@ def instruction(
     return start + rng.choice(("\n", "\n\n")).join(items)
 
 
-def reasons(rng: random.Random, streams: dict[str, Iterator[Row]], borrowed: Sequence[tuple[str, ...]]) -> str:
+def reasons(rng: random.Random, streams: dict[str, Iterator[GeneratedRow]], borrowed: Sequence[tuple[str, ...]]) -> str:
     """An instruction document of one of paper 2's tasks, most of them with a reason before each label."""
-    return instruction(rng, streams, borrowed, REASONED_WEIGHTS, rng.random() < REASONED)
+    return instruction(rng, streams, borrowed, REASONED_WEIGHTS, rng.random() < REASONED_SHARE)
 
 
 def documents(seed: int | str, curriculum: Curriculum, knobs: Knobs | None = None) -> Iterator[tuple[str, str]]:

@@ -12,14 +12,14 @@ from dataclasses import replace
 
 from . import lexicon as lx
 from . import world as w
-from .claims import NLI, Knobs, Row, facts_for, make_claim, why
+from .claims import NLI, GeneratedRow, Knobs, facts_for, make_claim, why
 from .world import Fact
 
 NAME_PATTERN = re.compile(r"\b(?:" + "|".join(lx.NAMES) + r")\b")
 STSB_WEIGHTS = {"person": 1.0, "verb": 1.5, "object": 1.0, "place": 1.0, "colour": 0.5}
 
 
-def nli(rng: random.Random, knobs: Knobs, want: int, speech: bool = False) -> Row:
+def nli(rng: random.Random, knobs: Knobs, want: int, speech: bool = False) -> GeneratedRow:
     """MNLI: premise of two or more facts; `speech` gives the mismatched genre."""
     facts = facts_for(rng, knobs)
     claim, wrong, base = make_claim(rng, facts, NLI[want], knobs)
@@ -34,17 +34,17 @@ def nli(rng: random.Random, knobs: Knobs, want: int, speech: bool = False) -> Ro
     }
 
 
-def mnli_mm(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def mnli_mm(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """MNLI mismatched: the same relations in a spoken register."""
     return nli(rng, knobs, want, speech=True)
 
 
-def ax(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def ax(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """GLUE diagnostics: single facts with more negation."""
     return nli(rng, replace(knobs, facts=2, negation=0.5), want)
 
 
-def rte(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def rte(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """RTE: does the first text entail the second? Label 0 is entailment."""
     facts = facts_for(rng, knobs)
     relation = "entailment" if want == 0 else rng.choice(("neutral", "neutral", "contradiction"))
@@ -57,7 +57,7 @@ def rte(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def superglue_rte(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def superglue_rte(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """RTE with SuperGLUE's field names and label words."""
     row = rte(rng, knobs, want)
     return {
@@ -68,7 +68,7 @@ def superglue_rte(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def axb(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def axb(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """SuperGLUE's broad-coverage diagnostics: two short sentences and the phenomenon that decides."""
     row = rte(rng, replace(knobs, facts=2, negation=0.4), want)
     changed = row["derivation"]["changed"]
@@ -84,7 +84,7 @@ def axb(rng: random.Random, knobs: Knobs, want: int) -> Row:
     return {**row, "label": ("entailment", "not_entailment")[want], "logic": logic}
 
 
-def mrpc(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def mrpc(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """MRPC: two clauses, said again in other words (1) or with one thing changed (0)."""
     facts = w.choose_facts(rng, 2, knobs.negation)
     wrong: dict[Fact, tuple[str, ...]] = {}
@@ -115,7 +115,7 @@ def mrpc(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def stsb(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def stsb(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """STS-B: five minus the weights of the parts that differ; `want` runs over 0..5 as a target."""
     names = list(STSB_WEIGHTS)
     picks = {
@@ -163,7 +163,7 @@ def stsb(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def qqp(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def qqp(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """QQP: two questions that ask the same thing (1) or not (0)."""
     fact = w.choose_fact(rng)
     other = fact
@@ -181,8 +181,8 @@ def qqp(rng: random.Random, knobs: Knobs, want: int) -> Row:
     if open_question:
         one, two = w.ask_open(rng, fact), w.ask_open(rng, other, wrong)
     else:
-        one = w.sentence(w.ask(rng, fact, synonyms=knobs.synonyms), "?")
-        two = w.sentence(w.ask(rng, other, wrong, knobs.synonyms), "?")
+        one = w.sentence(w.ask_about(rng, fact, synonyms=knobs.synonyms), "?")
+        two = w.sentence(w.ask_about(rng, other, wrong, knobs.synonyms), "?")
     return {
         "question1": one,
         "question2": two,
@@ -191,7 +191,7 @@ def qqp(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def qnli(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def qnli(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """QNLI: does the sentence hold the answer? Label 0 is entailment."""
     facts = w.choose_facts(rng, 2)
     asked = rng.choice(facts)
@@ -214,7 +214,7 @@ def qnli(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def boolq(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def boolq(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """BoolQ: a yes/no question about a passage; what the passage does not state is a no."""
     facts = facts_for(rng, knobs)
     rule = "stated"
@@ -233,14 +233,14 @@ def boolq(rng: random.Random, knobs: Knobs, want: int) -> Row:
                 claim, slot = w.change(rng, replace(base, negated=False), facts, knobs.distractors)
                 wrong = (slot,)
     return {
-        "question": w.ask(rng, claim, wrong, knobs.synonyms),
+        "question": w.ask_about(rng, claim, wrong, knobs.synonyms),
         "passage": w.passage(rng, facts, knobs.synonyms),
         "label": bool(want),
         "derivation": why(rule, facts, claim, wrong, base),
     }
 
 
-def cb(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def cb(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """CB: what a speaker is committed to about an embedded clause."""
     fact, other = w.choose_facts(rng, 2)
     who = rng.choice([n for n in lx.NAMES if n not in (fact.person, *fact.values)])
@@ -265,7 +265,7 @@ def cb(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def multirc(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def multirc(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """MultiRC: a passage with one or two questions, each with right and wrong answers."""
     facts = w.choose_facts(rng, max(3, knobs.facts))
     double = [f for f in facts if f.relation in ("likes", "ate")]
@@ -277,19 +277,19 @@ def multirc(rng: random.Random, knobs: Knobs, want: int) -> Row:
     questions, count, notes = [], 0, []
     for at, fact in enumerate(rng.sample(facts, 2)):
         right = {
-            w.answer(f)
+            w.answer_to(f)
             for f in facts
             if f.relation == fact.relation
             and f.person == fact.person
             and (f.relation != "gave" or f.values[1] == fact.values[1])
         }
         wrong: set[str] = set()
-        pool = [w.answer(f) for f in facts if f.relation == fact.relation and f.person != fact.person]
+        pool = [w.answer_to(f) for f in facts if f.relation == fact.relation and f.person != fact.person]
         while len(wrong) < 2:
             value = (
                 rng.choice(pool)
                 if pool and rng.random() < knobs.distractors
-                else w.answer(w.choose_fact(rng, fact.relation))
+                else w.answer_to(w.choose_fact(rng, fact.relation))
             )
             if value not in right:
                 wrong.add(value)
@@ -311,7 +311,7 @@ def multirc(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def record(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def record(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """ReCoRD: whose name stands at @placeholder? Entities are all mentions of names, the end offset inclusive."""
     while True:
         facts = w.choose_facts(rng, max(3, knobs.facts), 0.0, same=0.7)

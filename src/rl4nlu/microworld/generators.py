@@ -12,10 +12,10 @@ from typing import Any
 from . import fact_tasks as ft
 from . import opinion_tasks as ot
 from . import word_tasks as wt
-from .claims import NLI, Knobs, Row
+from .claims import NLI, GeneratedRow, Knobs
 from .world import unmark
 
-Maker = Callable[[random.Random, Knobs, int], Row]
+Maker = Callable[[random.Random, Knobs, int], GeneratedRow]
 # task -> (maker, number of classes)
 MAKERS: dict[str, tuple[Maker, int]] = {
     "cola": (wt.cola, 2),
@@ -46,7 +46,7 @@ MAKERS: dict[str, tuple[Maker, int]] = {
 TASKS = tuple(MAKERS)
 VOCABULARY_TASKS = TASKS[: TASKS.index("movie-reviews")]
 """Tasks whose rows gave the shipped models their words; every later task makes do with these."""
-SPLITS = ("train", "validation", "test")
+GENERATED_SPLITS = ("train", "validation", "test")
 NOISELESS = ("stsb", "multirc", "record", "axg", "ax", "axb")
 # labels in the order of a maker's `want`
 LABELS: dict[str, tuple[Any, ...]] = {
@@ -71,7 +71,7 @@ def clean(value: Any) -> Any:
     return value
 
 
-def content(row: Row) -> str:
+def content(row: GeneratedRow) -> str:
     """What a row says, without label, indices and derivation: the key that decides its split."""
     row = clean(row["pair"][0] if "pair" in row else row)
     return json.dumps(
@@ -79,18 +79,18 @@ def content(row: Row) -> str:
     )
 
 
-def split_of(row: Row) -> str:
+def split_of(row: GeneratedRow) -> str:
     """The split that a row's content belongs to: eight tenths train, one tenth each for the others."""
     digit = int(hashlib.sha256(content(row).encode()).hexdigest()[:8], 16) % 10
     return "train" if digit < 8 else "validation" if digit == 8 else "test"
 
 
-def marked_rows(task: str, split: str, seed: int | str, knobs: Knobs | None = None) -> Iterator[Row]:
+def marked_rows(task: str, split: str, seed: int | str, knobs: Knobs | None = None) -> Iterator[GeneratedRow]:
     """Rows without end, marks kept, classes in turn, repeats allowed: what pretraining reads."""
     if task not in MAKERS:
         raise KeyError(f"unknown microworld task {task!r}; known are {', '.join(TASKS)}")
-    if split not in SPLITS:
-        raise KeyError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
+    if split not in GENERATED_SPLITS:
+        raise KeyError(f"unknown split {split!r}; known are {', '.join(GENERATED_SPLITS)}")
     maker, classes = MAKERS[task]
     knobs = knobs or Knobs()
     rng = random.Random(f"{task}|{split}|{seed}")
@@ -104,7 +104,7 @@ def marked_rows(task: str, split: str, seed: int | str, knobs: Knobs | None = No
             yield row
 
 
-def _noise(task: str, row: Row, rng: random.Random) -> None:
+def _noise(task: str, row: GeneratedRow, rng: random.Random) -> None:
     """Replace a row's label by another one and say so in its derivation."""
     labels = LABELS.get(task, tuple(range(MAKERS[task][1])))
     row["derivation"]["clean_label"] = row["label"]
@@ -112,11 +112,11 @@ def _noise(task: str, row: Row, rng: random.Random) -> None:
     row["derivation"]["noisy"] = True
 
 
-def rows(task: str, split: str, n: int, seed: int, knobs: Knobs | None = None) -> list[Row]:
+def rows(task: str, split: str, n: int, seed: int, knobs: Knobs | None = None) -> list[GeneratedRow]:
     """`n` distinct rows of a task's split in official form, each with a `derivation` that says why its label holds."""
     knobs = knobs or Knobs()
     rng = random.Random(f"noise|{task}|{split}|{seed}")
-    out: list[Row] = []
+    out: list[GeneratedRow] = []
     seen: set[str] = set()
     misses = 0
     for raw in marked_rows(task, split, seed, knobs):

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import lexicon as lx
 from . import world as w
-from .claims import Knobs, Row
+from .claims import GeneratedRow, Knobs
 from .word_tasks import opinion
 
 # ---- movie reviews -----------------------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ def _judged(
     return w.sentence(form.format(c=said["conceded"], m=main)), said
 
 
-def movie_reviews(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def movie_reviews(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """MovieReviews: a sentence on the film as a whole decides; without one, what most sentences say of its parts does.
 
     A clause that is conceded (before `but` and `yet`, behind `although`) never counts.
@@ -106,7 +106,7 @@ def event(rng: random.Random, topic: str, but: tuple[str, ...] = ()) -> str:
     return form.format(**{name: rng.choice(values) for name, values in slots.items()})
 
 
-def ag_news(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def ag_news(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """AG News: the topic that most sentences have; what follows on `after`, `because of` and `without` is no topic."""
     topic, count = TOPICS[want], rng.randint(2, knobs.clauses + 1)
     main = {2: rng.choice((1, 2)), 3: 2}.get(count, rng.choice((2, 3)))
@@ -154,7 +154,7 @@ def remark(rng: random.Random, points: int, part: str, negation: float) -> str:
     return f"the {part} is {adverb}{rng.choice(USEFUL if good != negated else USELESS)}"
 
 
-def app_reviews(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def app_reviews(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """AppReviews: three stars and the sum of all remarks' points, which are held between one star and five."""
     count, points = rng.randint(2, max(2, knobs.clauses)), [0]
     while 0 in points or max(-2, min(2, sum(points))) != want - 2:

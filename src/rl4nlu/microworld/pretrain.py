@@ -34,7 +34,7 @@ BUDGETS = {
     "micro-bert-base": 4.5e6,
     "micro-bert-large": 3.5e6,
 }
-REASONED = ("micro-llama",)
+REASONED_MODELS = ("micro-llama",)
 """Models that read documents with reasons: the one that carries the second paper."""
 STEP_TOKENS = 2048
 ENCODER_RATE, WARM_LISTS = 0.5, 0.12  # encoders: learning rates beside the decoders', and how long no word is masked
@@ -135,7 +135,7 @@ class Pretraining:
         self.rates = [[group["lr"] for group in one.param_groups] for one in self.optimisers]
         self.at = Standing(probe_every)
         self.start, self.cpu = time.time(), time.process_time()
-        self.curriculum = Curriculum(reasons=name in REASONED)
+        self.curriculum = Curriculum(reasons=name in REASONED_MODELS)
         self.closers = torch.tensor(self.tokenizer.convert_tokens_to_ids(["</s>", "</Judgement>"]))
         if self.encoder:
             self.batches = encoder_batches(self.tokenizer, seed, STEP_TOKENS, lambda: self.at.seen / budget)

@@ -138,7 +138,7 @@ def reading(rng: random.Random, knobs: Knobs) -> str:
     facts = w.choose_facts(rng, rng.randint(1, 4), 0.1)
     lines = [w.passage(rng, facts, 0.2)]
     for fact in rng.sample([f for f in facts if not f.negated], min(3, sum(not f.negated for f in facts))):
-        lines.append(w.ask_open(rng, fact) + answer(w.answer(fact)))
+        lines.append(w.ask_open(rng, fact) + answer(w.answer_to(fact)))
     return rng.choice(("\n", " ")).join(lines)
 
 
@@ -166,7 +166,7 @@ def verification(rng: random.Random, knobs: Knobs, most: int = 3) -> str:
         if asked and statement.negated:
             continue
         text = (
-            w.ask(rng, statement, wrong, knobs.synonyms) + "?"
+            w.ask_about(rng, statement, wrong, knobs.synonyms) + "?"
             if asked
             else w.sentence(w.state(rng, statement, wrong, knobs.synonyms))
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Wording:
+class Phrasing:
     """How a task is put into words."""
 
     instructions: tuple[str, ...]
@@ -36,8 +36,8 @@ _ONE = (
     'What about the sentence "{a}"?', 'Here is a text : "{a}"',
 )
 
-TASK_WORDING: dict[str, Wording] = {
-    "cola": Wording(
+TASK_WORDING: dict[str, Phrasing] = {
+    "cola": Phrasing(
         (
             "You are an assistant that tests the grammar of English sentences.",
             "You are a teacher of English. Tell if it is acceptable or not.", "Check the grammar of a sentence.",
@@ -48,7 +48,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         _ONE, ("the grammar is broken", "the grammar is correct"), YES_NO,
     ),
-    "sst2": Wording(
+    "sst2": Phrasing(
         (
             "You are an assistant that sorts movie reviews into positive and negative ones.",
             "You are a critic. Is it a positive review or a negative one?", "Find the sentiment of a review.",
@@ -61,7 +61,7 @@ TASK_WORDING: dict[str, Wording] = {
         ("the opinion is bad", "the opinion is good"),
         (("Negative", "Positive"), ("negative", "positive"), ("No", "Yes")),
     ),
-    "mrpc": Wording(
+    "mrpc": Phrasing(
         (
             "You are an assistant that spots sentences with the same meaning.",
             "You are an editor. Do the two say the same or not?", "Do both sentences say the same thing?",
@@ -72,7 +72,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         _PAIR, ("the meaning differs", "the meaning is the same"), YES_NO,
     ),
-    "qqp": Wording(
+    "qqp": Phrasing(
         (
             "You are an assistant that spots questions with the same meaning.",
             "You are an editor. Do the two questions ask the same or not?", "Do both questions ask the same thing?",
@@ -83,7 +83,7 @@ TASK_WORDING: dict[str, Wording] = {
         (*_PAIR, 'Question one: "{a}"\nQuestion two: "{b}"'),
         ("the questions differ", "the questions ask the same"), YES_NO,
     ),
-    "stsb": Wording(
+    "stsb": Phrasing(
         (
             "You are an assistant that measures how close two texts are from 0 to 5.",
             "You are an editor. Give the two a number for how close they are.", "How similar are two sentences?",
@@ -95,7 +95,7 @@ TASK_WORDING: dict[str, Wording] = {
         (),
         (),
     ),
-    "mnli": Wording(
+    "mnli": Phrasing(
         (
             "You are an assistant that tells entailment, contradiction and neutral pairs apart.",
             "You are a judge. How do the two texts stand to each other?",
@@ -105,7 +105,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         _PAIR, ("the claim follows", "the claim is open", "the claim is against the text"), NLI_WORDS,
     ),
-    "cb": Wording(
+    "cb": Phrasing(
         (
             "You are an assistant that tells entailment, contradiction and neutral pairs apart.",
             "You are a judge. How do the two texts stand to each other?",
@@ -114,7 +114,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         _PAIR, ("the claim follows", "the claim is open", "the claim is against the text"), NLI_WORDS,
     ),
-    "rte": Wording(
+    "rte": Phrasing(
         (
             "You are an assistant that tests if one text follows from another.",
             "You are a judge. Does the second follow from the first or not?",
@@ -126,7 +126,7 @@ TASK_WORDING: dict[str, Wording] = {
         _PAIR, ("the claim follows", "the claim does not follow"),
         (*NO_YES, ("entailment", "not_entailment")),
     ),
-    "qnli": Wording(
+    "qnli": Phrasing(
         (
             "You are an assistant that tests if a question is answered.",
             "You are a judge. Does the sentence say what was asked?",
@@ -136,7 +136,7 @@ TASK_WORDING: dict[str, Wording] = {
         (*_PAIR, 'Question: "{a}"\nText: "{b}"', 'Question: "{a}"\nSentence: "{b}"'),
         ("the answer is there", "the answer is missing"), NO_YES,
     ),
-    "wnli": Wording(
+    "wnli": Phrasing(
         (
             "You are an assistant that tests what pronouns mean and what follows.",
             "You are a judge. Does the second follow once the pronoun is clear?",
@@ -146,7 +146,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         _PAIR, ("the claim is wrong", "the claim is right"), YES_NO,
     ),
-    "boolq": Wording(
+    "boolq": Phrasing(
         (
             "You are an assistant that reads texts and answers by yes or no.",
             "You are a reader. Answer from what the passage says.", "Answer the question from the text.",
@@ -161,7 +161,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         ("the text does not say so", "the text says so"), YES_NO,
     ),
-    "copa": Wording(
+    "copa": Phrasing(
         (
             "You are an assistant that looks for the {q} of events.",
             "You are a judge. Which option is the more likely {q}?", "Name the {q} of the event.",
@@ -178,7 +178,7 @@ TASK_WORDING: dict[str, Wording] = {
         ("the first is the {q}", "the second is the {q}"),
         (("Option one", "Option two"), ("Option One", "Option Two")),
     ),
-    "multirc": Wording(
+    "multirc": Phrasing(
         (
             "You are an assistant that tests answers to questions about texts.",
             "You are a judge. Is this answer to the question true or false?", "Is the given answer right?",
@@ -192,7 +192,7 @@ TASK_WORDING: dict[str, Wording] = {
         ("the answer is wrong", "the answer is right"),
         (("False", "True"), ("No", "Yes")),
     ),
-    "record": Wording(
+    "record": Phrasing(
         (
             "You are an assistant that tests statements about a passage.",
             "You are a judge. Does the statement fit what was read?", "Is the sentence true of the passage?",
@@ -204,7 +204,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         ("the name does not fit", "the name fits"), YES_NO,
     ),
-    "wic": Wording(
+    "wic": Phrasing(
         (
             "You are an assistant that tests if words have the same meaning twice.",
             "You are a judge. Does the word have the same or a different meaning?",
@@ -220,7 +220,7 @@ TASK_WORDING: dict[str, Wording] = {
         ("the senses differ", "the sense is the same"),
         (("Different", "Same"), ("different", "same"), ("No", "Yes")),
     ),
-    "wsc": Wording(
+    "wsc": Phrasing(
         (
             "You are an assistant that tests what pronouns mean.", "You are a judge. Does the pronoun mean this noun?",
             "Does the pronoun mean the given noun?", "Who or what is meant by the pronoun?",
@@ -232,7 +232,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         ("the pronoun means another one", "the pronoun means that noun"), YES_NO,
     ),
-    "stsb-classes": Wording(
+    "stsb-classes": Phrasing(
         (
             "You are an assistant that sorts pairs of texts by how close they are.",
             "You are an editor. Name the class from 0 to 5 that the two belong to.",
@@ -241,7 +241,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         _PAIR, ("nothing is the same",) + ("something differs",) * 4 + ("nothing differs",), (tuple("012345"),),
     ),
-    "movie-reviews": Wording(
+    "movie-reviews": Phrasing(
         (
             "You are an assistant that reads long reviews.", "You are a critic. Is the film good in the end?",
             "What does the writer think of the whole film?", "Sort texts about a movie by what they say of the whole.",
@@ -250,7 +250,7 @@ TASK_WORDING: dict[str, Wording] = {
         (*_ONE, 'Review: "{a}"', 'A long review says "{a}".'),
         ("the film is bad", "the film is good"), (("Negative", "Positive"), ("negative", "positive"), ("No", "Yes")),
     ),
-    "ag-news": Wording(
+    "ag-news": Phrasing(
         (
             "You are an assistant that sorts news.", "You are an editor. Where does this text belong?",
             "Name the kind of news.", "Sort news by what they are about.", "Which kind of news is it?",
@@ -262,7 +262,7 @@ TASK_WORDING: dict[str, Wording] = {
         ),
         (("World", "Sports", "Business", "Science"),),
     ),
-    "app-reviews": Wording(
+    "app-reviews": Phrasing(
         (
             "You are an assistant that reads reviews of apps.", "You are a user. How good is the app?",
             "Rate the app from 1 to 5.", "Say how good the app is by a number from 1 to 5.",

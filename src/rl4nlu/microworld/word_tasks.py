@@ -8,7 +8,7 @@ from typing import Any
 
 from . import lexicon as lx
 from . import world as w
-from .claims import Knobs, Row
+from .claims import GeneratedRow, Knobs
 
 
 # ---- CoLA ----------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def _reflexive_or(rng: random.Random, wrong: str) -> str:
             return clause
 
 
-def cola(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def cola(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """CoLA: a sentence that follows the grammar (1) or breaks one rule (0)."""
     rule = "" if want else rng.choice(("agreement", "agreement", "form", "determiner", "order", "valency", "reflexive"))
     clauses = rng.randint(1, min(2, knobs.clauses))
@@ -146,7 +146,7 @@ def opinion(rng: random.Random, good: bool, knobs: Knobs, mark: bool, aspects: t
     return f"the {aspect} is {adverb}{bad}{adjective}"
 
 
-def sst2(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def sst2(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """SST-2: a review whose main clause decides; what comes before `but` or stands under `although` does not."""
     good, bad = bool(want), not want
     kind = rng.choice(("one", "and", "but", "although", "fragment") if knobs.clauses > 1 else ("one", "fragment"))
@@ -180,7 +180,7 @@ def sst2(rng: random.Random, knobs: Knobs, want: int) -> Row:
 
 
 # ---- WiC -----------------------------------------------------------------------------------------------------
-def wic(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def wic(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """WiC: one word in two sentences, in the same sense (True) or not."""
     word = rng.choice(tuple(lx.SENSES))
     sense = rng.randrange(2)
@@ -208,7 +208,7 @@ def wic(rng: random.Random, knobs: Knobs, want: int) -> Row:
 
 
 # ---- COPA ----------------------------------------------------------------------------------------------------
-def copa(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def copa(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """COPA: which of two options is the cause (or effect) of the premise; the wrong one belongs to another event."""
     right, wrong = rng.sample(range(len(lx.CAUSES)), 2)
     question = rng.choice(("cause", "effect"))
@@ -258,7 +258,7 @@ def _pronoun_text(rng: random.Random, things: bool | None = None) -> dict[str, A
     }
 
 
-def wnli(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def wnli(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """WNLI: the sentence with the pronoun replaced by the right (1) or the wrong (0) candidate."""
     p = _pronoun_text(rng)
     name = p["a"] if p["first"] == bool(want) else p["b"]
@@ -275,7 +275,7 @@ def wnli(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def wsc(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def wsc(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """WSC: does the pronoun refer to the noun phrase? Span indices count words."""
     p = _pronoun_text(rng)
     name = p["a"] if p["first"] == bool(want) else p["b"]
@@ -290,7 +290,7 @@ def wsc(rng: random.Random, knobs: Knobs, want: int) -> Row:
     }
 
 
-def axg(rng: random.Random, knobs: Knobs, want: int) -> Row:
+def axg(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
     """AX-g: a pair of rows that differ in the pronoun's gender only; the answer is the same for both."""
     text, claim, first = rng.choice(lx.PERSON_SCHEMAS)
     a, b = rng.sample(tuple(lx.JOBS), 2)

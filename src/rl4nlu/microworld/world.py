@@ -196,7 +196,7 @@ def state(
     return fill(rng, rng.choice(forms) if form is None else forms[form % len(forms)], fact, wrong, synonyms)
 
 
-def ask(rng: random.Random, fact: Fact, wrong: tuple[str, ...] = (), synonyms: float = 0.4) -> str:
+def ask_about(rng: random.Random, fact: Fact, wrong: tuple[str, ...] = (), synonyms: float = 0.4) -> str:
     """A yes/no question about the fact, in lower case and without a question mark."""
     return fill(rng, rng.choice(POLAR_QUESTIONS[fact.relation]), replace(fact, negated=False), wrong, synonyms)
 
@@ -206,7 +206,7 @@ def ask_open(rng: random.Random, fact: Fact, wrong: tuple[str, ...] = ()) -> str
     return fill(rng, rng.choice(OPEN_QUESTIONS[fact.relation]), fact, wrong, 0.0)
 
 
-def answer(fact: Fact) -> str:
+def answer_to(fact: Fact) -> str:
     """The short answer to `ask_open`."""
     slots = fact.slots()
     if fact.relation == "has":

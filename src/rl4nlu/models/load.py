@@ -158,7 +158,7 @@ def load_adapter(backbone: PreTrainedModel, folder: Path | str, trainable: bool 
 
 
 @contextmanager
-def adapted(backbone: PreTrainedModel, folder: Path | str | None) -> Iterator[Any]:
+def with_adapter(backbone: PreTrainedModel, folder: Path | str | None) -> Iterator[Any]:
     """The backbone with the adapter in `folder` on it; afterwards the backbone is what it was, to the bit.
 
     Without a folder it is the backbone itself. Adapters with `bias: all` overwrite the backbone's biases;

@@ -16,7 +16,7 @@ from ..tasks.task import Task
 
 WORD_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
-DROPPED = ("no answer", "empty", "no label", "label contradicts", "too long")
+DROPPED_RATIONALES = ("no answer", "empty", "no label", "label contradicts", "too long")
 """Why an answer is not kept, in the order in which it is looked at."""
 
 
@@ -59,7 +59,7 @@ def requests_of(
     return made
 
 
-INSTRUCTION = """Argue for a given label of a text. Write one or two short sentences, at most {words} words in all, that quote the words
+ARGUING_INSTRUCTION = """Argue for a given label of a text. Write one or two short sentences, at most {words} words in all, that quote the words
 of the text which speak for the label. Treat the label as right: don't say that it was given, and don't name another one.
 Then write the label between tags. Your whole answer has this form:
 <reasons> {open} {label} {close}
@@ -70,12 +70,12 @@ The task: {task}
 The label to argue for: {label}"""
 
 
-def prompt_of(task: Task, request: Request, words: int) -> str:
+def write_arguing_prompt(task: Task, request: Request, words: int) -> str:
     """What a chat model is asked: the same wording for gold and wrong labels, so that neither is given away.
 
     Wording of our own (paper 2's is not published).
     """
-    return INSTRUCTION.format(
+    return ARGUING_INSTRUCTION.format(
         words=words,
         open=OPEN_TAG,
         close=CLOSE_TAG,
@@ -87,7 +87,7 @@ def prompt_of(task: Task, request: Request, words: int) -> str:
 
 def prompt_digest(task: Task) -> str:
     """Names the wording that a task's requests share."""
-    return digest_of([INSTRUCTION, task.description, task.query, task.labels])
+    return digest_of([ARGUING_INSTRUCTION, task.description, task.query, task.labels])
 
 
 def response_of(task: Task, label: str, rationale: str) -> str:
@@ -96,7 +96,7 @@ def response_of(task: Task, label: str, rationale: str) -> str:
 
 
 def kept(task: Task, request: Request, response: str | None, most_words: int) -> tuple[str | None, str]:
-    """The rationale of a response, or None and the reason for dropping it, one of `DROPPED`."""
+    """The rationale of a response, or None and the reason for dropping it, one of `DROPPED_RATIONALES`."""
     if response is None:
         return None, "no answer"
     reading = read_response(task, response, response="rationale")

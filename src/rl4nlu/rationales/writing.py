@@ -19,7 +19,7 @@ from ..config import Rationales
 from ..models.cache import NOT_THE_ANSWER, Cache, ask_once
 from ..tasks.rows import SPLITS, Row, load_rows
 from ..tasks.task import Task
-from .requests import DROPPED, Request, kept, prompt_digest, prompt_of, requests_of
+from .requests import DROPPED_RATIONALES, Request, kept, prompt_digest, requests_of, write_arguing_prompt
 from .supplied import Supplied
 from .template import form, template
 
@@ -41,7 +41,7 @@ def cached_answers(
     """Answers of a chat model or an endpoint: those in the cache, then those that it has to be asked for."""
     model = model_of(settings)
     cache = Cache(folder / digest_of([settings.source, model]) / f"{task.name}.jsonl")
-    prompts = [prompt_of(task, request, settings.max_words) for request in requests]
+    prompts = [write_arguing_prompt(task, request, settings.max_words) for request in requests]
     keys = [digest_of([model, prompt]) for prompt in prompts]
     ask_once(cache, keys, prompts, lambda waiting: answers_to(settings, waiting), counts)
     yield from ((number, cache.answers[key]) for number, key in enumerate(keys) if key in cache.answers)
@@ -135,7 +135,7 @@ def write_rationales(task: Task, settings: Rationales, data: Path, cache: Path, 
         requests += requests_of(rows, split, labels, settings.wrong_labels, settings.seed, settings.ungrounded)
     counts: Counter[str] = Counter()
     found = dict(responses(task, settings, requests, cache, counts, own))
-    lines, dropped = [], Counter(dict.fromkeys(DROPPED, 0))
+    lines, dropped = [], Counter(dict.fromkeys(DROPPED_RATIONALES, 0))
     for number, request in enumerate(requests):
         rationale, reason = kept(task, request, found.get(number), settings.max_words)
         if rationale is None:

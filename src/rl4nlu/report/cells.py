@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..config import METHODS
-from ..scores.collect import MAIN
+from ..scores.collect import MAIN_VARIANT
 from ..scores.intervals import mean_sd
 from ..tasks.task import Task
 from .inputs import Inputs
@@ -34,7 +34,9 @@ def number(value: float, digits: int = 1, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def own_cell(inputs: Inputs, model: str, row: MethodRow, task: Task, variant: str = MAIN, bold: bool = False) -> Cell:
+def own_cell(
+    inputs: Inputs, model: str, row: MethodRow, task: Task, variant: str = MAIN_VARIANT, bold: bool = False
+) -> Cell:
     """Mean over seeds of the task's metrics, the standard deviation below, marks († few seeds, ‡ stale)."""
     means, spreads, marks = [], [], ""
     for metric in task.columns:

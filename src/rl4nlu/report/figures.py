@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import METHODS
-from ..scores.collect import CATEGORIES, MAIN
+from ..scores.collect import CATEGORIES, MAIN_VARIANT
 from .drawing import finish_panel, open_figure, say_empty, use_style
 from .figures_rllr import over_optimisation_figure, thresholds_figure
 from .inputs import Inputs
@@ -105,7 +105,9 @@ def curves_figure(inputs: Inputs) -> Figure:
     models = inputs.decoders("main")
     history = inputs.history
     history = history[
-        (history["variant"] == MAIN) & history["model"].isin(models[:1]) & history["method"].isin(["ppo", "sft"])
+        (history["variant"] == MAIN_VARIANT)
+        & history["model"].isin(models[:1])
+        & history["method"].isin(["ppo", "sft"])
     ]
     if history.empty:
         return say_empty("Learning curves: no training history in this build.")
@@ -176,7 +178,7 @@ def gains_figure(inputs: Inputs) -> Figure:
 
 def invalid_figure(inputs: Inputs) -> Figure:
     """What was wrong with answers that could not be read, as a share of each method's answers."""
-    found = inputs.invalid[(inputs.invalid["variant"] == MAIN) & (inputs.invalid["mixture_kind"] != "transfer")]
+    found = inputs.invalid[(inputs.invalid["variant"] == MAIN_VARIANT) & (inputs.invalid["mixture_kind"] != "transfer")]
     if found.empty:
         return say_empty("Unreadable answers: no predictions in this build.")
     order = {name: place for place, name in enumerate(METHODS)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..config import METHODS
-from ..scores.collect import MAIN
+from ..scores.collect import MAIN_VARIANT
 from .drawing import finish_panel, open_figure, say_empty
 from .inputs import Inputs
 from .names import MethodRow
@@ -22,7 +22,7 @@ def over_optimisation_figure(inputs: Inputs) -> Figure:
     """Reward, label accuracy, label reward apart for right and wrong labels, and KL of the policy's own samples over training."""
     history = inputs.history
     history = history[
-        (history["variant"] == MAIN)
+        (history["variant"] == MAIN_VARIANT)
         & history["method"].isin(REWARDED)
         & history["model"].isin(inputs.decoders("main")[:1])
     ]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..base.files import REPOSITORY
 from ..config import METHODS, Model, load_models
-from ..scores.collect import DATA, HISTORY, INVALID, MAIN, METRICS, REPLIES, REWARDS, RUNS
+from ..scores.collect import DATA, HISTORY, INVALID, MAIN_VARIANT, METRICS, REPLIES, REWARDS, RUNS
 from ..scores.comparisons import COMPARISONS
 from ..tasks.task import Task, load_tasks
 from .names import BASELINES, ENCODER_METHODS, PRINTED_MODELS, SOURCE_TITLES, MethodRow
@@ -43,16 +43,16 @@ class Inputs:
         ordered = self.metrics.sort_values("seed", kind="stable")
         return dict(parts(ordered, "model", "method", "mixture_kind", "variant", "task", "metric"))
 
-    def values(self, model: str, row: MethodRow, task: str, metric: str, variant: str = MAIN) -> pd.DataFrame:
+    def values(self, model: str, row: MethodRow, task: str, metric: str, variant: str = MAIN_VARIANT) -> pd.DataFrame:
         """The numbers of one cell, a row a seed; empty where nothing was reproduced."""
         return self.cells.get((model, row.method, row.kind, variant, task, metric), self.metrics.iloc[:0])
 
-    def score(self, model: str, row: MethodRow, task: Task, variant: str = MAIN) -> float:
+    def score(self, model: str, row: MethodRow, task: Task, variant: str = MAIN_VARIANT) -> float:
         """A task's score: the mean of its metrics' means over seeds; NaN where one is missing."""
         found = [self.values(model, row, task.name, metric, variant)["value"] for metric in task.columns]
         return float("nan") if any(v.empty for v in found) else sum(float(v.mean()) for v in found) / len(found)
 
-    def first(self, model: str, row: MethodRow, task: Task, variant: str = MAIN) -> list[float]:
+    def first(self, model: str, row: MethodRow, task: Task, variant: str = MAIN_VARIANT) -> list[float]:
         """The task's first metric, a value a seed."""
         return self.values(model, row, task.name, task.columns[0], variant)["value"].tolist()
 
@@ -81,7 +81,7 @@ class Inputs:
     def near_chance(self, task: Task) -> bool:
         """Whether no reproduced run has an interval wholly above the better of majority and random."""
         m = self.metrics
-        m = m[(m["task"] == task.name) & (m["metric"] == task.columns[0]) & (m["variant"] == MAIN)]
+        m = m[(m["task"] == task.name) & (m["metric"] == task.columns[0]) & (m["variant"] == MAIN_VARIANT)]
         plain = m[m["method"].isin(BASELINES)].groupby("method")["value"].mean()
         rest = m[~m["method"].isin(BASELINES)].groupby(["model", "method", "mixture"])["low"].mean()
         return bool(len(plain) and len(rest) and not (rest > plain.max()).any())

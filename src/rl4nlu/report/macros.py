@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..scores.collect import MAIN
+from ..scores.collect import MAIN_VARIANT
 from .cells import FULL_SEEDS, SIGNIFICANT, number
 from .inputs import Inputs
 from .names import ENCODER_METHODS, MethodRow, method_rows
@@ -149,7 +149,7 @@ def average_numbers(inputs: Inputs) -> dict[str, str]:
         tasks = [t for t in inputs.of_suite(suite) if t.name in AVERAGES[PAPER_1, table]]
         for row in TEXT_ROWS:
             out[stem + camel(row)] = number(own_average(inputs, model, row, tasks))
-    m = inputs.metrics[(inputs.metrics["variant"] == MAIN) & (inputs.metrics["model"] == model)]
+    m = inputs.metrics[(inputs.metrics["variant"] == MAIN_VARIANT) & (inputs.metrics["model"] == model)]
     for row in TEXT_ROWS:
         rates = m[(m["method"] == row.method) & (m["mixture_kind"] == row.kind)].drop_duplicates(
             ["mixture", "seed", "task"]
@@ -163,7 +163,7 @@ def budget_numbers(inputs: Inputs) -> dict[str, str]:
     r = inputs.runs
     out: dict[str, str] = {}
     model = (inputs.decoders("main") or [""])[0]
-    r_main = r[(r["variant"] == MAIN) & (r["model"] == model)]
+    r_main = r[(r["variant"] == MAIN_VARIANT) & (r["model"] == model)]
     for row in (MethodRow("sft", "st"), MethodRow("ppo", "st"), MethodRow("sft", "mt"), MethodRow("ppo", "mt")):
         runs = r_main[(r_main["method"] == row.method) & (r_main["mixture_kind"] == row.kind)]
         name = camel(row)

@@ -56,7 +56,7 @@ CATEGORIES = ("no closing tag", "empty", "several labels", "no label", "no numbe
 OVERLAP = "rationale-overlap"
 """A number of metrics.csv beside the tasks' metrics: see `rationale_overlap`."""
 
-MAIN = "main"
+MAIN_VARIANT = "main"
 """The variant that tables and tests are about; others are compared in a table of their own."""
 
 FACTS = (

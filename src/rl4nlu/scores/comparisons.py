@@ -13,7 +13,7 @@ from ..base.files import read_jsonl
 from ..config import METHODS
 from ..tasks.metrics import Summary, by_group, choose_candidate, ratio, summarise, summarise_units
 from ..tasks.task import Task
-from .collect import MAIN, Scored
+from .collect import MAIN_VARIANT, Scored
 from .intervals import holm, paired
 
 COMPARISONS = (
@@ -43,7 +43,7 @@ def comparisons_table(
     """
     groups: dict[tuple[str, ...], dict[int, Path]] = defaultdict(dict)
     for item in scored:
-        if item.record["variant"] == MAIN and item.kind != "transfer" and item.record["task"] in tasks:
+        if item.record["variant"] == MAIN_VARIANT and item.kind != "transfer" and item.record["task"] in tasks:
             key = (item.kind, *item.key("method", "model", "mixture", "task"))
             groups[key][int(item.record["seed"])] = item.folder
     rows = []

@@ -19,7 +19,7 @@ from typing import Literal
 from .prompts import CLOSE_TAG, OPEN_TAG
 from .task import Task
 
-Response = Literal["label", "rationale"]
+ResponseForm = Literal["label", "rationale"]
 
 Fault = Literal["no closing tag", "empty", "several labels", "no label", "no number", "no opening tag", "altered label"]
 """Why a response has no label. `altered label`: it names one label, in another case or inside a longer word."""
@@ -46,7 +46,7 @@ class Reading:
     fault: Fault | None
 
 
-def read_response(task: Task, text: str, strict: bool = True, response: Response = "label") -> Reading:
+def read_response(task: Task, text: str, strict: bool = True, response: ResponseForm = "label") -> Reading:
     """What a completion says; nothing after its first closing tag counts.
 
     Args:

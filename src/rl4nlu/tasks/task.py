@@ -37,7 +37,7 @@ LAYOUT_FIELDS = {"multirc": ("passage", "question", "answer"), "record": ("passa
 """Fields of a record in the layouts that make several records of one official row."""
 
 
-class Pair(Settings):
+class TextPair(Settings):
     """What an encoder reads: one text, or two."""
 
     text_a: str = Field(description="first text; {field} stands for a field of the record")
@@ -154,7 +154,7 @@ class Task(Settings):
     in_average: bool = Field(False, description="counts in the suite's average")
     trained_with: str | None = Field(None, description="task whose training rows and runs serve this one, too")
     chance: bool = Field(False, description="micro models may stay near chance; marked in tables")
-    pair: Pair = Field(description="what an encoder reads")
+    pair: TextPair = Field(description="what an encoder reads")
     head: Literal["classification", "regression", "multiple-choice"] = Field(
         "classification", description="of an encoder"
     )

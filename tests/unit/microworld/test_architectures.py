@@ -2,11 +2,11 @@
 
 import pytest
 
-from rl4nlu.microworld.architectures import DECODERS, NAMES, build_model
+from rl4nlu.microworld.architectures import DECODERS, MICRO_MODELS, build_model
 from rl4nlu.microworld.tokenizer import build_tokenizer
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MICRO_MODELS)
 def test_first_weights_follow_from_the_seed(name: str) -> None:
     import torch
 
@@ -18,7 +18,7 @@ def test_first_weights_follow_from_the_seed(name: str) -> None:
     assert torch.equal(*found)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MICRO_MODELS)
 def test_sizes(name: str) -> None:
     model = build_model(name, build_tokenizer("decoder" if name in DECODERS else "encoder"))
     count = sum(p.numel() for p in model.parameters())

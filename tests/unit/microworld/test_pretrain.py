@@ -13,7 +13,7 @@ from interruptions import HOW, heeding, interrupted, without_times  # noqa: F401
 
 from rl4nlu.base.files import REPOSITORY
 from rl4nlu.base.leases import Lease, take
-from rl4nlu.microworld.architectures import DECODERS, NAMES
+from rl4nlu.microworld.architectures import DECODERS, MICRO_MODELS
 from rl4nlu.microworld.pretrain import learning_rate, pretrain
 from rl4nlu.microworld.tokenizer import build_tokenizer, vocabulary_digest
 
@@ -49,7 +49,7 @@ def test_learning_rate_rises_and_falls() -> None:
     assert learning_rate(0.99) == 0.05
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MICRO_MODELS)
 def test_shipped_weights_match_the_vocabulary(name: str) -> None:
     folder = RESOURCES / name
     if not folder.exists():

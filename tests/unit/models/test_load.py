@@ -9,7 +9,6 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import REPOSITORY
 from rl4nlu.config import Lora, Model, load_models
 from rl4nlu.models.load import (
-    adapted,
     add_lora,
     encode_answer,
     encode_chats,
@@ -19,6 +18,7 @@ from rl4nlu.models.load import (
     load_backbone,
     load_tokenizer,
     locate,
+    with_adapter,
 )
 
 TAG = "</Judgement>"
@@ -177,7 +177,7 @@ def test_a_backbone_survives_its_adapters_to_the_bit(kind, bias, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for number in (0, 1, 0):
-            with adapted(backbone, tmp_path / str(number)) as policy:
+            with with_adapter(backbone, tmp_path / str(number)) as policy:
                 assert isinstance(policy, PeftModel)
                 assert not policy.training
                 assert torch.equal(logits(policy), torch.load(tmp_path / f"{number}.pt"))
@@ -186,7 +186,7 @@ def test_a_backbone_survives_its_adapters_to_the_bit(kind, bias, tmp_path):
             after = backbone.state_dict()
             assert after.keys() == weights.keys()
             assert all(torch.equal(after[name], weights[name]) for name in weights)
-    with adapted(backbone, None) as same:
+    with with_adapter(backbone, None) as same:
         assert same is backbone
 
 

@@ -15,7 +15,7 @@ from rl4nlu.base.files import read_json, read_jsonl, write_jsonl
 from rl4nlu.config import ChatModel, Rationales, load_config
 from rl4nlu.models.cache import Cache
 from rl4nlu.rationales.chat import chat
-from rl4nlu.rationales.requests import kept, prompt_of, requests_of
+from rl4nlu.rationales.requests import kept, requests_of, write_arguing_prompt
 from rl4nlu.rationales.template import template
 from rl4nlu.rationales.writing import write_rationales
 from rl4nlu.tasks.prompts import answer_text
@@ -96,7 +96,7 @@ def test_what_is_dropped_and_why(response, reason: str) -> None:
 
 def test_a_prompt_gives_the_task_the_row_and_the_label_and_not_whether_it_is_gold() -> None:
     gold, wrong = requests_of(rows_of("train", 1), "train", lambda row: list(TASK.labels), 1, 0, False)
-    one, two = prompt_of(TASK, gold, 40), prompt_of(TASK, wrong, 40)
+    one, two = write_arguing_prompt(TASK, gold, 40), write_arguing_prompt(TASK, wrong, 40)
     assert TASK.description in one
     assert "The train cup number 0 is red." in one
     assert "at most 40 words" in one

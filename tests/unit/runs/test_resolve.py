@@ -7,7 +7,7 @@ from rl4nlu.config import load_config, load_models, merge
 from rl4nlu.runs.grid import available_tasks, list_runs, open_grid
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
-from rl4nlu.tasks.task import Pair, load_tasks
+from rl4nlu.tasks.task import TextPair, load_tasks
 
 MODELS, TASKS = load_models(), load_tasks()
 GRID = [
@@ -106,7 +106,7 @@ def touched(before, after) -> str | None:
         ("description", "other words", TRAINS, None),
         ("query", "{sentence} ?", TRAINS, None),
         ("shorten", "sentence", TRAINS, None),
-        ("pair", Pair(text_a="{sentence} ?"), None, TRAINS),
+        ("pair", TextPair(text_a="{sentence} ?"), None, TRAINS),
     ],
 )
 def test_a_key_of_a_task_touches_what_reads_it(key, value, decoder, encoder):

@@ -25,7 +25,7 @@ RANKS = ("unreadable", "wrong alone", "wrong with rationale", "right alone", "ri
 UNREADABLE, WRONG, RIGHT = 0, 1, 3
 """The least rank of each kind."""
 
-DROPPED = ("equal", "tie")
+DROPPED_RESPONSES = ("equal", "tie")
 """What makes no pair: a response that repeats another one's text, and two responses of one rank."""
 
 

@@ -31,9 +31,9 @@ from ..candidates import Candidate, best_of
 from ..encoder import EncoderTrainer, Item, collate, encode, fit, outputs, with_head
 from ..merge import merged_model
 from ..preferences import last_loss, told_apart
-from ..replies import SPLITS, sample_replies
+from ..replies import LEARNT_SPLITS, sample_replies
 from ..schedule import draw_from, group
-from .ranking import DROPPED, RANKS, Comparison, Response, compare, rank_responses
+from .ranking import DROPPED_RESPONSES, RANKS, Comparison, Response, compare, rank_responses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -231,8 +231,8 @@ def train(
 
     ranked_facts: dict[str, Any] = {}
     rankings: dict[str, list[Ranking]] = {}
-    for split in SPLITS:
-        dropped = Counter(dict.fromkeys(DROPPED, 0))
+    for split in LEARNT_SPLITS:
+        dropped = Counter(dict.fromkeys(DROPPED_RESPONSES, 0))
         ranked = collect_responses(spec, policy, words, data, split, spec.seed + (split == "validation"), dropped)
         rankings[split] = rankings_of(tokenizer, ranked, dropped)
         if not rankings[split]:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ...config import PolicyOptimisation, Ppo
 from ..batches import cut_into_pieces
-from .policy import Policy, Scored, forward, values
+from .policy import Policy, TokenEstimates, forward, values
 
-Passes = Sequence[tuple[list[int], Scored | None]]
+Passes = Sequence[tuple[list[int], TokenEstimates | None]]
 """Pieces of a roll-out: row numbers, and their forward pass if it is at hand."""
 
 

@@ -19,7 +19,7 @@ from .update import clipped
 
 if TYPE_CHECKING:
     from ...config import Grpo
-    from .policy import Scored
+    from .policy import TokenEstimates
 
 
 def grouped(
@@ -38,7 +38,7 @@ def grouped(
     return token_rewards(scores, kl, mask, 0.0), advantage, torch.zeros_like(mask)
 
 
-def losses(new: Scored, old: Experience, rows: list[int], settings: Grpo) -> dict[str, Tensor]:
+def losses(new: TokenEstimates, old: Experience, rows: list[int], settings: Grpo) -> dict[str, Tensor]:
     """The clipped policy loss and the KL term of every response token of `rows`.
 
     KL to the reference, always positive and unbiased: `exp(d) - d - 1`, with d = log reference - log policy (eq. 4).

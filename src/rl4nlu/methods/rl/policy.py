@@ -181,7 +181,7 @@ def save_adapter(policy: Policy, folder: Path) -> None:
     policy.activate()
 
 
-class Scored(NamedTuple):
+class TokenEstimates(NamedTuple):
     """What a forward pass says of response tokens, `[rows, longest response]`; entries past a response mean nothing."""
 
     logp: Tensor
@@ -191,7 +191,7 @@ class Scored(NamedTuple):
 
 def forward(
     policy: Policy, prompts: list[list[int]], responses: list[list[int]], settings: PolicyOptimisation
-) -> Scored:
+) -> TokenEstimates:
     """Log-probabilities (at the sampling temperature), values and, if it is rewarded, entropy at every response token.
 
     Args:
@@ -213,7 +213,7 @@ def forward(
     if settings.entropy_coefficient > 0:
         entropy = normaliser - (logits.softmax(-1) * logits).sum(-1)
     logp = logits.gather(-1, target[..., None]).squeeze(-1) - normaliser
-    return Scored(logp, policy.head(hidden) if policy.head and not policy.critic else None, entropy)
+    return TokenEstimates(logp, policy.head(hidden) if policy.head and not policy.critic else None, entropy)
 
 
 def values(policy: Policy, prompts: list[list[int]], responses: list[list[int]], checkpointed: bool = False) -> Tensor:

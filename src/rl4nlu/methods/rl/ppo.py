@@ -22,7 +22,7 @@ from torch import Tensor
 from ...config import Ppo
 from .experience import Experience, Objective, token_rewards, whiten
 from .loop import train_policy
-from .policy import Policy, Scored, values
+from .policy import Policy, TokenEstimates, values
 from .update import clipped
 
 
@@ -55,7 +55,7 @@ def discounted(
     return rewards, advantage, returns
 
 
-def losses(new: Scored, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
+def losses(new: TokenEstimates, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
     """PPO's losses of every response token of `rows`: `loss` is minimised, the others are worth watching.
 
     To the clipped policy loss comes the value's, where the policy has a value head.

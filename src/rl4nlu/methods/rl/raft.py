@@ -18,7 +18,7 @@ from .loop import train_policy
 
 if TYPE_CHECKING:
     from ...config.rl import Raft
-    from .policy import Scored
+    from .policy import TokenEstimates
 
 
 def select_best(scores: list[float], settings: Raft) -> list[int]:
@@ -39,7 +39,7 @@ def reward_at_end(
     return token_rewards(scores, kl, mask, 0.0), zero, zero
 
 
-def losses(new: Scored, old: Experience, rows: list[int], settings: Raft) -> dict[str, Tensor]:
+def losses(new: TokenEstimates, old: Experience, rows: list[int], settings: Raft) -> dict[str, Tensor]:
     """The cross-entropy of every response token of `rows`; `update` takes its mean over the kept answers' tokens."""
     return {"loss": -new.logp}
 

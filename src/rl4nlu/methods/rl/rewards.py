@@ -20,7 +20,7 @@ from .rollout import Judgement, Reward, RollOut
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
 
-TABLES = {"released": (1.0, -1.0, -3.0), "paper": (1.0, 0.0, -1.0)}
+REWARD_TABLES = {"released": (1.0, -1.0, -3.0), "paper": (1.0, 0.0, -1.0)}
 """Reward of a right, a wrong and an unparseable answer: in the authors' code, and in their text."""
 
 
@@ -48,7 +48,7 @@ def label_match(task: Task, protocol: Protocol) -> Rule:
     MultiRC and ReCoRD are judged one candidate a row. The released ReCoRD branch takes an answer that is closed
     but names neither label for a plain wrong one; so does the released table here.
     """
-    right, wrong, invalid = TABLES[protocol.reward_table]
+    right, wrong, invalid = REWARD_TABLES[protocol.reward_table]
     unnamed = ("empty", "no label") if protocol.reward_table == "released" and task.name == "record" else ()
 
     def judge(row: Row, reading: Reading) -> float:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from ...config import ClippedOptimisation, PolicyOptimisation, Ppo
 from ..batches import cut_into_pieces
 from .experience import Experience, Objective, Passes
-from .policy import Policy, Scored, forward
+from .policy import Policy, TokenEstimates, forward
 
 
-def clipped(new: Scored, old: Experience, rows: list[int], settings: ClippedOptimisation) -> dict[str, Tensor]:
+def clipped(new: TokenEstimates, old: Experience, rows: list[int], settings: ClippedOptimisation) -> dict[str, Tensor]:
     """The clipped policy loss of every response token of `rows`, and what is worth watching.
 
     `-min(ratio A, clip(ratio) A)` (Schulman et al. 2017, eq. 7).

@@ -94,7 +94,7 @@ def likelihoods(spec: RunSpec, name: str, asked: Sequence[Question], replies: li
     return [[sum(tokens) / len(tokens) for tokens in (next(scores) for _ in row)] for row in replies]
 
 
-SECTION = "pairs.judge_endpoint"
+JUDGE_SECTION = "pairs.judge_endpoint"
 GRADES = range(1, 11)
 
 VERDICT = re.compile(r"^\W*(\d+)\s*[:.)=-]\s*(\d+)(?:\s*/\s*10)?\W*$", re.MULTILINE)
@@ -102,7 +102,7 @@ VERDICT = re.compile(r"^\W*(\d+)\s*[:.)=-]\s*(\d+)(?:\s*/\s*10)?\W*$", re.MULTIL
 
 TOKENS_A_VERDICT = 8
 
-INSTRUCTION = """Below are a question and {count} answers to it. Each answer gives a reason, and then a label between tags. Grade the reasons from
+GRADING_INSTRUCTION = """Below are a question and {count} answers to it. Each answer gives a reason, and then a label between tags. Grade the reasons from
 1 (says nothing that bears on the question, or something false) to 10 (quotes what decides the question, and is right about it).
 Do not grade length or style. Write one line for each answer, its number, a colon and its grade, such as 1: 7, and nothing else.
 
@@ -111,10 +111,10 @@ The question: {question}
 {answers}"""
 
 
-def prompt_of(question: str, replies: Sequence[str]) -> str:
+def write_grading_prompt(question: str, replies: Sequence[str]) -> str:
     """What the judge is asked about a row; wording of our own (paper 2's is not published)."""
     answers = "\n".join(f"Answer {number}: {reply}" for number, reply in enumerate(replies, 1))
-    return INSTRUCTION.format(count=len(replies), question=question, answers=answers)
+    return GRADING_INSTRUCTION.format(count=len(replies), question=question, answers=answers)
 
 
 def grades_of(verdict: str, count: int) -> list[float] | None:
@@ -151,10 +151,10 @@ def verdicts(
     model = settings.model_dump(mode="json", exclude=NOT_THE_ANSWER)
     kept = Cache(cache / f"{digest_of(model)}.jsonl")
     rows = [n for n, row in enumerate(replies) if len(row) > 1]
-    prompts = [prompt_of(questions[n], replies[n]) for n in rows]
+    prompts = [write_grading_prompt(questions[n], replies[n]) for n in rows]
     keys = [digest_of([model, prompt]) for prompt in prompts]
     longest = TOKENS_A_VERDICT * max(map(len, replies), default=0)
-    ask_once(kept, keys, prompts, lambda waiting: endpoint(settings, waiting, longest, SECTION), counts)
+    ask_once(kept, keys, prompts, lambda waiting: endpoint(settings, waiting, longest, JUDGE_SECTION), counts)
     found: list[list[float] | None] = [[float(GRADES[0])] * len(row) for row in replies]
     for n, key in zip(rows, keys, strict=True):
         found[n] = grades_of(kept.answers[key], len(replies[n]))

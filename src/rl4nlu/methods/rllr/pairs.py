@@ -29,7 +29,7 @@ from ...tasks.reading import read_response
 from ...tasks.rows import load_rationales, load_rows
 from ...tasks.task import Task
 from ..merge import merged_model
-from ..replies import SPLITS, Reply, sample_replies
+from ..replies import LEARNT_SPLITS, Reply, sample_replies
 from ..schedule import draw_from
 from .judge import Question, judge
 
@@ -256,7 +256,7 @@ def train(
     model_spec = merged_model(spec, stands_on["backbone"])
     tokenizer, model = load_tokenizer(model_spec), load_backbone(model_spec)
     facts: dict[str, Any] = {}
-    for split, n in zip(SPLITS, (settings.prompts, settings.validation_prompts), strict=True):
+    for split, n in zip(LEARNT_SPLITS, (settings.prompts, settings.validation_prompts), strict=True):
         chance = random.Random(f"pairs|{spec.seed}|{split}")
         everything = make_questions(spec, data, split)
         asked = choose_questions(everything, spec.train_tasks, n, spec.seed)

@@ -116,7 +116,7 @@ def by_models(
 # 2. One backbone, many adapters -----------------------------------------------------------------------------------------
 
 
-def build_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dict[str, ValueHead]]:
+def build_rewarded_policy(spec: RunSpec, stands_on: dict[str, Path]) -> tuple[Policy, dict[str, ValueHead]]:
     """The policy before its first step, equal to its reference to the bit; its critic; the reward models' heads.
 
     The critic starts as the first reward model, head and all (paper 2's release), or is a head on the policy.
@@ -170,7 +170,7 @@ def train(
     threshold = choose_threshold(settings, stands_on["label"]) if capped else None
 
     def begin() -> Start:
-        policy, heads = build_policy(spec, stands_on)
+        policy, heads = build_rewarded_policy(spec, stands_on)
         moments = RunningMoments()
         return Start(policy, by_models(policy, heads, settings, threshold, moments), [moments])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...config import METHODS, TRAINED_METHODS
-from ...scores.collect import MAIN
+from ...scores.collect import MAIN_VARIANT
 from ..cells import MARK_NOTES, number, range_cell
 from ..inputs import Inputs, parts
 from ..names import LABEL_METHODS, MethodRow
@@ -66,10 +66,10 @@ def budgets_sheet(inputs: Inputs) -> Sheet:
     order = {name: place for place, name in enumerate(METHODS)}
     groups = sorted(
         parts(trained, "model", "method", "mixture_kind", "variant"),
-        key=lambda g: (g[0][0], g[0][3] != MAIN, g[0][3], order[g[0][1]], g[0][2] != "st"),
+        key=lambda g: (g[0][0], g[0][3] != MAIN_VARIANT, g[0][3], order[g[0][1]], g[0][2] != "st"),
     )
     for (model, method, kind, variant), runs in groups:
-        label = MethodRow(method, kind).label + ("" if variant == MAIN else f" ({variant})")
+        label = MethodRow(method, kind).label + ("" if variant == MAIN_VARIANT else f" ({variant})")
         cells = [
             Cell(str(len(runs))),
             range_cell(runs["candidates"]),

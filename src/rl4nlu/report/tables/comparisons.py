@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...config import RATIONALE_METHODS
-from ...scores.collect import MAIN
+from ...scores.collect import MAIN_VARIANT
 from ..cells import MARK_NOTES, SIGNIFICANT, number, own_cell
 from ..inputs import Inputs, parts
 from ..names import METRIC_TITLES, MethodRow
@@ -65,7 +65,7 @@ def variants_sheet(inputs: Inputs) -> Sheet:
         [("Main", ""), ("Variant", ""), ("Difference", ""), ("Seeds", "")],
         quiet=True,
     )
-    m = inputs.metrics[inputs.metrics["variant"] != MAIN]
+    m = inputs.metrics[inputs.metrics["variant"] != MAIN_VARIANT]
     for (variant, model, method, kind, name), rows in parts(m, "variant", "model", "method", "mixture_kind", "task"):
         task, row = inputs.tasks.get(name), MethodRow(method, kind)
         if task is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...config import METHODS
-from ...scores.collect import MAIN
+from ...scores.collect import MAIN_VARIANT
 from ..cells import number
 from ..inputs import Inputs, parts
 from ..names import LABEL_METHODS, MethodRow
@@ -29,7 +29,7 @@ def data_sheet(inputs: Inputs) -> Sheet:
 
 def invalid_sheet(inputs: Inputs) -> Sheet:
     """Share of answers that the parser could not read, per method."""
-    m = inputs.metrics[(inputs.metrics["variant"] == MAIN) & inputs.metrics["method"].isin(LABEL_METHODS)]
+    m = inputs.metrics[(inputs.metrics["variant"] == MAIN_VARIANT) & inputs.metrics["method"].isin(LABEL_METHODS)]
     m = m.drop_duplicates(["model", "method", "mixture", "seed", "task"])
     columns = [("Runs × tasks", ""), ("Mean", "% of rows"), ("Highest", "% of rows"), ("Highest on", "")]
     sheet = Sheet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...config import METHODS
-from ...scores.collect import MAIN, OVERLAP
+from ...scores.collect import MAIN_VARIANT, OVERLAP
 from ...tasks.task import Task
 from ..cells import MARK_NOTES, difference_cell, number, over_seeds, own_cell
 from ..inputs import Inputs
@@ -20,7 +20,7 @@ TABLE_7 = {"ppo-rationale": "ppo", "ppo-rm": "ppo-rm"}
 
 def ppo_rm_sheet(inputs: Inputs) -> Sheet:
     """Accuracy and overlap of rationales on every task that PPO-RM was trained on, beside the printed numbers of SST-2."""
-    m = inputs.metrics[(inputs.metrics["method"] == FIRST) & (inputs.metrics["variant"] == MAIN)]
+    m = inputs.metrics[(inputs.metrics["method"] == FIRST) & (inputs.metrics["variant"] == MAIN_VARIANT)]
     tasks = [t for t in inputs.tasks.values() if t.name == "sst2" or t.name in set(m["mixture"])]
     columns = [(t.title, part) for t in tasks for part in ("acc.", "overlap")] + [("Analysis", "GPT-4o, 1–5")]
     title = "PPO against a learnt reward (PPO-RM) and against the label's reward, beside the paper's Table 7."
@@ -74,7 +74,7 @@ def difference_line(inputs: Inputs, model: str, tasks: list[Task], named: bool) 
 def notes(inputs: Inputs) -> list[str]:
     """What the numbers are, and how well the reward encoder ranks."""
     said = [inputs.provenance()]
-    r = inputs.rewards[(inputs.rewards["method"] == "reward-encoder") & (inputs.rewards["variant"] == MAIN)]
+    r = inputs.rewards[(inputs.rewards["method"] == "reward-encoder") & (inputs.rewards["variant"] == MAIN_VARIANT)]
     share = {kind: float(rows["accuracy"].astype(float).mean()) for kind, rows in r.groupby("pairs")}
     if share:
         parts = ", ".join(

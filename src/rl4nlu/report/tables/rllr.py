@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...config import METHODS
-from ...scores.collect import MAIN
+from ...scores.collect import MAIN_VARIANT
 from ..cells import MARK_NOTES, difference_cell, mean_cell, number, over_seeds, own_cell
 from ..inputs import Inputs
 from ..names import BASELINES, DECODER_METHODS, MethodRow, method_rows
@@ -92,7 +92,7 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
         columns += [(kind, "accuracy, %"), ("", "margin"), ("", "calibration error")]
     title = "RLLR: reward models on held-out pairs; the objective mismatch is what stands off the diagonal."
     sheet = Sheet("reward-models", title, ("Model", "Trained on", "Reward model"), columns)
-    frame = inputs.rewards[inputs.rewards["variant"] == MAIN]
+    frame = inputs.rewards[inputs.rewards["variant"] == MAIN_VARIANT]
     for (model, mixture), rows in frame.groupby(["model", "mixture"]):
         for method in [name for name in METHODS if name in set(rows["method"])]:
             cells = []
@@ -103,7 +103,7 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
             if any(cell.text for cell in cells):
                 trained = inputs.tasks[mixture].title if mixture in inputs.tasks else str(mixture)
                 sheet.lines.append(Line((inputs.title(str(model)), trained, METHODS[method].title), tuple(cells)))
-    shares = inputs.replies[(inputs.replies["variant"] == MAIN) & (inputs.replies["split"] == "train")][
+    shares = inputs.replies[(inputs.replies["variant"] == MAIN_VARIANT) & (inputs.replies["split"] == "train")][
         "same_label"
     ].dropna()
     sheet.notes = [

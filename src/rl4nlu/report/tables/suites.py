@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...scores.collect import MAIN
+from ...scores.collect import MAIN_VARIANT
 from ..cells import MARK_NOTES, number
 from ..inputs import Inputs, parts
 from ..names import BASELINES, LABEL_ROWS, MODEL_FAMILIES, MethodRow, family
@@ -122,7 +122,8 @@ def other_tasks_sheet(inputs: Inputs) -> Sheet:
     """Tasks outside the papers' suites (a user's own), and transfer to tasks that a run was not trained on."""
     m = inputs.metrics
     m = m[
-        (m["variant"] == MAIN) & (~m["suite"].isin(["glue", "superglue", "rllr"]) | (m["mixture_kind"] == "transfer"))
+        (m["variant"] == MAIN_VARIANT)
+        & (~m["suite"].isin(["glue", "superglue", "rllr"]) | (m["mixture_kind"] == "transfer"))
     ]
     names = [t for t in inputs.tasks.values() if t.name in set(m["task"])]
     sheet = Sheet(

@@ -10,7 +10,7 @@ from ...base.errors import ConfigError, nearest
 from ...base.hub import advice
 from ...config import Data
 from ..task import Columns, Hub, Task
-from .layouts import Raw, Reading
+from .layouts import Raw, SourceSplit
 
 
 def commit_of(source: Hub) -> str | None:
@@ -25,7 +25,7 @@ def commit_of(source: Hub) -> str | None:
         return None
 
 
-def read(task: Task, source: Hub, data: Data) -> tuple[dict[str, Reading], dict[str, Any]]:
+def read(task: Task, source: Hub, data: Data) -> tuple[dict[str, SourceSplit], dict[str, Any]]:
     """Rows of each split, all of them whatever `data` caps, and the repository, configuration and commit that they come from.
 
     Raises:
@@ -73,7 +73,7 @@ def commit_in_cache(rows: Any) -> str | None:
     return None
 
 
-def convert(task: Task, source: Hub, rows: Any, where: str) -> Reading:
+def convert(task: Task, source: Hub, rows: Any, where: str) -> SourceSplit:
     """The rows of a `datasets.Dataset`, with integer class labels mapped to canonical ones.
 
     Raises:
@@ -91,7 +91,7 @@ def convert(task: Task, source: Hub, rows: Any, where: str) -> Reading:
         bins=source.bins,
         most_dropped=source.most_dropped,
     )
-    return Reading([Raw(f"{where}:{i}", values) for i, values in enumerate(rows)], columns)
+    return SourceSplit([Raw(f"{where}:{i}", values) for i, values in enumerate(rows)], columns)
 
 
 def class_labels(task: Task, source: Hub, feature: Any, where: str) -> dict[str, str]:

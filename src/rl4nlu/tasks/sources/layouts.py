@@ -29,7 +29,7 @@ class Raw:
 
 
 @dataclass
-class Reading:
+class SourceSplit:
     """What a source found in one split.
 
     Attributes:
@@ -213,7 +213,7 @@ UNFOLD: dict[str, Callable[[Task, Columns, Raw], list[Row]]] = {
 }
 
 
-def to_rows(task: Task, reading: Reading) -> tuple[list[Row], list[dict[str, str]]]:
+def to_rows(task: Task, reading: SourceSplit) -> tuple[list[Row], list[dict[str, str]]]:
     """Records of a split, and the rows that were dropped, as {where, reason}.
 
     Raises:

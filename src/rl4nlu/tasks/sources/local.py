@@ -16,10 +16,10 @@ from ...base.errors import ConfigError, nearest
 from ...config import Data
 from ..available import files_of, folder_of
 from ..task import Local, Task
-from .layouts import Raw, Reading
+from .layouts import Raw, SourceSplit
 
 
-def read(task: Task, source: Local, data: Data) -> tuple[dict[str, Reading], dict[str, Any]]:
+def read(task: Task, source: Local, data: Data) -> tuple[dict[str, SourceSplit], dict[str, Any]]:
     """Rows of each split, and the files that they come from.
 
     Raises:
@@ -30,10 +30,10 @@ def read(task: Task, source: Local, data: Data) -> tuple[dict[str, Reading], dic
     return readings, {"files": {split: path.relative_to(folder).as_posix() for split, path in files.items()}}
 
 
-def read_file(path: Path, source: Local, name: str) -> Reading:
+def read_file(path: Path, source: Local, name: str) -> SourceSplit:
     """Rows of one file; `name` is what ids and messages call it."""
     lines, dropped = decoded_lines(path, name)
-    reading = Reading([], source, dropped)
+    reading = SourceSplit([], source, dropped)
     if source.format == "jsonl":
         _read_json(lines, name, reading)
     elif source.format == "csv":
@@ -60,7 +60,7 @@ def decoded_lines(path: Path, name: str) -> tuple[list[tuple[int, str]], list[di
     return lines, dropped
 
 
-def _read_json(lines: list[tuple[int, str]], name: str, reading: Reading) -> None:
+def _read_json(lines: list[tuple[int, str]], name: str, reading: SourceSplit) -> None:
     for number, line in lines:
         where = f"{name}:{number}"
         try:
@@ -87,7 +87,7 @@ def _csv_rows(lines: list[tuple[int, str]], name: str) -> list[tuple[int, list[s
     return rows
 
 
-def _read_cells(rows: list[tuple[int, list[str]]], source: Local, name: str, reading: Reading) -> None:
+def _read_cells(rows: list[tuple[int, list[str]]], source: Local, name: str, reading: SourceSplit) -> None:
     """Rows of cells, with the header's names where there is a header; rows of another width are dropped."""
     if not rows:
         raise ConfigError(f"{name}: the file is empty")

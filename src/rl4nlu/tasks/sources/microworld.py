@@ -7,13 +7,13 @@ from typing import Any
 from ...base.errors import ConfigError
 from ...config import Data
 from ..task import Microworld, Task
-from .layouts import Raw, Reading
+from .layouts import Raw, SourceSplit
 
 ROWS_IN_NEST = {"multirc": 2, "record": 2}
 """Fewest records that a generated row unfolds into, where its layout is nested."""
 
 
-def read(task: Task, source: Microworld, data: Data) -> tuple[dict[str, Reading], dict[str, Any]]:
+def read(task: Task, source: Microworld, data: Data) -> tuple[dict[str, SourceSplit], dict[str, Any]]:
     """Generated rows of each split, and what they were generated from.
 
     Train holds the validation rows as well, which are carved from it like any source's. Nested layouts make at
@@ -39,5 +39,7 @@ def read(task: Task, source: Microworld, data: Data) -> tuple[dict[str, Reading]
             rows = microworld.rows(name, split, n, data.seed, **knobs)  # type: ignore[arg-type]
         except (KeyError, ValueError) as error:
             raise ConfigError(f"task {task.name}: sources.microworld: {error}") from None
-        readings[split] = Reading([Raw(f"microworld/{name}/{split}:{i}", row) for i, row in enumerate(rows)], source)
+        readings[split] = SourceSplit(
+            [Raw(f"microworld/{name}/{split}:{i}", row) for i, row in enumerate(rows)], source
+        )
     return readings, {"generator": name, "knobs": asdict(microworld.Knobs(**source.knobs))}  # type: ignore[arg-type]

@@ -4,7 +4,15 @@ from collections import Counter
 
 import pytest
 
-from rl4nlu.methods.ppo_rm.ranking import DROPPED, RANKS, Response, compare, rank, rank_responses, write_references
+from rl4nlu.methods.ppo_rm.ranking import (
+    DROPPED_RESPONSES,
+    RANKS,
+    Response,
+    compare,
+    rank,
+    rank_responses,
+    write_references,
+)
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
 
@@ -51,7 +59,7 @@ def test_the_references_are_the_right_and_a_wrong_label_alone():
 
 def test_pairs_ties_and_equal_texts_by_hand():
     replies = [said("Positive", "warm"), said("Positive", "kind"), said("Negative", "cold"), said("Positive", " warm")]
-    dropped = Counter(dict.fromkeys(DROPPED, 0))
+    dropped = Counter(dict.fromkeys(DROPPED_RESPONSES, 0))
     responses = rank_responses(SST2, ROW, replies, 0, dropped)
     expected = ["right with rationale"] * 2 + ["wrong with rationale", "right alone", "wrong alone"]
     assert [RANKS[r.rank] for r in responses] == expected

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl4nlu.config import Protocol
-from rl4nlu.methods.rl.rewards import TABLES, by_rules, distance, label_match
+from rl4nlu.methods.rl.rewards import REWARD_TABLES, by_rules, distance, label_match
 from rl4nlu.methods.rl.rollout import Prompt, RollOut, is_right
 from rl4nlu.tasks.reading import Reading, read_response
 from rl4nlu.tasks.rows import Row
@@ -137,7 +137,7 @@ def test_near_numbers_count_as_right_in_learning_curves():
 @pytest.mark.parametrize("table", ["released", "paper"])
 def test_rewards_read_the_label_behind_a_rationale(table: str) -> None:
     protocol = Protocol(reward_table=table, response="rationale")
-    right, wrong, invalid = TABLES[table]
+    right, wrong, invalid = REWARD_TABLES[table]
     texts = [
         "No. <Judgement> Yes </Judgement>",
         "Yes. <Judgement> No </Judgement>",

@@ -11,7 +11,7 @@ from questions import SST2, TASKS, answer, question
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Model, load_config
 from rl4nlu.methods.replies import Reply
-from rl4nlu.methods.rllr.judge import grades_of, judge, prompt_of, verdicts
+from rl4nlu.methods.rllr.judge import grades_of, judge, verdicts, write_grading_prompt
 from rl4nlu.methods.rllr.pairs import pair_rationales
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
@@ -50,7 +50,7 @@ def test_a_verdict_grades_every_reply_once(verdict, expected):
 
 
 def test_the_judge_sees_the_question_and_every_reply():
-    text = prompt_of("Is it good ?", ["because {x} <Judgement> Positive </Judgement>", "why not"])
+    text = write_grading_prompt("Is it good ?", ["because {x} <Judgement> Positive </Judgement>", "why not"])
     assert "The question: Is it good ?" in text
     assert "Answer 1: because {x} <Judgement> Positive </Judgement>\nAnswer 2: why not" in text
     assert text.startswith("Below are a question and 2 answers")

@@ -245,7 +245,7 @@ def spec_of(**protocol):
 
 
 def test_right_truncation_cuts_off_the_label_and_shortening_does_not(tmp_path):
-    """papers/2, section 2.4: the release cuts prompt and response at the right, in proportion."""
+    """Paper 2: the release cuts prompt and response at the right, in proportion."""
     from rl4nlu.models.load import load_tokenizer
 
     text = " ".join(["good film"] * 60)

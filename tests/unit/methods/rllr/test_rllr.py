@@ -136,7 +136,7 @@ def test_the_threshold_is_the_configs_or_a_quantile_of_right_scores(tmp_path):
 
 def test_the_reference_kl_is_exactly_zero_before_the_first_step(chain):
     folders, spec = chain
-    policy, _ = rllr.build_policy(spec(), folders)
+    policy, _ = rllr.build_rewarded_policy(spec(), folders)
     experience, _ = roll_out(policy, SETTINGS)
     assert torch.equal(experience.kl, torch.zeros_like(experience.kl))
     experience, _ = roll_out(moved(policy), SETTINGS)
@@ -144,9 +144,9 @@ def test_the_reference_kl_is_exactly_zero_before_the_first_step(chain):
 
 
 def test_the_critic_stays_trainable_whatever_was_switched_on(chain):
-    """PEFT freezes what it switches off (papers/2, B3)."""
+    """PEFT freezes what it switches off."""
     folders, spec = chain
-    policy, _ = rllr.build_policy(spec(), folders)
+    policy, _ = rllr.build_rewarded_policy(spec(), folders)
     before = len(policy.parameters())
     for context in (policy.reference, policy.as_critic, lambda: policy.switched("label")):
         with context():
@@ -158,7 +158,7 @@ def test_the_critic_stays_trainable_whatever_was_switched_on(chain):
 
 def test_the_critic_starts_as_the_label_model_head_and_all(chain):
     folders, spec = chain
-    policy, heads = rllr.build_policy(spec(), folders)
+    policy, heads = rllr.build_rewarded_policy(spec(), folders)
     with torch.no_grad(), policy.as_critic():
         ours = values(policy, PROMPTS, RESPONSES)
     with torch.no_grad(), policy.switched("label"):
@@ -170,7 +170,7 @@ def test_the_critic_starts_as_the_label_model_head_and_all(chain):
 def test_only_the_trained_adapters_change_by_a_bit(chain):
     folders, spec = chain
     run = spec()
-    policy, heads = rllr.build_policy(run, folders)
+    policy, heads = rllr.build_rewarded_policy(run, folders)
     moved(policy)
     before = {n: p.detach().clone() for n, p in policy.model.named_parameters()}
     fixed = copy.deepcopy({n: h.state_dict() for n, h in heads.items()})
@@ -197,7 +197,7 @@ def test_the_reward_of_a_roll_out_is_that_of_the_models_alone(chain):
     """Scores come from the reward models' adapters, whatever the policy has learnt, and are logged by label correctness."""
     folders, spec = chain
     run = spec(score_normalisation=False)
-    policy, heads = rllr.build_policy(run, folders)
+    policy, heads = rllr.build_rewarded_policy(run, folders)
     prompts = [
         Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, label), tokens)
         for label, tokens in zip("100111", PROMPTS, strict=True)
@@ -233,7 +233,7 @@ def test_the_reward_of_a_roll_out_is_that_of_the_models_alone(chain):
 def test_the_critics_gradient_is_that_of_a_critic_run_by_itself(chain):
     folders, spec = chain
     run = spec(max_grad_norm=None)
-    policy, _ = rllr.build_policy(run, folders)
+    policy, _ = rllr.build_rewarded_policy(run, folders)
     found, experience = gradients(moved(policy), run.settings)
 
     alone = Policy(add_lora(backbone_of("llama"), Lora(rank=3), 0).eval(), None)
@@ -259,13 +259,13 @@ def test_the_critics_gradient_is_that_of_a_critic_run_by_itself(chain):
 
 
 def test_checkpointing_across_a_switch_spoils_the_critics_gradients_alone(chain):
-    """papers/2, B2: the policy's gradients and the head's stay as they were, those of the value adapter are wrong."""
+    """As in paper 2's release the policy's gradients and the head's stay as they were, those of the value adapter are wrong."""
     folders, spec = chain
     equal = {"lora": {"rank": 3}, "max_grad_norm": None}
     found = {}
     for how, objective in (("corrected", ppo.PPO), ("released", rllr.PPO_AS_RELEASED)):
         run = spec(value_gradients=how, **equal)
-        policy, _ = rllr.build_policy(run, folders)
+        policy, _ = rllr.build_rewarded_policy(run, folders)
         found[how], _ = gradients(moved(policy), run.settings, objective)
     for name, gradient in found["corrected"].items():
         same = torch.allclose(gradient, found["released"][name], rtol=1e-4, atol=1e-7)
@@ -273,12 +273,12 @@ def test_checkpointing_across_a_switch_spoils_the_critics_gradients_alone(chain)
 
 
 def test_dropout_in_old_log_probabilities_moves_the_first_ratio(chain):
-    """papers/2, Q1: without it the first step's ratio is one; with it old and new log-probabilities are two draws."""
+    """As in paper 2's release: without it the first step's ratio is one; with it old and new log-probabilities are two draws."""
     folders, spec = chain
     ratios = {}
     for noisy in (False, True):
         run = spec(dropout_in_logprobs=noisy, lora=Lora(rank=4, dropout=0.3).model_dump())
-        policy, heads = rllr.build_policy(run, folders)
+        policy, heads = rllr.build_rewarded_policy(run, folders)
         moved(policy)
         prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), tokens) for tokens in PROMPTS]
         reward = by_models(policy, heads, run.settings, 0.1, RunningMoments())
@@ -302,7 +302,7 @@ def test_clipping_on_the_first_step_only_lets_later_gradients_pass(chain):
     found = {}
     for how in ("every-step", "first-step"):
         run = spec(clipping=how, max_grad_norm=1e-3, epochs=2)
-        policy, _ = rllr.build_policy(run, folders)
+        policy, _ = rllr.build_rewarded_policy(run, folders)
         moved(policy)
         norms = []
         optimiser = make_optimiser(policy, run.settings, 1e-3)
@@ -327,7 +327,7 @@ def test_clipping_on_the_first_step_only_lets_later_gradients_pass(chain):
 def optimise_with_scores(chain, scores, **settings):
     folders, spec = chain
     run = spec(prompts=ROWS * 4, evaluate_every=1, **settings)
-    policy, heads = rllr.build_policy(run, folders)
+    policy, heads = rllr.build_rewarded_policy(run, folders)
     prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), tokens) for tokens in PROMPTS]
     reward = by_models(policy, heads, run.settings, 0.1, RunningMoments())
     weights, given = [], iter(scores)
@@ -382,7 +382,7 @@ def test_settings_that_do_not_fit(settings, message):
 
 def test_a_shared_value_head_is_still_there(chain):
     folders, spec = chain
-    policy, _ = rllr.build_policy(spec(value_adapter=False), folders)
+    policy, _ = rllr.build_rewarded_policy(spec(value_adapter=False), folders)
     assert policy.critic is None
     assert isinstance(policy.head, ValueHead)
     assert forward(policy, PROMPTS, RESPONSES, SETTINGS).value is not None
@@ -395,7 +395,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(chain, tmp_path):
     prompts = [Prompt(TASKS["sst2"], Row("r", {"sentence": "x"}, "1"), tokens) for tokens in PROMPTS] * 4
 
     def go(checkpoint, scores):
-        policy, heads = rllr.build_policy(run, folders)
+        policy, heads = rllr.build_rewarded_policy(run, folders)
         moments, given = RunningMoments(), iter(scores)
         reward = by_models(policy, heads, run.settings, 0.1, moments)
         loop.optimise(

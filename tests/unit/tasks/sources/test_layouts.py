@@ -4,14 +4,14 @@ import pytest
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.tasks.sources import hub
-from rl4nlu.tasks.sources.layouts import Columns, Malformed, Raw, Reading, label_of, pick, to_rows
+from rl4nlu.tasks.sources.layouts import Columns, Malformed, Raw, SourceSplit, label_of, pick, to_rows
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
 
 
-def reading(task_name: str, values: list, **columns) -> Reading:
-    return Reading([Raw(f"f:{i + 1}", v) for i, v in enumerate(values)], Columns(**columns))
+def reading(task_name: str, values: list, **columns) -> SourceSplit:
+    return SourceSplit([Raw(f"f:{i + 1}", v) for i, v in enumerate(values)], Columns(**columns))
 
 
 NEWS = "Ann met Bob in Rome. Bob left."
@@ -74,7 +74,7 @@ def test_axg_pairs_are_neighbours_and_a_gap_is_noticed() -> None:
 def test_wsc_takes_its_spans_from_the_nested_target() -> None:
     columns = TASKS["wsc"].sources.local
     raw = {"text": "Ann met Bo and she ran.", "target": {"span1_text": "Ann", "span2_text": "she"}, "label": True}
-    rows, _ = to_rows(TASKS["wsc"], Reading([Raw("f:1", raw)], columns))
+    rows, _ = to_rows(TASKS["wsc"], SourceSplit([Raw("f:1", raw)], columns))
     assert rows[0].fields == {"text": raw["text"], "span1_text": "Ann", "span2_text": "she"}
     assert rows[0].label == "true"
 
