@@ -21,7 +21,7 @@ with (root / "results" / "metrics.csv").open(encoding="utf-8") as handle:
 methods = {row["method"] for row in rows}
 tasks = {row["task"] for row in rows}
 paper1 = {"majority", "random", "zero-shot", "few-shot", "sft", "ppo", "grpo", "encoder"}
-paper1 |= {"ppo-rationale", "ppo-rm"}
+paper1 |= {"raft", "ppo-rationale", "ppo-rm"}
 paper2 = {"sft-rationale", "rlhf", "rllr", "rllr-mixed"}
 expect(paper1 | paper2 <= methods, f"methods: {methods}")
 expect(len(tasks) == 29, f"expected scores of 29 tasks, found {len(tasks)}")

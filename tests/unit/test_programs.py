@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic import collected_folder, write_tree
 
+from rl4nlu.config import METHODS
 from rl4nlu.tasks.task import load_tasks
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
@@ -48,3 +49,10 @@ def test_preparing_rows_imports_no_torch(tmp_path: Path) -> None:
     found = imported("prepare_data.py", "--task", "rte", "--out", tmp_path / "rte")
     assert (tmp_path / "rte" / "train.jsonl").is_file()
     assert found & HEAVY == set()
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if METHODS[name].module])
+def test_a_program_names_the_module_that_trains_and_its_rules(method: str) -> None:
+    said = (PROGRAMS / f"{METHODS[method].program}.py").read_text().split('"""')[1]
+    assert f"rl4nlu.{METHODS[method].module}" in said
+    assert re.search(rf"train_{method.replace('-', '_')}\b", said)

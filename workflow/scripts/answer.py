@@ -1,4 +1,4 @@
-"""Answers of one trained run to the rows of its tasks (rule answer_run)."""
+"""Answers of one trained run to the rows of its tasks, by rl4nlu.answering.answer (rule answer_run)."""
 
 from rl4nlu.jobs.programs import answering_program, main_of
 

@@ -1,4 +1,4 @@
-"""Fine-tuning of an encoder on one task (rule encoder)."""
+"""Fine-tuning of an encoder on one task, by rl4nlu.methods.encoder (rule train_encoder)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 

@@ -1,4 +1,4 @@
-"""Group-relative policy optimisation of one run (rule grpo)."""
+"""Group-relative policy optimisation of one run, by rl4nlu.methods.rl.grpo (rule train_grpo)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 

@@ -1,4 +1,4 @@
-"""Merging of one SFT-with-rationale adapter into its backbone (rule train_merged_backbone)."""
+"""Merging of one SFT-with-rationale adapter into its backbone, by rl4nlu.methods.merge (rule train_merged_backbone)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 

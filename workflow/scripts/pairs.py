@@ -1,4 +1,4 @@
-"""Pairs of responses of one run (rule train_pairs)."""
+"""Pairs of responses of one run, by rl4nlu.methods.rllr.pairs (rule train_pairs)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 

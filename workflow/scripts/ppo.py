@@ -1,4 +1,4 @@
-"""Proximal policy optimisation of one run (rule ppo)."""
+"""Proximal policy optimisation of one run, by rl4nlu.methods.rl.ppo (rule train_ppo)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 

@@ -1,4 +1,4 @@
-"""Reward-ranked fine-tuning of one run (rule raft)."""
+"""Reward-ranked fine-tuning of one run, by rl4nlu.methods.rl.raft (rule train_raft)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 

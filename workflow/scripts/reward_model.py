@@ -1,4 +1,4 @@
-"""Training of one reward model (rules train_reward_label and train_reward_rationale)."""
+"""Training of one reward model, by rl4nlu.methods.rllr.reward_model (rules train_reward_label and train_reward_rationale)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 

@@ -1,4 +1,4 @@
-"""Scores of one run's answers (rule score_run)."""
+"""Scores of one run's answers, by rl4nlu.scores.evaluate (rule score_run)."""
 
 from rl4nlu.jobs.programs import main_of, scoring_program
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of one run (rule sft)."""
+"""Supervised fine-tuning of one run, by rl4nlu.methods.sft (rules train_sft and train_sft_rationale)."""
 
 from rl4nlu.jobs.programs import main_of, training_program
 
