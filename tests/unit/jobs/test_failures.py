@@ -220,7 +220,7 @@ def test_a_poisoned_batch_is_told_never_saved_and_a_rerun_completes(place: Path,
     (place / "poison").mkdir()
     (place / "poison" / "sitecustomize.py").write_text(POISON)
     status, output = train(place, place / "work", place / "out", before=place / "poison")
-    assert status == 2, output
+    assert status == 1, output
     assert "step 4: the training loss is nan" in told(output)
     assert "step 3: weights are no longer finite; this state is not saved" in output
     assert "lower sft.learning_rates" in told(output)
