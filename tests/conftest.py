@@ -19,6 +19,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of torch: the workers share the
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that run the workflow come first, being the longest: workers then end together."""
+    items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "unit"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
