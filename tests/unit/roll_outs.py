@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
@@ -16,9 +17,11 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from rl4nlu.config import Config, Lora, Model, Ppo
+from rl4nlu.config import Config, Lora, Model, PolicyOptimisation, Ppo
+from rl4nlu.methods.rl.experience import Objective
+from rl4nlu.methods.rl.loop import optimise
 from rl4nlu.methods.rl.policy import Policy, ValueHead
-from rl4nlu.methods.rl.rollout import Prompt, RollOut
+from rl4nlu.methods.rl.rollout import Judgement, Prompt, RollOut
 from rl4nlu.models.load import add_lora
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
@@ -139,3 +142,25 @@ def spec_of(place: Path, protocol: dict | None = None, **ppo_settings: object):
     config = Config(ppo=Ppo(**(settings | ppo_settings)), protocol=protocol or {})
     model = Model(kind="decoder", path=str(place / "model"))
     return resolve(config, {"tiny": model}, load_tasks(), Address("tiny", "ppo", "sst2", "main", 1))
+
+
+def learn_bandit(head: ValueHead | None, settings: PolicyOptimisation, objective: Objective) -> list[dict[str, Any]]:
+    """History of a bandit that answers 640 times: one token, at first likely but not the likeliest, is worth +1, all others -1."""
+    backbone = backbone_of("llama")
+    policy = Policy(add_lora(backbone, Lora(rank=4, targets="all-linear"), 0).eval(), head)
+    with torch.no_grad():
+        backbone.lm_head.weight.mul_(4)  # the last norm bounds how sure the model can be
+        wanted = int(policy.model(input_ids=torch.tensor([[1, 5, 6]])).logits[0, -1].topk(3).indices[2])
+    task = load_tasks()["sst2"]
+    prompts = [Prompt(task, None, [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
+    chance = torch.Generator().manual_seed(0)
+
+    def sample(batch: Sequence[Prompt]) -> RollOut:
+        logits = policy.model(input_ids=torch.tensor([prompt.tokens for prompt in batch])).logits[:, -1]
+        return make_roll_out(batch, torch.multinomial(logits.softmax(-1).detach(), 1, generator=chance).tolist())
+
+    def reward(answers: RollOut) -> Judgement:
+        scores = [1.0 if r[0] == wanted else -1.0 for r in answers.responses]
+        return Judgement(scores, sum(scores) / len(scores))
+
+    return optimise(policy, prompts, sample, reward, settings, 0.02, seed=0, objective=objective)

@@ -5,16 +5,13 @@ import math
 
 import pytest
 import torch
-from roll_outs import PROMPTS, RESPONSES, SCORES, backbone_of, make_roll_out, policy_of, with_settings
+from roll_outs import PROMPTS, RESPONSES, SCORES, learn_bandit, policy_of, with_settings
 
-from rl4nlu.config import Lora, Ppo
-from rl4nlu.methods.rl import loop, ppo
+from rl4nlu.config import Ppo
+from rl4nlu.methods.rl import ppo
 from rl4nlu.methods.rl.experience import gather_experience
 from rl4nlu.methods.rl.policy import Policy, ValueHead
-from rl4nlu.methods.rl.rollout import Judgement, Prompt
 from rl4nlu.methods.rl.update import update
-from rl4nlu.models.load import add_lora
-from rl4nlu.tasks.task import load_tasks
 
 
 def brute_force(policy: Policy, settings: Ppo, learning_rate: float, orders: list[list[int]]) -> None:
@@ -139,25 +136,7 @@ def test_update_equals_brute_force(architecture, variant):
 
 
 def test_reward_is_learned():
-    """A bandit: one token, at first likely but not the likeliest, is worth +1, and all others -1."""
-    backbone = backbone_of("llama")
-    policy = Policy(add_lora(backbone, Lora(rank=4, targets="all-linear"), 0).eval(), ValueHead(16))
-    with torch.no_grad():
-        backbone.lm_head.weight.mul_(4)  # the last norm bounds how sure the model can be
-        wanted = int(policy.model(input_ids=torch.tensor([[1, 5, 6]])).logits[0, -1].topk(3).indices[2])
-    task = load_tasks()["sst2"]
-    prompts = [Prompt(task, None, [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
-    chance = torch.Generator().manual_seed(0)
-
-    def sample(batch):
-        logits = policy.model(input_ids=torch.tensor([prompt.tokens for prompt in batch])).logits[:, -1]
-        return make_roll_out(batch, torch.multinomial(logits.softmax(-1).detach(), 1, generator=chance).tolist())
-
-    def reward(answers):
-        scores = [1.0 if r[0] == wanted else -1.0 for r in answers.responses]
-        return Judgement(scores, sum(scores) / len(scores))
-
     settings = Ppo(prompts=640, batch_size=32, minibatch_size=32, learning_rates=[0.02], kl_coefficient=0.0)
-    history = loop.optimise(policy, prompts, sample, reward, settings, 0.02, seed=0, objective=ppo.PPO)
+    history = learn_bandit(ValueHead(16), settings, ppo.PPO)
     assert history[0]["reward"] < -0.4
     assert history[-1]["reward"] > 0.6

@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
-from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, SCORES, backbone_of, make_roll_out
+from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, SCORES, backbone_of, learn_bandit
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import METHODS, Config, Data, Lora, Model, check
 from rl4nlu.config.rl import Raft
-from rl4nlu.methods.rl import loop, raft
+from rl4nlu.methods.rl import raft
 from rl4nlu.methods.rl.experience import gather_experience
 from rl4nlu.methods.rl.policy import Policy
-from rl4nlu.methods.rl.rollout import Judgement, Prompt, RollOut
 from rl4nlu.methods.rl.update import update
 from rl4nlu.models.load import add_lora, load_adapter, load_backbone
 from rl4nlu.runs.resolve import resolve
@@ -102,25 +101,8 @@ def test_a_minibatch_without_a_kept_answer_makes_no_step_and_the_others_do() -> 
 
 
 def test_a_rule_is_learned() -> None:
-    backbone = backbone_of("llama")
-    policy = Policy(add_lora(backbone, Lora(rank=4, targets="all-linear"), 0).eval(), None)
-    with torch.no_grad():
-        backbone.lm_head.weight.mul_(4)
-        wanted = int(policy.model(input_ids=torch.tensor([[1, 5, 6]])).logits[0, -1].topk(3).indices[2])
-    task = load_tasks()["sst2"]
-    prompts = [Prompt(task, None, [1, 5, 6]) for _ in range(640)]  # type: ignore[arg-type]
-    chance = torch.Generator().manual_seed(0)
-
-    def sample(asked):
-        logits = policy.model(input_ids=torch.tensor([prompt.tokens for prompt in asked])).logits[:, -1]
-        return make_roll_out(asked, torch.multinomial(logits.softmax(-1).detach(), 1, generator=chance).tolist())
-
-    def reward(answers: RollOut) -> Judgement:
-        scores = [1.0 if r[0] == wanted else -1.0 for r in answers.responses]
-        return Judgement(scores, sum(scores) / len(scores))
-
     settings = Raft(prompts=80, batch_size=4, group_size=8, minibatch_size=32)
-    history = loop.optimise(policy, prompts, sample, reward, settings, 0.02, seed=0, objective=raft.RAFT)
+    history = learn_bandit(None, settings, raft.RAFT)
     assert history[0]["reward"] < -0.4
     assert history[-1]["reward"] > 0.6
     assert history[-1]["learnt"] == 4
