@@ -29,9 +29,9 @@ rule prompt:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=planned("gpu", "evaluating"),
-        mem_mb=planned("mem_mb", "evaluating"),
-        runtime=planned("runtime", "evaluating"),
+        gpu=estimate("gpu", "evaluating"),
+        mem_mb=estimate("mem_mb", "evaluating"),
+        runtime=estimate("runtime", "evaluating"),
     params:
         command=command("prompting.py", f"--data {below('data')}", f"--work {below('work')}"),
         out=subpath(output.record, parent=True),

@@ -161,19 +161,19 @@ def grow_from(amount):
     return lambda wildcards, attempt: grow(amount, attempt)
 
 
-def planned(resource, stage, method=None):
+def estimate(resource, stage, method=None):
     """Resource function: `gpu`, `mem_mb` or `runtime` of a run's job ("training" or "evaluating"), as the planner has it."""
 
     def amount(wildcards, attempt):
-        estimate = RESOURCES.of(stage, spec_of(wildcards, method))[resource]
-        return estimate if resource == "gpu" else grow(estimate, attempt)
+        needed = RESOURCES.of(stage, spec_of(wildcards, method))[resource]
+        return needed if resource == "gpu" else grow(needed, attempt)
 
     return amount
 
 
 def run_resources(method):
     """Resources of a run's training, as the planner estimates them."""
-    return {name: planned(name, "training", method) for name in ("gpu", "mem_mb", "runtime")}
+    return {name: estimate(name, "training", method) for name in ("gpu", "mem_mb", "runtime")}
 
 
 def command(program, *options, online=False):

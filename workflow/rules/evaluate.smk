@@ -35,9 +35,9 @@ rule answer_run:
         ENVIRONMENT
     threads: SETTINGS.threads
     resources:
-        gpu=planned("gpu", "evaluating"),
-        mem_mb=planned("mem_mb", "evaluating"),
-        runtime=planned("runtime", "evaluating"),
+        gpu=estimate("gpu", "evaluating"),
+        mem_mb=estimate("mem_mb", "evaluating"),
+        runtime=estimate("runtime", "evaluating"),
     params:
         command=command("answer.py", f"--data {below('data')}", f"--work {below('work')}"),
         trained=subpath(input.record, parent=True),

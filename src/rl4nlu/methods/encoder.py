@@ -28,7 +28,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ..answering.answer import Answer, Answerer, Asked, Shots
-from ..answering.generate import NONE, Keep
+from ..answering.generate import NONE, Keep, length_batches, unfinished
 from ..answering.labels import main_score
 from ..base.checkpoint import NOT_SAVED, Checkpoint
 from ..base.errors import ConfigError, Diverged
@@ -258,26 +258,16 @@ def outputs(
         Diverged: an output is no number.
     """
     width = max((len(item.parts) for item in read), default=1)
-    found: list[torch.Tensor | None] = [None] * len(read)
-    batch: list[int] = []
-    order = sorted(range(len(read)), key=lambda i: read[i].length)
-    for place, i in enumerate(order):
-        batch.append(i)
-        after = read[order[place + 1]].length if place + 1 < len(order) else None
-        if after is None or (len(batch) + 1) * width * after > batch_tokens:
-            if all(j in done for j in batch):
-                logits = torch.tensor([done[j] for j in batch])
-            else:
-                tensors = collate([Item(read[j].parts) for j in batch], pad)
-                logits = model(**{key: values.to(model.device) for key, values in tensors.items()}).logits.float().cpu()
-                if not logits.isfinite().all():
-                    raise Diverged("the encoder's outputs are no longer finite")
-                if keep:
-                    keep(batch, logits.tolist())
-            for j, row in zip(batch, logits, strict=True):
-                found[j] = row
-            batch = []
-    return torch.stack([row for row in found if row is not None]) if read else torch.empty(0, 1)
+    found = dict(done)
+    for batch in unfinished(length_batches([width * item.length for item in read], batch_tokens), done):
+        tensors = collate([Item(read[i].parts) for i in batch], pad)
+        logits = model(**{key: values.to(model.device) for key, values in tensors.items()}).logits.float().cpu()
+        if not logits.isfinite().all():
+            raise Diverged("the encoder's outputs are no longer finite")
+        if keep:
+            keep(batch, logits.tolist())
+        found.update(zip(batch, logits.tolist(), strict=True))
+    return torch.tensor([found[i] for i in range(len(read))]) if read else torch.empty(0, 1)
 
 
 def answers(model: PreTrainedModel, task: Task, logits: torch.Tensor) -> list[Answer]:

@@ -179,7 +179,7 @@ class Client:
         )
 
 
-def endpoint(
+def ask_endpoint(
     settings: Endpoint, prompts: Sequence[str], longest: int, section: str = SECTION
 ) -> Iterator[tuple[int, str]]:
     """Answers of the server to the prompts as they come, at most `concurrency` requests under way at a time.

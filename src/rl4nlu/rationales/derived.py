@@ -30,7 +30,7 @@ def labels_of(task: Task, generator: str) -> Callable[[str], Any]:
     return own
 
 
-def derived(task: Task, seed: int) -> Source:
+def write_derived(task: Task, seed: int) -> Source:
     """Arguments from the derivations of microworld rows.
 
     Raises:

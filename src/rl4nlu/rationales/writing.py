@@ -55,10 +55,10 @@ def answers_to(settings: Rationales, prompts: Sequence[str]) -> Iterator[tuple[i
 
         assert settings.chat is not None
         return chat(settings.chat, prompts, longest, settings.seed)
-    from ..models.endpoint import endpoint
+    from ..models.endpoint import ask_endpoint
 
     assert settings.endpoint is not None
-    return endpoint(settings.endpoint, prompts, longest)
+    return ask_endpoint(settings.endpoint, prompts, longest)
 
 
 def responses(
@@ -76,7 +76,7 @@ def responses(
         return cached_answers(task, settings, requests, cache, counts)
     if settings.source == "template":
         return template(task, settings.seed)(requests)
-    written: Iterator[tuple[int, str]] = import_module(DERIVED).derived(task, settings.seed)(requests)
+    written: Iterator[tuple[int, str]] = import_module(DERIVED).write_derived(task, settings.seed)(requests)
     return written
 
 

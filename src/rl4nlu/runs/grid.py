@@ -19,7 +19,7 @@ from ..config import (
 from ..config.experiment import MAIN
 from ..tasks.available import source_of, why_absent
 from ..tasks.task import Task, expand, load_tasks
-from .resolve import check_name, followed_by, resolve, training_tasks
+from .resolve import add_followers, check_name, resolve, training_tasks
 from .spec import Address, RunSpec
 
 
@@ -88,7 +88,7 @@ def list_runs(
             if mixture in absent:
                 continue
             trained = [t.name for t in training_tasks(mixture, tasks)]
-            evaluated = named or followed_by(trained, tasks) or list(tasks)
+            evaluated = named or add_followers(trained, tasks) or list(tasks)
             if arm.method in SUPPORTING_METHODS:
                 evaluated = []
             for model in arm.models:
@@ -103,7 +103,7 @@ def list_runs(
             needed = Address.parse(path)
             if needed not in runs:
                 own = needed.method not in SUPPORTING_METHODS
-                runs[needed] = followed_by([t.name for t in spec.train_tasks], tasks) if own else []
+                runs[needed] = add_followers([t.name for t in spec.train_tasks], tasks) if own else []
                 waiting.append(needed)
     return runs
 

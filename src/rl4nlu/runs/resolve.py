@@ -47,7 +47,7 @@ def _touches(layer: Overrides, method: str) -> bool:
     return entry.section in layer.model_fields_set or any(_touches(layer, m) for m in entry.stands_on.values())
 
 
-def followed_by(names: list[str], tasks: dict[str, Task]) -> list[str]:
+def add_followers(names: list[str], tasks: dict[str, Task]) -> list[str]:
     """`names` and the tasks that are trained with them (MNLI-mm with MNLI, the diagnostics with RTE or MNLI)."""
     return [n for n, task in tasks.items() if n in names or task.trained_with in names]
 
@@ -95,7 +95,7 @@ def resolve(
         if isinstance(settings, PolicyOptimisation):
             settings = settings.model_copy(update={"max_new_tokens": max(room, settings.max_new_tokens)})
     train = training_tasks(address.mixture, tasks)
-    evaluated = evaluated if evaluated is not None else followed_by([t.name for t in train], tasks)
+    evaluated = evaluated if evaluated is not None else add_followers([t.name for t in train], tasks)
     spec = RunSpec(
         model=address.model,
         method=address.method,

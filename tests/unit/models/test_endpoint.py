@@ -9,7 +9,7 @@ import pytest
 from chat_server import KEY, completion, served, settings
 
 from rl4nlu.base.errors import ConfigError
-from rl4nlu.models.endpoint import endpoint, wait_of
+from rl4nlu.models.endpoint import ask_endpoint, wait_of
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def echo(number, prompt):
 
 def test_it_speaks_the_protocol_and_answers_belong_to_their_prompts() -> None:
     with served(echo) as server:
-        found = dict(endpoint(settings(server.url + "/", temperature=0.3), [f"p{i}" for i in range(20)], 77))
+        found = dict(ask_endpoint(settings(server.url + "/", temperature=0.3), [f"p{i}" for i in range(20)], 77))
         assert found == {i: f"said p{i}" for i in range(20)}
         path, headers, body = server.requests[0]
         assert path == "/v1/chat/completions"
@@ -35,7 +35,7 @@ def test_it_speaks_the_protocol_and_answers_belong_to_their_prompts() -> None:
 
 def test_no_key_is_sent_where_none_is_wanted() -> None:
     with served(echo) as server:
-        dict(endpoint(settings(server.url, key_variable=None), ["p"], 9))
+        dict(ask_endpoint(settings(server.url, key_variable=None), ["p"], 9))
         assert "Authorization" not in server.requests[0][1]
 
 
@@ -49,7 +49,7 @@ def test_no_more_requests_are_under_way_than_allowed(concurrency: int) -> None:
         return echo(number, prompt)
 
     with served(slow) as server:
-        assert len(dict(endpoint(settings(server.url, concurrency=concurrency), ["p"] * 12, 9))) == 12
+        assert len(dict(ask_endpoint(settings(server.url, concurrency=concurrency), ["p"] * 12, 9))) == 12
         assert server.most == concurrency
 
 
@@ -70,7 +70,7 @@ def test_no_more_requests_are_under_way_than_allowed(concurrency: int) -> None:
 )
 def test_what_may_pass_is_asked_for_again(fault) -> None:
     with served(lambda number, prompt: fault if number < 2 else echo(number, prompt)) as server:
-        assert dict(endpoint(settings(server.url), ["p"], 9)) == {0: "said p"}
+        assert dict(ask_endpoint(settings(server.url), ["p"], 9)) == {0: "said p"}
         assert len(server.requests) == 3
 
 
@@ -79,7 +79,7 @@ def test_retry_after_is_waited_for_and_bounded() -> None:
         return (429, {"Retry-After": "0.3" if number == 0 else "3600"}, b"") if number < 2 else echo(number, prompt)
 
     with served(limited) as server:
-        dict(endpoint(settings(server.url, longest_wait=0.5), ["p"], 9))
+        dict(ask_endpoint(settings(server.url, longest_wait=0.5), ["p"], 9))
         first, second = (b - a for a, b in zip(server.times, server.times[1:], strict=False))
         assert 0.28 <= first < 0.48
         assert 0.48 <= second < 2
@@ -94,7 +94,7 @@ def test_a_refusal_ends_the_work_at_once_and_hides_the_key(status: int) -> None:
         with pytest.raises(
             ConfigError, match=rf"refuses requests for model 'm' with status {status}: bad key \*\*\*"
         ) as error:
-            dict(endpoint(settings(server.url, concurrency=1), ["p"] * 50, 9))
+            dict(ask_endpoint(settings(server.url, concurrency=1), ["p"] * 50, 9))
         assert KEY not in str(error.value)
         assert len(server.requests) == 1
 
@@ -106,7 +106,7 @@ def test_an_endpoint_that_never_answers_gives_one_message_and_keeps_what_was_ans
     kept = {}
     with served(silent) as server:
         started = time.monotonic()
-        answers = endpoint(settings(server.url, timeout=0.3, attempts=2), ["good 1", "good 2", "bad"], 9)
+        answers = ask_endpoint(settings(server.url, timeout=0.3, attempts=2), ["good 1", "good 2", "bad"], 9)
         with pytest.raises(ConfigError, match=r"no usable answer in 2 tries; the last: no answer within 0.3 seconds"):
             kept.update(answers)
         assert time.monotonic() - started < 5
@@ -124,7 +124,7 @@ def test_a_drip_does_not_outlast_the_time_of_an_answer() -> None:
     with served(lambda number, prompt: (200, {}, drip)) as server:
         started = time.monotonic()
         with pytest.raises(ConfigError, match=r"no answer within 0\.4 seconds"):
-            dict(endpoint(settings(server.url, timeout=0.4, attempts=1), ["p"], 9))
+            dict(ask_endpoint(settings(server.url, timeout=0.4, attempts=1), ["p"], 9))
         assert time.monotonic() - started < 3
 
 
@@ -132,14 +132,14 @@ def test_a_server_that_is_not_there_is_named() -> None:
     with served(echo) as server:
         url = server.url
     with pytest.raises(ConfigError, match=rf"{url} gave no usable answer in 2 tries.*refused"):
-        dict(endpoint(settings(url, attempts=2), ["p"], 9))
+        dict(ask_endpoint(settings(url, attempts=2), ["p"], 9))
 
 
 def test_after_a_failure_nothing_else_is_begun() -> None:
     with served(lambda number, prompt: (401, {}, b"no") if number == 3 else echo(number, prompt)) as server:
         found = {}
         with pytest.raises(ConfigError):
-            found.update(endpoint(settings(server.url, concurrency=1), ["p"] * 100, 9))
+            found.update(ask_endpoint(settings(server.url, concurrency=1), ["p"] * 100, 9))
         assert set(found) == {0, 1, 2}
         assert len(server.requests) == 4
 
@@ -148,7 +148,7 @@ def test_after_a_failure_nothing_else_is_begun() -> None:
 def test_a_missing_or_impossible_key_is_named_by_its_variable_only(monkeypatch, key: str) -> None:
     monkeypatch.setenv("TEST_KEY", key)
     with pytest.raises(ConfigError, match="TEST_KEY") as error:
-        dict(endpoint(settings("http://127.0.0.1:1/v1"), ["p"], 9))
+        dict(ask_endpoint(settings("http://127.0.0.1:1/v1"), ["p"], 9))
     assert not key.strip() or key not in str(error.value)
 
 

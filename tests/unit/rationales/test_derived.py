@@ -14,7 +14,7 @@ from rl4nlu.microworld.arguments import ARGUE, similarity_class
 from rl4nlu.microworld.fact_tasks import STSB_WEIGHTS
 from rl4nlu.microworld.tokenizer import build_tokenizer
 from rl4nlu.microworld.vocabulary import WORD, world_words
-from rl4nlu.rationales.derived import derived
+from rl4nlu.rationales.derived import write_derived
 from rl4nlu.rationales.requests import kept, requests_of
 from rl4nlu.tasks.prepare import read
 from rl4nlu.tasks.task import load_tasks
@@ -38,7 +38,7 @@ def argued(name: str, rows, ungrounded: bool = True):
     task = TASKS[name]
     requests = requests_of(rows, "train", lambda row: list(task.labels), 9, 0, ungrounded)
     found = []
-    for number, response in derived(task, 0)(requests):
+    for number, response in write_derived(task, 0)(requests):
         rationale, reason = kept(task, requests[number], response, 48)
         assert rationale is not None, (reason, response)
         found.append((requests[number], rationale))
@@ -64,7 +64,7 @@ def test_arguments_repeat_for_a_seed_and_differ_between_labels(name: str) -> Non
     assert one == [text for _, text in argued(name, rows)]
     task = TASKS[name]
     requests = requests_of(rows, "train", lambda row: list(task.labels), 9, 0, False)
-    other = [text.split("<")[0].strip() for _, text in derived(task, 1)(requests)]
+    other = [text.split("<")[0].strip() for _, text in write_derived(task, 1)(requests)]
     assert other != [text for request, text in argued(name, rows, False)] or name == "copa"
     by_row: dict = {}
     for request, rationale in argued(name, rows, False):
@@ -148,9 +148,9 @@ def test_rows_without_a_derivation_and_other_generators_are_refused() -> None:
     task = TASKS["rllr-sst2"]
     requests = requests_of([row], "train", lambda row: list(task.labels), 1, 0, False)
     with pytest.raises(ConfigError, match=r"task rllr-sst2: row .* was not generated.*template"):
-        list(derived(task, 0)(requests))
+        list(write_derived(task, 0)(requests))
     with pytest.raises(ConfigError, match=r"knows no arguments for generator 'wsc'; it does for mnli, rte"):
-        derived(TASKS["wsc"], 0)
+        write_derived(TASKS["wsc"], 0)
     assert set(ARGUE) >= {t.sources.microworld.task or n for n, t in TASKS.items() if t.suite == "rllr"}
 
 

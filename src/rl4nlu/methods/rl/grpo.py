@@ -15,14 +15,14 @@ from torch import Tensor
 
 from .experience import Experience, Objective, token_rewards
 from .loop import train_policy
-from .update import clipped
+from .update import clip_losses
 
 if TYPE_CHECKING:
     from ...config import Grpo
     from .policy import TokenEstimates
 
 
-def grouped(
+def compare_in_groups(
     scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, coefficient: float, settings: Grpo
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rewards, advantages and returns `[rows, tokens]` from scores `[rows]`, whose groups stand together.
@@ -45,7 +45,7 @@ def losses(new: TokenEstimates, old: Experience, rows: list[int], settings: Grpo
     Tokens weigh alike whatever their answer's length (the mean over a minibatch's tokens, TRL's default; the paper takes
     the mean over answers of their means).
     """
-    parts = clipped(new, old, rows, settings)
+    parts = clip_losses(new, old, rows, settings)
     reference = (old.logp - old.kl)[rows, : new.logp.shape[1]]
     difference = (reference - new.logp) * old.mask[rows, : new.logp.shape[1]]
     parts["kl_loss"] = difference.exp() - difference - 1
@@ -53,6 +53,6 @@ def losses(new: TokenEstimates, old: Experience, rows: list[int], settings: Grpo
     return parts
 
 
-GRPO = Objective(grouped, losses)
+GRPO = Objective(compare_in_groups, losses)
 
 train = partial(train_policy, objective=GRPO)

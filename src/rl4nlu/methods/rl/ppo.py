@@ -23,7 +23,7 @@ from ...config import Ppo
 from .experience import Experience, Objective, token_rewards, whiten
 from .loop import train_policy
 from .policy import Policy, TokenEstimates, values
-from .update import clipped
+from .update import clip_losses
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:
@@ -41,7 +41,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     return torch.stack(columns[::-1], dim=1)
 
 
-def discounted(
+def estimate_advantages(
     scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, coefficient: float, settings: Ppo
 ) -> tuple[Tensor, Tensor, Tensor]:
     """PPO's rewards, advantages and returns: the KL is paid token by token, advantages come from the value head."""
@@ -60,7 +60,7 @@ def losses(new: TokenEstimates, old: Experience, rows: list[int], settings: Ppo)
 
     To the clipped policy loss comes the value's, where the policy has a value head.
     """
-    parts = clipped(new, old, rows, settings)
+    parts = clip_losses(new, old, rows, settings)
     parts["loss"] = parts["policy_loss"]
     if new.value is not None:  # else a critic of its own learns it
         parts["value_loss"] = value_losses(new.value, old, rows, settings)
@@ -105,6 +105,6 @@ def critic_loss(
     return (value_losses(new, old, rows, settings) * old.mask[rows, : new.shape[1]]).sum() / tokens
 
 
-PPO = Objective(discounted, losses, critic_step)
+PPO = Objective(estimate_advantages, losses, critic_step)
 
 train = partial(train_policy, objective=PPO)

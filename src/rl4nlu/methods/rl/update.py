@@ -13,7 +13,9 @@ from .experience import Experience, Objective, Passes
 from .policy import Policy, TokenEstimates, forward
 
 
-def clipped(new: TokenEstimates, old: Experience, rows: list[int], settings: ClippedOptimisation) -> dict[str, Tensor]:
+def clip_losses(
+    new: TokenEstimates, old: Experience, rows: list[int], settings: ClippedOptimisation
+) -> dict[str, Tensor]:
     """The clipped policy loss of every response token of `rows`, and what is worth watching.
 
     `-min(ratio A, clip(ratio) A)` (Schulman et al. 2017, eq. 7).

@@ -19,7 +19,7 @@ from ...base.errors import ConfigError, nearest
 from ...base.files import digest_of
 from ...config import Endpoint, Pairs, load_models
 from ...models.cache import NOT_THE_ANSWER, Cache, ask_once
-from ...models.endpoint import endpoint
+from ...models.endpoint import ask_endpoint
 from ...models.load import encode_answer, encode_prompts, load_backbone, load_tokenizer
 from ...rationales import overlap
 from ...tasks.prompts import answer_start
@@ -154,7 +154,7 @@ def verdicts(
     prompts = [write_grading_prompt(questions[n], replies[n]) for n in rows]
     keys = [digest_of([model, prompt]) for prompt in prompts]
     longest = TOKENS_A_VERDICT * max(map(len, replies), default=0)
-    ask_once(kept, keys, prompts, lambda waiting: endpoint(settings, waiting, longest, JUDGE_SECTION), counts)
+    ask_once(kept, keys, prompts, lambda waiting: ask_endpoint(settings, waiting, longest, JUDGE_SECTION), counts)
     found: list[list[float] | None] = [[float(GRADES[0])] * len(row) for row in replies]
     for n, key in zip(rows, keys, strict=True):
         found[n] = grades_of(kept.answers[key], len(replies[n]))

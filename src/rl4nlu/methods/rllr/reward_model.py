@@ -93,7 +93,7 @@ class Sides:
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
 
 
-def tokenised(spec: RunSpec, pairs: Sequence[Pair], data: Path, tokenizer: PreTrainedTokenizerBase) -> list[Sides]:
+def tokenise_pairs(spec: RunSpec, pairs: Sequence[Pair], data: Path, tokenizer: PreTrainedTokenizerBase) -> list[Sides]:
     """The pairs in tokens, in their order; a row that is too long is shortened (see `protocol.truncation`).
 
     Raises:
@@ -134,7 +134,7 @@ def dense_loss(chosen: Tensor, rejected: Tensor, first: Tensor, end: Tensor, tem
     return (losses * mask).sum(1) / mask.sum(1)
 
 
-def scored(model: Any, head: ValueHead, sides: Sequence[Sides], padding: int) -> tuple[Tensor, Tensor]:
+def score_pairs(model: Any, head: ValueHead, sides: Sequence[Sides], padding: int) -> tuple[Tensor, Tensor]:
     """Scores `[pairs, tokens]` of the chosen and the rejected sides, in one forward pass."""
     prompts = [side.prompt for side in sides] * 2
     hidden = states(model, prompts, [s.chosen for s in sides] + [s.rejected for s in sides], read=True, padding=padding)
@@ -150,7 +150,7 @@ def at_end(scores: Tensor, responses: Sequence[list[int]]) -> Tensor:
 
 def pair_losses(model: Any, head: ValueHead, sides: Sequence[Sides], settings: RewardModel, padding: int) -> Tensor:
     """The losses `[pairs]` of some pairs, by the loss that `settings` names."""
-    chosen, rejected = scored(model, head, sides, padding)
+    chosen, rejected = score_pairs(model, head, sides, padding)
     if settings.loss == "last":
         ends = at_end(chosen, [s.chosen for s in sides]), at_end(rejected, [s.rejected for s in sides])
         return last_loss(*ends, settings.temperature)
@@ -313,7 +313,7 @@ def train(
     padding = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
 
     def read(name: str) -> list[Sides]:
-        return tokenised(spec, read_pairs(stands_on["pairs"] / f"{name}.jsonl", spec.train_tasks), data, tokenizer)
+        return tokenise_pairs(spec, read_pairs(stands_on["pairs"] / f"{name}.jsonl", spec.train_tasks), data, tokenizer)
 
     learnt = read(f"{kind}.train")
     held = {name: read(f"{name}.validation") for name in ("label", "rationale")}

@@ -27,7 +27,7 @@ from rl4nlu.methods.rllr.reward_model import (
     responses_scored,
     reward_head,
     save_reward,
-    tokenised,
+    tokenise_pairs,
 )
 from rl4nlu.models.load import add_lora
 from rl4nlu.runs.resolve import resolve
@@ -255,10 +255,10 @@ def test_right_truncation_cuts_off_the_label_and_shortening_does_not(tmp_path):
     chosen, rejected = (f"the film is good . <Judgement> {word} </Judgement>" for word in ("Positive", "Negative"))
     pair = Pair("sst2", "r", "", chosen, rejected, "label")
     tokenizer = load_tokenizer(spec_of().model_spec)
-    (whole,) = tokenised(spec_of(), [pair], tmp_path, tokenizer)
+    (whole,) = tokenise_pairs(spec_of(), [pair], tmp_path, tokenizer)
     assert whole.length <= 96
     assert "Positive" in tokenizer.decode(whole.chosen)
-    (cut,) = tokenised(spec_of(truncation="proportional"), [pair], tmp_path, tokenizer)
+    (cut,) = tokenise_pairs(spec_of(truncation="proportional"), [pair], tmp_path, tokenizer)
     assert cut.length <= 96
     assert cut.chosen == cut.rejected  # what told them apart is gone
     assert cut.first == len(cut.chosen) - 1
@@ -266,5 +266,5 @@ def test_right_truncation_cuts_off_the_label_and_shortening_does_not(tmp_path):
 
 def test_no_held_out_pairs_are_no_fault(model, tmp_path):
     """Of a small or settled model's replies no pair may come out."""
-    assert tokenised(spec_of(), [], tmp_path, None) == []
+    assert tokenise_pairs(spec_of(), [], tmp_path, None) == []
     assert held_out(*model, [], SETTINGS) == []
