@@ -5,9 +5,9 @@ Values that a section may not take alone or together are refused here; `checks` 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
@@ -67,22 +67,13 @@ class Decoding(Settings):
     top_k: int = Field(0, ge=0, description="0: off")
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "corrected": {},
-    "released": {
-        "reward_table": "released", "parser": "lenient", "random_fallback": True, "stop_at_tag": False,
-        "schedule": "constant", "sst2_negative": "No", "sft_prompt": "separate",
-    },
-    "paper": {"reward_table": "paper", "schedule": "cosine"},
-}  # fmt: skip
-"""What each named protocol sets; a key that is absent keeps its default (paper 1, sections 3, 4 and 7)."""
-
-
 class Protocol(Settings):
     """The switches where paper 1, its release and sound practice differ."""
 
-    preset: Literal["corrected", "released", "paper"] = Field(
-        "corrected", description="sets the others, which may still be set one by one"
+    preset: Literal["corrected", "released", "paper", "rllr-released"] = Field(
+        "corrected",
+        description="sets what a paper or its release says, here and in other sections (see the presets below); it lies below "
+        "all keys that are set",
     )
     reward_table: Literal["released", "paper"] = Field(
         "released", description="right/wrong/unparseable: +1/-1/-3 (code) or 1/0/-1 (text)"
@@ -113,13 +104,6 @@ class Protocol(Settings):
         description="of what is too long to train on: the passage is shortened, or prompt and response are cut at the right "
         "in proportion, label and all, as paper 2's release does",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _apply_preset(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("preset") in PRESETS:
-            return {**PRESETS[values["preset"]], **values}
-        return values
 
 
 class Evaluation(Settings):

@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from ..config import PRESETS, Config, Model, Settings
+from ..config import Config, Model, Settings
 from ..tasks.task import Task
+from .presets import PRESETS
 
 INTRODUCTION = """# Config
 
@@ -28,9 +29,17 @@ A config says **what** is run; a profile (`profiles/`) says **how and where**. O
 | `config/paper.yaml` | paper 1's grid at its own scale |
 
 A file without `grid` is laid over `config/config.yaml`. `--config key=value` on the command line is laid over both.
-For a run, settings are laid over each other in this order: the section's defaults, `models.<model>`,
-`mixtures.<mixture>`, `variants.<variant>`; the result stands in the run's `run.json`.
+For a run, settings are laid over each other in this order: the defaults, the preset (`protocol.preset`), the config's
+sections, `models.<model>`, `mixtures.<mixture>`, `variants.<variant>`; the result stands in the run's `run.json`.
 Unknown keys and wrong values stop the workflow before any job, with the nearest known name.
+"""
+
+PRESETS_HEADING = """## Presets
+
+`protocol.preset` names one, in the config or in a model's, mixture's or variant's overrides; the last of these counts.
+It lies below all keys that a config, a model, a mixture or a variant sets: a preset with another learning rate is
+`protocol: {preset: paper}` and `ppo: {learning_rates: [1.0e-4]}`. Where a model, mixture or variant names a preset, keys of
+`protocol` in the layers below it fall away.
 """
 
 
@@ -74,6 +83,18 @@ def _nested(model: type[Settings], title: str, seen: dict[type[Settings], str]) 
                 _nested(part, f"{title}: {name}" if title != "Config" else name, seen)
 
 
+def _preset(name: str) -> str:
+    """What a preset sets, and from where; which keys of its source are left at their defaults, and why."""
+    preset = PRESETS[name]
+    if not preset.says:
+        return f"### {name}\n\nSets nothing: the defaults.\n"
+    lines = [f"### {name}", "", "| key | value | from |", "|---|---|---|"]
+    lines += [f"| `{key}` | `{json.dumps(value)}` | {source} |" for key, (value, source) in preset.says.items()]
+    lines += ["", "| key that keeps its default | why |", "|---|---|"]
+    lines += [f"| `{key}` | {why} |" for key, why in preset.silent.items()]
+    return "\n".join(lines) + "\n"
+
+
 def reference() -> str:
     """Text of config/README.md."""
     parts = [INTRODUCTION]
@@ -81,12 +102,7 @@ def reference() -> str:
         seen: dict[type[Settings], str] = {}
         _nested(root, title, seen)
         parts += [_section(model, heading) for model, heading in seen.items()]
-    presets = ["## Presets of the protocol", "", "| preset | sets |", "|---|---|"]
-    presets += [
-        f"| `{name}` | {', '.join(f'`{k}: {v}`' for k, v in values.items()) or 'nothing: the defaults'} |"
-        for name, values in PRESETS.items()
-    ]
-    return "\n".join([*parts, "\n".join(presets) + "\n"])
+    return "\n".join([*parts, PRESETS_HEADING, *(_preset(name) for name in PRESETS)])
 
 
 def generated_files() -> dict[str, str]:

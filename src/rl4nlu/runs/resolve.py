@@ -28,6 +28,7 @@ from ..config import (
 )
 from ..tasks.own_reward import check_function
 from ..tasks.task import RULES, Task, expand
+from .presets import PRESETS
 from .spec import Address, RunSpec
 
 
@@ -44,7 +45,8 @@ def check_name(name: str, known: dict[str, Any], where: str) -> None:
 def _touches(layer: Overrides, method: str) -> bool:
     """Whether a variant changes what a method of paper 2's chain computes, by its settings or by what it stands on."""
     entry = METHODS[method]
-    return entry.section in layer.model_fields_set or any(_touches(layer, m) for m in entry.stands_on.values())
+    changed = {entry.section, "protocol"} & layer.model_fields_set
+    return bool(changed) or any(_touches(layer, m) for m in entry.stands_on.values())
 
 
 def add_followers(names: list[str], tasks: dict[str, Task]) -> list[str]:
@@ -70,7 +72,7 @@ def resolve(
     address: Address,
     evaluated: list[str] | None = None,
 ) -> RunSpec:
-    """The run at `address`: defaults, then the model's, the mixture's and the variant's overrides.
+    """The run at `address`: defaults, the preset, the config, then the model's, the mixture's and the variant's overrides.
 
     Raises:
         ConfigError: a name is unknown, an override does not fit its section, or settings exclude each other.
@@ -118,7 +120,7 @@ def resolve(
 
 
 def _merge_section(config: Config, address: Address, name: str) -> Settings:
-    """A section of the config with what the run's model, mixture and variant lay over it."""
+    """A section: the preset's layer, then the config's, and what the run's model, mixture and variant lay over it."""
     layers = [
         (f"models.{address.model}", config.models.get(address.model, MAIN)),
         (f"mixtures.{address.mixture}", config.mixtures.get(address.mixture, MAIN)),
@@ -126,13 +128,18 @@ def _merge_section(config: Config, address: Address, name: str) -> Settings:
     ]
     default: Settings = getattr(config, name)
     values = default.model_dump(mode="json", exclude_unset=True)
-    for _, layer in layers:
+    preset = config.protocol.preset
+    for label, layer in layers:
         over = getattr(layer, name)
-        if name == "protocol" and "preset" in over:
-            values = {}  # a preset chosen by a variant starts afresh rather than inherit single switches
+        if "preset" in layer.protocol:
+            preset = layer.protocol["preset"]
+            check_name(preset, PRESETS, f"{config.name}: {label}: protocol.preset")
+            if name == "protocol":
+                values = {}  # all of its switches are the preset's, rather than single ones of the layers below
         values = merge(values, over)
     where = " + ".join(label for label, layer in layers if getattr(layer, name)) or "defaults"
-    return check(type(default), values, f"{config.name}: {where}: {name}")
+    where = where if preset == "corrected" else f"preset {preset} + {where}"
+    return check(type(default), merge(PRESETS[preset].section(name), values), f"{config.name}: {where}: {name}")
 
 
 def _check_released_critic(config: Config, address: Address, settings: Rllr) -> None:

@@ -40,13 +40,6 @@ def test_every_fault_has_a_line_of_its_own():
     assert len(str(error.value).splitlines()) == 2
 
 
-def test_a_preset_sets_its_switches_and_leaves_room_for_single_ones():
-    released = load_config({"protocol": {"preset": "released", "random_fallback": False}}).protocol
-    assert (released.parser, released.stop_at_tag, released.sst2_negative) == ("lenient", False, "No")
-    assert released.random_fallback is False
-    assert load_config({}).protocol.parser == "strict"
-
-
 def test_data_root_on_the_command_line_reaches_the_data_section():
     config = load_config({"data_root": "there", "data": {"source": "local", "test_rows": 3}})
     assert (config.data.data_root, config.data.test_rows) == ("there", 3)

@@ -49,13 +49,6 @@ def test_overrides_are_laid_over_each_other_in_the_stated_order():
     assert (main.settings.lora.rank, main.settings.lora.alpha) == (5, 8)
 
 
-def test_a_variants_preset_starts_afresh():
-    over = {"protocol": {"schedule": "cosine"}, "variants": {"as-released": {"protocol": {"preset": "released"}}}}
-    assert spec(**over).protocol.schedule == "cosine"
-    released = spec(Address("micro-llama", "ppo", "sst2", "as-released", 0), **over).protocol
-    assert (released.schedule, released.sst2_negative) == ("constant", "No")
-
-
 def test_a_wrong_override_names_its_layer():
     with pytest.raises(ConfigError, match=r"mixtures\.sst2: ppo: .*clip_rang: unknown key - did you mean 'clip_range'"):
         spec(mixtures={"sst2": {"ppo": {"clip_rang": 1}}})

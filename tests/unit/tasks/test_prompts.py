@@ -18,7 +18,7 @@ from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
 CORRECTED = Protocol()
-RELEASED = Protocol.model_validate({"preset": "released"})
+RELEASED = Protocol(sst2_negative="No", sft_prompt="separate")
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\n") | st.sampled_from("{}"), min_size=1)
 
 
@@ -114,7 +114,7 @@ def test_the_released_sst2_label_bug_is_a_switch() -> None:
     assert label_word(task, "0", RELEASED, "train") == label_word(task, "0", RELEASED, "demo") == "No"
     assert label_word(task, "0", RELEASED, "test") == "Negative"
     assert label_word(task, "1", RELEASED) == "Positive"
-    assert label_word(TASKS["cola"], "0", Protocol.model_validate({"preset": "released"})) == "No"
+    assert label_word(TASKS["cola"], "0", RELEASED) == "No"
     demo = [Row("d", {"sentence": "bad"}, "0")]
     assert "<Judgement> No </Judgement> ]" in write_prompt(task, {"sentence": "x"}, demo, RELEASED).text
     assert read_response(task, answer_text(task, "0", RELEASED)).label is None

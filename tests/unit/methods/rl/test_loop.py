@@ -68,7 +68,7 @@ def test_the_backbone_stays_as_it_was(place, tmp_path, changes, monkeypatch):
     monkeypatch.setattr(
         loop, "build_policy", lambda *arguments: policies.append(build_policy(*arguments)) or policies[0]
     )
-    run(place, tmp_path, protocol={"preset": "paper"}, **changes)
+    run(place, tmp_path, protocol={"reward_table": "paper", "schedule": "cosine"}, **changes)
     base = load_backbone(spec_of(place).model_spec)
     ids = torch.tensor([[1, 7, 10, 6, 3]])
     with torch.no_grad(), policies[0].model.disable_adapter():
