@@ -10,6 +10,6 @@ from rl4nlu.tasks.task import load_tasks
 NOWHERE = Path("/nonexistent")
 
 
-def spec_of(method: str, model: str = "micro-llama", mixture: str = "rte", **values) -> RunSpec:
+def spec_of(method: str, model: str = "micro-llama", mixture: str = "rte", seed: int = 0, **values) -> RunSpec:
     config = load_config(values)
-    return resolve(config, load_models(), load_tasks(), Address(model, method, mixture, "main", 0), ["rte"])
+    return resolve(config, load_models(), load_tasks(), Address(model, method, mixture, "main", seed), ["rte"])

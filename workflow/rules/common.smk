@@ -80,28 +80,31 @@ def scores_of(*methods):
 # 2. Inputs of a run's rule.
 
 
-def training_rows(method):
-    """Input function: rows that a run is trained and selected on."""
-    return lambda w: [
-        f"<data>/{task.name}/{split}.jsonl"
-        for task in spec_of(w, method).train_tasks
-        for split in ("train", "validation")
-    ]
+def run_inputs(method):
+    """Inputs of a run's training that its resolved settings name: rows, and what other runs left.
+
+    The latter are the adapter that it starts from, and the records of the runs that it stands on or takes its learning rate
+    from (each is written last, when its files are whole).
+    """
+
+    def rows(wildcards):
+        tasks = spec_of(wildcards, method).train_tasks
+        return [f"<data>/{task.name}/{split}.jsonl" for task in tasks for split in ("train", "validation")]
+
+    def start(wildcards):
+        found = spec_of(wildcards, method).start
+        return f"<results>/{found}/adapter" if found else []
+
+    def stands_on(wildcards):
+        needed = spec_of(wildcards, method).foundations
+        return [f"<results>/{path}/run.json" for role, path in needed.items() if role != "start"]
+
+    return {"rows": rows, "start": start, "stands_on": stands_on}
 
 
 def rationale_files(method):
     """Input function: rationales of the tasks that a run trains on."""
     return lambda w: [f"<data>/{task.name}/rationales.jsonl" for task in spec_of(w, method).train_tasks]
-
-
-def start_adapter(method):
-    """Input function: adapter that a run starts from, none for runs from the foundation model."""
-    return lambda w: f"<results>/{start}/adapter" if (start := spec_of(w, method).start) else []
-
-
-def stands_on(method):
-    """Input function: records of the runs that a run stands on (each is written last, when its files are whole)."""
-    return lambda w: [f"<results>/{path}/run.json" for path in spec_of(w, method).stands_on.values()]
 
 
 def weights_of(model):

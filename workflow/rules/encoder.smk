@@ -14,7 +14,7 @@ rule encoder:
 rule train_encoder:
     """Fine-tune one encoder."""
     input:
-        rows=training_rows("encoder"),
+        **run_inputs("encoder"),
         model=model_files,
     output:
         **run_files("encoder"),

@@ -22,7 +22,7 @@ rule answer_run:
         record="<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/run.json",
         weights=lambda w: paths_of([address_of(w)], METHODS[w.method].leaves[-1]),
         model=model_files,
-        stands_on=lambda w: stands_on(w.method)(w),
+        stands_on=lambda w: [f"<results>/{path}/run.json" for path in spec_of(w).stands_on.values()],
     output:
         answers=directory("<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/answers"),
     log:

@@ -14,9 +14,8 @@ rule ppo:
 rule train_ppo:
     """Train one PPO run."""
     input:
-        rows=training_rows("ppo"),
+        **run_inputs("ppo"),
         model=model_files,
-        start=start_adapter("ppo"),
     output:
         **run_files("ppo"),
     log:
@@ -42,9 +41,8 @@ rule grpo:
 
 use rule train_ppo as train_grpo with:
     input:
-        rows=training_rows("grpo"),
+        **run_inputs("grpo"),
         model=model_files,
-        start=start_adapter("grpo"),
     output:
         **run_files("grpo"),
     log:
@@ -65,9 +63,8 @@ rule raft:
 
 use rule train_ppo as train_raft with:
     input:
-        rows=training_rows("raft"),
+        **run_inputs("raft"),
         model=model_files,
-        start=start_adapter("raft"),
     output:
         **run_files("raft"),
     log:

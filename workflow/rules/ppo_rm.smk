@@ -15,9 +15,8 @@ rule ppo_rm:
 rule train_reward_encoder:
     """Rank responses of the merged model, and train an encoder with a scalar head on them."""
     input:
-        rows=training_rows("reward-encoder"),
+        **run_inputs("reward-encoder"),
         model=lambda w: weights_of(spec_of(w, "reward-encoder").settings.encoder),
-        stands_on=stands_on("reward-encoder"),
     output:
         **run_files("reward-encoder"),
     log:
@@ -38,8 +37,7 @@ rule train_reward_encoder:
 
 use rule train_ppo as train_ppo_rationale with:
     input:
-        rows=training_rows("ppo-rationale"),
-        stands_on=stands_on("ppo-rationale"),
+        **run_inputs("ppo-rationale"),
     output:
         **run_files("ppo-rationale"),
     log:
@@ -55,8 +53,7 @@ use rule train_ppo as train_ppo_rationale with:
 
 use rule train_ppo as train_ppo_rm with:
     input:
-        rows=training_rows("ppo-rm"),
-        stands_on=stands_on("ppo-rm"),
+        **run_inputs("ppo-rm"),
     output:
         **run_files("ppo-rm"),
     log:

@@ -16,7 +16,7 @@ rule rllr:
 
 use rule train_sft as train_sft_rationale with:
     input:
-        rows=training_rows("sft-rationale"),
+        **run_inputs("sft-rationale"),
         rationales=rationale_files("sft-rationale"),
         model=model_files,
     output:
@@ -35,9 +35,8 @@ use rule train_sft as train_sft_rationale with:
 rule train_merged_backbone:
     """Merge the SFT-with-rationale adapter into the backbone that everything after stands on."""
     input:
-        rows=training_rows("merged-backbone"),
+        **run_inputs("merged-backbone"),
         model=model_files,
-        stands_on=stands_on("merged-backbone"),
     output:
         **run_files("merged-backbone"),
     log:
@@ -58,9 +57,8 @@ rule train_merged_backbone:
 rule train_pairs:
     """Pairs of responses: supplied ones, and ranked replies of the merged model."""
     input:
-        rows=training_rows("pairs"),
+        **run_inputs("pairs"),
         rationales=rationale_files("pairs"),
-        stands_on=stands_on("pairs"),
     output:
         **run_files("pairs"),
     log:
@@ -81,8 +79,7 @@ rule train_pairs:
 rule train_reward_label:
     """Train a reward model on label-sensitive pairs."""
     input:
-        rows=training_rows("reward-label"),
-        stands_on=stands_on("reward-label"),
+        **run_inputs("reward-label"),
     output:
         **run_files("reward-label"),
     log:
@@ -102,8 +99,7 @@ rule train_reward_label:
 
 use rule train_reward_label as train_reward_rationale with:
     input:
-        rows=training_rows("reward-rationale"),
-        stands_on=stands_on("reward-rationale"),
+        **run_inputs("reward-rationale"),
     output:
         **run_files("reward-rationale"),
     log:
@@ -119,8 +115,7 @@ use rule train_reward_label as train_reward_rationale with:
 
 use rule train_ppo as train_rlhf with:
     input:
-        rows=training_rows("rlhf"),
-        stands_on=stands_on("rlhf"),
+        **run_inputs("rlhf"),
     output:
         **run_files("rlhf"),
     log:
@@ -136,8 +131,7 @@ use rule train_ppo as train_rlhf with:
 
 use rule train_rlhf as train_rllr with:
     input:
-        rows=training_rows("rllr"),
-        stands_on=stands_on("rllr"),
+        **run_inputs("rllr"),
     output:
         **run_files("rllr"),
     log:
@@ -153,8 +147,7 @@ use rule train_rlhf as train_rllr with:
 
 use rule train_rlhf as train_rllr_mixed with:
     input:
-        rows=training_rows("rllr-mixed"),
-        stands_on=stands_on("rllr-mixed"),
+        **run_inputs("rllr-mixed"),
     output:
         **run_files("rllr-mixed"),
     log:

@@ -14,7 +14,7 @@ rule sft:
 rule train_sft:
     """Train one SFT run."""
     input:
-        rows=training_rows("sft"),
+        **run_inputs("sft"),
         model=model_files,
     output:
         **run_files("sft"),

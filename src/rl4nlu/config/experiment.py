@@ -66,6 +66,12 @@ class Scale(Settings):
         False,
         description="let a process go on with other runs of its model and method, to save start-up; changes no number",
     )
+    tuning_seed: int | None = Field(
+        None,
+        ge=0,
+        description="seed whose run chooses among learning_rates for the runs of all seeds (of its model, method, mixture and "
+        "variant), which train once with its choice; null: every run chooses for itself",
+    )
     save_every_seconds: float = Field(
         300.0, ge=0, description="between two states that a run in training can be resumed from; changes no number"
     )

@@ -51,3 +51,8 @@ class Method:
     seeded: bool = True
     against: tuple[str, ...] = ()
     colour: str | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether its runs learn at a learning rate, step by step: such runs leave a history."""
+        return "history.jsonl" in self.leaves

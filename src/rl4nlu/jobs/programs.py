@@ -108,7 +108,7 @@ def training_program(program: str, argv: list[str] | None = None) -> None:
     header(f"{spec.method} {spec.address.path}")
     place = Place.of(arguments, config, spec, arguments.out)
     given = {"start": arguments.start.parent} if arguments.start else {}
-    given |= {role: place.standing(spec, path) for role, path in spec.stands_on.items()}
+    given |= {role: place.standing(spec, path) for role, path in spec.foundations.items() if role != "start"}
     more = {"tensorboard": arguments.tensorboard} if arguments.tensorboard else {}
     own = training_piece(spec, place, given, arguments.out, more)
 
@@ -144,11 +144,12 @@ def training_piece(
         train = import_module(f"rl4nlu.{method.module}").train
         given: dict[str, Any] = {"start_adapter": stands_on["start"] / "adapter"} if "start" in stands_on else {}
         if spec.stands_on:
-            given["stands_on"] = stands_on
+            given["stands_on"] = {role: stands_on[role] for role in spec.stands_on}
         if spec.method == "pairs":
             given["cache"] = place.work / "verdicts"  # beside the answers that rationales were made of
         checkpoint = Checkpoint(folder.with_name(f"{key}.state"), key, place.save_every)
-        facts = train(spec, place.data, partial, **given, **(more or {}), checkpoint=checkpoint)
+        run = take_learning_rate(spec, stands_on)
+        facts = train(run, place.data, partial, **given, **(more or {}), checkpoint=checkpoint)
         made_from = {"data_digest": data_digest(spec, place.data), "stands_on": keys_of(stands_on)}
         return {**made_from, **run_record(spec, facts)}
 
@@ -157,7 +158,7 @@ def training_piece(
             return answering_piece(spec, place, folder, key, out / "answers") if method.scored else None
         return None
 
-    size = getattr(spec.settings, "prompts", 0)
+    size = getattr(spec.settings, "prompts", 0) * spec.trainings
     return Piece(
         "training",
         spec.address.path,
@@ -170,6 +171,14 @@ def training_piece(
         size=size,
         then=answers,
     )
+
+
+def take_learning_rate(spec: RunSpec, stands_on: dict[str, Path]) -> RunSpec:
+    """The run with the one learning rate that another seed's run chose for it; the run as it is where it chooses itself."""
+    if spec.learning_rate_from is None:
+        return spec
+    chosen = read_json(stands_on["learning_rate"] / "run.json")["facts"]["learning_rate"]
+    return spec.model_copy(update={"settings": spec.settings.model_copy(update={"learning_rates": [chosen]})})
 
 
 # Answers -----------------------------------------------------------------------------------------------------------

@@ -69,9 +69,16 @@ def best_of(
         else:
             shutil.rmtree(folder)
     if best is None:
-        raise Diverged(
-            f"run {spec.address.path}: training diverged at every learning rate ({', '.join(f'{rate:g}' for rate in rates)}); "
-            f"at the last one, {why}; lower {METHODS[spec.method].section}.learning_rates, or set the model's dtype to float32"
-        )
+        raise Diverged(explain_divergence(spec, why))
     write_jsonl(out / "history.jsonl", best.history)
     return Candidate({**best.facts, "candidates": tried}, best.history)
+
+
+def explain_divergence(spec: RunSpec, why: str) -> str:
+    """The message for a run that diverged at every learning rate that it tried, at the last one because of `why`."""
+    rates = ", ".join(f"{rate:g}" for rate in spec.settings.learning_rates)  # type: ignore[attr-defined]
+    where = f"at every learning rate ({rates}); at the last one, {why}"
+    if spec.learning_rate_from is not None:
+        where = f"at the learning rate {rates}, which run {spec.learning_rate_from} chose: {why}"
+    remedy = f"lower {METHODS[spec.method].section}.learning_rates, or set the model's dtype to float32"
+    return f"run {spec.address.path}: training diverged {where}; {remedy}"

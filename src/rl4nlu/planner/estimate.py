@@ -135,7 +135,7 @@ def estimate_evaluation(spec: RunSpec, data: Path, machine: Machine | None = Non
 
 
 def estimate_training(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estimate | None:
-    """Cost of training a run, validation and all candidate learning rates included; None: the model's shape is unknown."""
+    """Cost of training a run, validation and the candidate learning rates that it tries included; None: the model's shape is unknown."""
     shape = shape_of(spec.model_spec)
     if shape is None:
         return None
@@ -150,7 +150,6 @@ def estimate_training(spec: RunSpec, data: Path, machine: Machine | None = None)
         both = Sft(
             prompts=2 * settings.pairs,
             batch_size=2 * settings.batch_size,
-            learning_rates=settings.learning_rates,
             lora=settings.lora,
         )
         return estimate_sft(spec, shape, both, tasks, machine)
@@ -191,7 +190,7 @@ def estimate_sft(spec: RunSpec, shape: Shape, settings: Sft, tasks: Sequence[Len
     model, rows = spec.model_spec, settings.micro_batch_size or settings.batch_size
     longest, dropout = max(tasks, key=lambda known: known.long), settings.lora.dropout > 0
     answer = max(known.answer for known in tasks)
-    steps, rates = ceil(settings.prompts / settings.batch_size), len(settings.learning_rates)
+    steps = ceil(settings.prompts / settings.batch_size)
 
     def piece(length: float, shared: int) -> ForwardPass:
         return ForwardPass(rows, ceil(length + answer), 0 if dropout else shared, rows * answer)
@@ -205,7 +204,7 @@ def estimate_sft(spec: RunSpec, shape: Shape, settings: Sft, tasks: Sequence[Len
         passes = steps * settings.batch_size / rows / len(tasks)
         work += tuning_work(shape, piece(known.mean, known.shared), settings.lora).times(passes)
     peak = max(memory, asked, key=lambda m: m.total)
-    return Estimate(machine.gpu, peak, work.times(rates), _adapter_bytes(shape, settings.lora), "sft")
+    return Estimate(machine.gpu, peak, work.times(spec.trainings), _adapter_bytes(shape, settings.lora), "sft")
 
 
 def estimate_policy_optimisation(
@@ -238,7 +237,7 @@ def estimate_policy_optimisation(
     rollout = asking_memory(
         shape, model.dtype, answers, length, shared, budget, machine, sample=True, trained=memory.trained
     )
-    steps, rates = settings.prompts // settings.batch_size, len(settings.learning_rates)
+    steps = settings.prompts // settings.batch_size
     validation, asked = cost_of_validation(spec, shape, tasks, lora, machine, memory.trained)
     work = validation.times(_validations(steps, settings.evaluate_every))
     for known in tasks:
@@ -262,7 +261,7 @@ def estimate_policy_optimisation(
         peak = replace(peak, weights=peak.weights + 4 * parameters(encoder))
         for known in tasks:
             work += encoding_work(encoder, answers, known.mean - known.shared + new, budget).times(steps / len(tasks))
-    return Estimate(machine.gpu, peak, work.times(rates), _adapter_bytes(shape, lora), "ppo")
+    return Estimate(machine.gpu, peak, work.times(spec.trainings), _adapter_bytes(shape, lora), "ppo")
 
 
 def estimate_reward_encoder(
@@ -286,7 +285,7 @@ def estimate_reward_encoder(
     # the merged model is let go before the encoder is trained
     peak = max(asked, fitted, key=lambda m: m.total)
     disk = 4 * parameters(encoder) + 250 * rows * texts
-    return Estimate(machine.gpu, peak, work + train.times(len(settings.learning_rates)), disk, "encoder")
+    return Estimate(machine.gpu, peak, work + train.times(spec.trainings), disk, "encoder")
 
 
 def estimate_encoder(
@@ -300,7 +299,7 @@ def estimate_encoder(
     work = tuning_work(shape, ForwardPass(rows, ceil(known.mean), 0, 0), None).times(steps)
     work += encoding_work(shape, known.validation * choices, known.mean, spec.evaluation.batch_tokens)
     disk = 4 * parameters(shape)
-    return Estimate(machine.gpu, memory, work.times(len(settings.learning_rates)), disk, "encoder")
+    return Estimate(machine.gpu, memory, work.times(spec.trainings), disk, "encoder")
 
 
 def _validations(steps: int, every: int) -> int:

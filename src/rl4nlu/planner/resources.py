@@ -29,16 +29,16 @@ def resources_of(estimate: Estimate | None, model: Model) -> dict[str, int]:
 
 
 class JobResources:
-    """Resources of the jobs of one config; seeds of a run share them."""
+    """Resources of the jobs of one config; seeds of a run that train as often share them."""
 
     def __init__(self, data: Path) -> None:
         """`data` is the folder of prepared rows."""
         self.data = data
-        self.known: dict[tuple[str, ...], dict[str, int]] = {}
+        self.known: dict[tuple[str | int, ...], dict[str, int]] = {}
 
     def of(self, stage: Literal["training", "evaluating"], spec: RunSpec) -> dict[str, int]:
         """Of a run's job."""
-        key = (stage, spec.model, spec.method, spec.mixture, spec.variant)
+        key = (stage, spec.model, spec.method, spec.mixture, spec.variant, spec.trainings)
         if key not in self.known:
             estimate = (estimate_training if stage == "training" else estimate_evaluation)(spec, self.data)
             self.known[key] = resources_of(estimate, spec.model_spec)

@@ -67,7 +67,7 @@ def list_runs(
 ) -> dict[Address, list[str]]:
     """Every run of the grid with the names of the tasks that it is evaluated on; duplicates are joined.
 
-    A run brings what it starts from or stands on into the grid. Tasks in `absent` are passed over.
+    A run brings what it starts from, stands on or takes its learning rate from into the grid. Tasks in `absent` are passed over.
 
     Raises:
         ConfigError: a name in the grid is unknown, or does not fit its method.
@@ -99,7 +99,7 @@ def list_runs(
     waiting = list(runs)
     while waiting:
         spec = resolve(config, models, tasks, waiting.pop(0), [])
-        for path in filter(None, (spec.start, *spec.stands_on.values())):
+        for path in spec.foundations.values():
             needed = Address.parse(path)
             if needed not in runs:
                 own = needed.method not in SUPPORTING_METHODS

@@ -55,15 +55,10 @@ def task_digests(data: Path, name: str) -> dict[str, str]:
     return found
 
 
-def foundations(spec: RunSpec) -> dict[str, str]:
-    """Trained runs that a run stands on: the address of each, by its role there (`start`: its adapter is started from)."""
-    return ({"start": spec.start} if spec.start else {}) | spec.stands_on
-
-
 def folders_of(spec: RunSpec, grid: Grid, data: Path, results: Path) -> dict[str, Path] | None:
     """Runs that a run stands on, in `results`; None where one is not trained yet by the settings, rows and code of now."""
     found = {}
-    for name, address in foundations(spec).items():
+    for name, address in spec.foundations.items():
         below, folder = grid.runs[Address.parse(address)], results / address
         stands_on = folders_of(below, grid, data, results)
         if stands_on is None or not (folder / "run.json").is_file():

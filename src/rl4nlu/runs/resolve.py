@@ -114,6 +114,7 @@ def resolve(
         threads=config.threads,
         start=_find_start(address, settings),
         stands_on=_find_foundations(config, address),
+        learning_rate_from=_find_tuning_run(config, address, settings),
         encoder_spec=_find_encoder(config, models, address) if entry.with_encoder else None,
     )
     return spec.model_copy(update=_find_rules(spec, config.name))
@@ -170,6 +171,14 @@ def _find_foundations(config: Config, address: Address) -> dict[str, str]:
         role: replace(address, method=method, variant=address.variant if _touches(layer, method) else "main").path
         for role, method in METHODS[address.method].stands_on.items()
     }
+
+
+def _find_tuning_run(config: Config, address: Address, settings: Settings) -> str | None:
+    """Path of the run that chooses a run's learning rate for it, where there is a choice and another seed makes it."""
+    if config.tuning_seed in (None, address.seed) or not METHODS[address.method].learns:
+        return None
+    chooses = len(settings.learning_rates) > 1  # type: ignore[attr-defined]
+    return replace(address, seed=config.tuning_seed).path if chooses else None
 
 
 def _find_encoder(config: Config, models: dict[str, Model], address: Address) -> Model:

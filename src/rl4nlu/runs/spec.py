@@ -78,6 +78,7 @@ class RunSpec(Settings):
     threads: int
     start: str | None = None
     stands_on: dict[str, str] = {}  # noqa: RUF012 # pydantic copies it
+    learning_rate_from: str | None = None
     encoder_spec: Model | None = None
     rules: dict[str, str] = {}  # noqa: RUF012 # by task, the reward that judges its answers in training
     rule_files: dict[str, str] = {}  # noqa: RUF012 # of the user's own functions among them, the digest of their file
@@ -91,6 +92,21 @@ class RunSpec(Settings):
     def address(self) -> Address:
         """The run's address."""
         return Address(self.model, self.method, self.mixture, self.variant, self.seed)
+
+    @property
+    def foundations(self) -> dict[str, str]:
+        """Trained runs that this one needs: the address of each, by its role here.
+
+        `start`: its adapter is started from; `learning_rate`: its choice is taken; the others are the method's own.
+        """
+        own = {"start": self.start, "learning_rate": self.learning_rate_from}
+        return {role: path for role, path in own.items() if path} | self.stands_on
+
+    @property
+    def trainings(self) -> int:
+        """How often it trains: with every candidate learning rate where it chooses among them, else once."""
+        chooses = METHODS[self.method].learns and self.learning_rate_from is None
+        return len(self.settings.learning_rates) if chooses else 1  # type: ignore[attr-defined]
 
     def reward_key(self, task: Task) -> str:
         """The key that names the reward of a task's answers: the section's, or the task's own."""

@@ -46,7 +46,7 @@ class Workflow:
     """A folder with rows and a config; its programs run here with a made-up training, or as real processes."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.trained = folder, []
+        self.folder, self.trained, self.rates = folder, [], {}
         self.config(CONFIG)
 
     def config(self, values: dict) -> None:
@@ -62,9 +62,10 @@ class Workflow:
     def learn(self, spec, data, out, **options):
         """A training that takes no time."""
         self.trained.append((spec.address.path.split("/", 1)[1], *sorted(options.keys() - {"checkpoint"})))
+        self.rates[spec.address.path] = spec.settings.learning_rates
         write_text(out / "adapter" / "weights", spec.address.path)
         write_text(out / "history.jsonl", "")
-        return {"prompts_seen": spec.settings.prompts}
+        return {"prompts_seen": spec.settings.prompts, "learning_rate": spec.settings.learning_rates[-1]}
 
     def train(self, run: str, *more: str) -> None:
         """The program that makes the run."""
@@ -185,6 +186,31 @@ def test_a_run_is_not_ready_before_the_run_that_it_starts_from_is_trained_by_the
     count = len(flow.trained)
     flow.train("micro-llama/ppo/sst2/from-sft/seed0", "--start", str(flow.results(FIRST) / "adapter"))
     assert len(flow.trained) == count  # its own job finds it, by the same key
+
+
+TUNED = {**CONFIG, "tuning_seed": 0, "sft": {"prompts": 32, "learning_rates": [1e-3, 3e-3]}}
+
+
+def test_one_seeds_run_chooses_the_learning_rate_and_the_others_train_with_its_choice(flow):
+    flow.config(TUNED)
+    with pytest.raises(ConfigError, match=f"no finished run .*{SECOND} stands on it"):
+        flow.train(SECOND)
+    flow.train(FIRST)
+    flow.train(SECOND)
+    assert flow.rates == {FIRST: [1e-3, 3e-3], LONG: [1e-3, 3e-3], SECOND: [3e-3]}
+    chose, took = (read_json(flow.results(run) / "run.json") for run in (FIRST, SECOND))
+    assert [record["spec"]["learning_rate_from"] for record in (chose, took)] == [None, FIRST]
+    assert took["spec"]["settings"]["learning_rates"] == [1e-3, 3e-3]
+    assert took["stands_on"] == {"learning_rate": chose["key"]}
+
+
+def test_a_run_is_not_ready_before_its_learning_rate_is_chosen_by_the_settings_of_now(flow):
+    flow.config(TUNED)
+    flow.train(FIRST)
+    flow.config({**TUNED, "sft": {"prompts": 32, "learning_rates": [1e-3, 2e-3]}})
+    flow.trained.clear()
+    flow.train(LONG)
+    assert flow.trained == [("sft/rte/main/seed0",), ("sft/sst2/main/seed0",)]
 
 
 def test_a_duplicate_of_a_finished_job_trains_nothing(flow, capsys):

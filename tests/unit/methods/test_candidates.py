@@ -10,13 +10,17 @@ import pytest
 
 from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
 from rl4nlu.base.errors import Diverged
-from rl4nlu.methods.candidates import Candidate, best_of
+from rl4nlu.methods.candidates import Candidate, best_of, explain_divergence
 
 
-def run_of(rates: list[float]) -> Any:
+def run_of(rates: list[float], learning_rate_from: str | None = None) -> Any:
     """What `best_of` reads of a run."""
-    address = SimpleNamespace(path="tiny/sft/sst2/main/seed0")
-    return SimpleNamespace(settings=SimpleNamespace(learning_rates=rates), address=address, method="sft-rationale")
+    return SimpleNamespace(
+        settings=SimpleNamespace(learning_rates=rates),
+        address=SimpleNamespace(path="tiny/sft/sst2/main/seed0"),
+        method="sft-rationale",
+        learning_rate_from=learning_rate_from,
+    )
 
 
 def choose(outcomes: list[float | None], out: Path) -> Candidate:
@@ -59,6 +63,14 @@ def test_if_all_diverge_one_message_names_the_run_and_the_rates_and_nothing_is_l
     with pytest.raises(Diverged, match=message):
         choose([None, None], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rate_that_another_run_chose_and_that_diverges_here_is_told_with_both_runs() -> None:
+    said = explain_divergence(run_of([0.003], "tiny/sft/sst2/main/seed7"), "step 2: the training loss is nan")
+    assert said == (
+        "run tiny/sft/sst2/main/seed0: training diverged at the learning rate 0.003, which run tiny/sft/sst2/main/seed7 chose: "
+        "step 2: the training loss is nan; lower sft_rationale.learning_rates, or set the model's dtype to float32"
+    )
 
 
 def test_every_candidate_has_a_state_of_its_own(tmp_path: Path) -> None:

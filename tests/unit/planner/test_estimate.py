@@ -26,6 +26,18 @@ def test_work_is_proportional_to_prompts_and_candidates(method):
     assert 1.8 * once < flops(12800, 1) < 2 * once  # validation stays
 
 
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.learns])
+def test_a_run_that_takes_its_learning_rate_is_estimated_to_train_once(method):
+    def flops(seed, rates):
+        model = "micro-bert-base" if method == "encoder" else "micro-llama"
+        values = {METHODS[method].section: {"learning_rates": [1e-3] * rates}, "tuning_seed": 0}
+        estimate = estimate_training(spec_of(method, model, seed=seed, **values), NOWHERE)
+        assert estimate is not None
+        return estimate.work.flops
+
+    assert flops(1, 3) == flops(0, 1) < flops(0, 3)
+
+
 def test_grpo_reads_a_long_prompt_once_for_all_its_answers_and_a_short_one_with_each():
     def flops(method, length):
         spec = spec_of(method, grpo={"group_size": 8})

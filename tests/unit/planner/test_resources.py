@@ -27,6 +27,13 @@ def test_jobs_take_a_gpu_only_where_they_use_it(method, model, gpu):
     assert JobResources(NOWHERE).of("evaluating", spec_of(method, model, "none"))["gpu"] == gpu
 
 
+def test_a_run_that_chooses_its_learning_rate_has_time_for_every_candidate():
+    values = {"tuning_seed": 0, "ppo": {"learning_rates": [1e-3, 3e-3, 1e-2]}}
+    resources = JobResources(NOWHERE)
+    chooses, takes, also = (resources.of("training", spec_of("ppo", seed=n, **values))["runtime"] for n in (0, 1, 2))
+    assert chooses > takes == also
+
+
 def test_full_size_encoders_take_a_gpu_and_embedded_ones_do_not():
     for model, gpu in (("bert-base", 1), ("micro-bert-large", 0)):
         assert JobResources(NOWHERE).of("training", spec_of("encoder", model))["gpu"] == gpu

@@ -6,7 +6,7 @@ from asking import spec_of, write_data
 from rl4nlu.base.code import modules_of
 from rl4nlu.base.files import write_json
 from rl4nlu.config import METHODS
-from rl4nlu.runs.keys import answers_key, answers_record, scores_key
+from rl4nlu.runs.keys import answers_key, answers_record, scores_key, training_key
 
 
 @pytest.fixture
@@ -40,6 +40,15 @@ def test_other_weights_rows_or_answers_are_named_otherwise(data):
     write_json(data / "sst2" / "record.json", {"digests": {"test": "b"}})
     names.append(answers_key(spec, data, "one"))
     assert len({*names, *(scores_key(spec, name) for name in names)}) == 6
+
+
+def test_a_run_is_another_one_when_the_run_that_chose_its_learning_rate_is(data, tmp_path):
+    spec = spec_of("sft", mixture="sst2", seed=1, tuning_seed=0, sft={"learning_rates": [1e-3, 3e-3]})
+    found = set()
+    for key in ("one", "two"):
+        write_json(tmp_path / "run.json", {"key": key})
+        found.add(training_key(spec, data, {"learning_rate": tmp_path}))
+    assert len(found) == 2
 
 
 def test_how_answers_are_read_and_scored_is_no_part_of_asking():

@@ -3,7 +3,7 @@
 import pytest
 
 from rl4nlu.base.errors import ConfigError
-from rl4nlu.config import load_config, load_models, merge
+from rl4nlu.config import METHODS, load_config, load_models, merge
 from rl4nlu.runs.grid import available_tasks, list_runs, open_grid
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
@@ -199,6 +199,51 @@ def test_a_variant_has_a_chain_of_its_own_from_what_it_changes_on():
 
     assert stands_on("tau") == {"backbone": "main", "label": "main", "rationale": "main"}
     assert stands_on("other") == {"backbone": "main", "label": "other", "rationale": "other"}
+
+
+# Learning rates --------------------------------------------------------------------------------------------------------
+
+TWO = {"learning_rates": [1e-3, 3e-3]}
+
+
+def foundations(method, seed, **values):
+    """What a run of the second paper's chain stands on, by role: method and seed."""
+    run = resolve(load_config(values), MODELS, TASKS, Address("micro-llama", method, "sst2", "main", seed))
+    found = {role: Address.parse(path) for role, path in run.foundations.items()}
+    assert {(a.model, a.mixture, a.variant) for a in found.values()} <= {("micro-llama", "sst2", "main")}
+    return {role: (a.method, a.seed) for role, a in found.items()}
+
+
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.learns])
+def test_other_seeds_take_the_learning_rate_of_the_tuning_seed_where_there_is_a_choice(method):
+    section = METHODS[method].section
+    own = foundations(method, 1)
+    assert "learning_rate" not in own
+    assert foundations(method, 1, tuning_seed=0, **{section: TWO}) == {**own, "learning_rate": (method, 0)}
+    assert foundations(method, 0, tuning_seed=1, **{section: TWO})["learning_rate"] == (method, 1)
+    assert foundations(method, 1, tuning_seed=1, **{section: TWO}) == own
+    assert foundations(method, 1, tuning_seed=0, **{section: {"learning_rates": [1e-3]}}) == own
+    assert foundations(method, 1, **{section: TWO}) == own
+
+
+def test_what_learns_nothing_takes_no_learning_rate():
+    assert foundations("merged-backbone", 1, tuning_seed=0, sft_rationale=TWO) == {"adapter": ("sft-rationale", 1)}
+
+
+def test_an_arm_brings_the_run_that_chooses_and_what_that_stands_on():
+    arms = [
+        {"method": "sft", "models": ["micro-llama"], "mixtures": ["sst2"], "seeds": [1, 2]},
+        {"method": "rllr", "models": ["micro-llama"], "mixtures": ["sst2"], "seeds": [3]},
+    ]
+    runs = list_runs(load_config({"grid": arms, "tuning_seed": 0, "sft": TWO, "rllr": TWO}), MODELS, TASKS)
+    seeds: dict[str, list[int]] = {}
+    for address in runs:
+        seeds.setdefault(address.method, []).append(address.seed)
+    chain = ("sft-rationale", "merged-backbone", "pairs", "reward-label", "rllr")
+    assert {method: sorted(found) for method, found in seeds.items()} == {
+        "sft": [0, 1, 2],
+        **{method: [0, 3] for method in chain},
+    }
 
 
 def test_responses_with_a_rationale_have_room_for_it():
