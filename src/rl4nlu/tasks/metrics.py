@@ -1,10 +1,11 @@
 """The official metrics of GLUE and SuperGLUE, in percent, as paper 1 prints them.
 
-An unparseable answer (None) is wrong everywhere:
+An unparseable answer (None) is wrong everywhere, and what stands in its place never depends on the gold label:
 - accuracy, Matthews, F1, macro-F1: it is a class of its own that is never right. It takes from recall and accuracy, and
   does not count as a prediction of the positive class.
-- Pearson, Spearman: it is the end of the task's range that is farther from the gold number. Numbers outside of the
-  range are clamped to it.
+- Pearson, Spearman: it is the middle of the task's range, which every task of numbers has (`tasks.task`). Numbers
+  outside of the range are clamped to it. Where all answers are equal (none is readable, say), or all gold numbers, a
+  correlation is not defined; it counts as 0, since nothing is told apart.
 - MultiRC: an answer that is not marked true; its question is not all right. ReCoRD: it is chosen last, and if it is
   chosen the query has no answer and scores 0. Gender parity: its pair does not agree.
 
@@ -62,11 +63,16 @@ def class_numbers(task: Task, rows: Sequence[Row], predictions: Sequence[Predict
 
 
 def numbers(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) -> tuple[Array, Array]:
-    """(gold, predicted) numbers, each (rows,): clamped to the task's range; the farther end of it where unparseable."""
-    gold = np.array([float(row.label) if row.label is not None else np.nan for row in rows], dtype=np.float64)
-    farther = np.where(gold - task.low >= task.high - gold, task.low, task.high)
-    read = np.array([np.nan if p is None else float(p) for p in predictions], dtype=np.float64)
-    return gold, np.where(np.isnan(read), farther, np.clip(read, task.low, task.high))
+    """(gold, predicted) numbers, each (rows,): clamped to the task's range; the middle of it where unparseable.
+
+    Raises:
+        ValueError: a row has no number.
+    """
+    if (lacking := next((row for row in rows if row.label is None), None)) is not None:
+        raise ValueError(f"task {task.name}: row {lacking.id} has no number to be scored by")
+    gold = np.array([row.label for row in rows], dtype=np.float64)
+    read = np.array([np.nan if p is None else p for p in predictions], dtype=np.float64)
+    return gold, np.where(np.isnan(read), (task.low + task.high) / 2, np.clip(read, task.low, task.high))
 
 
 def by_group(rows: Sequence[Row]) -> dict[str, list[int]]:
@@ -368,10 +374,11 @@ def score(
 
 
 def row_scores(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float]:
-    """How right each row is: 1 or 0, or for numbers 1 - |error| / range (clamped; unparseable as in `numbers`)."""
+    """How right each row is: 1 or 0, or for numbers 1 - |error| / range (clamped); 0 where unparseable."""
     if task.parser == "number":
         gold, predicted = numbers(task, rows, predictions)
-        return [float(s) for s in 1 - np.abs(predicted - gold) / (task.high - task.low)]
+        near = 1 - np.abs(predicted - gold) / (task.high - task.low)
+        return [0.0 if p is None else float(s) for s, p in zip(near, predictions, strict=True)]
     return [float(p is not None and p == row.label) for row, p in zip(rows, predictions, strict=True)]
 
 

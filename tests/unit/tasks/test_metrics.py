@@ -16,6 +16,7 @@ from rl4nlu.tasks.metrics import (
     average,
     by_group,
     class_metrics,
+    class_numbers,
     correlation,
     ranks,
     record_units,
@@ -24,6 +25,7 @@ from rl4nlu.tasks.metrics import (
     summarise,
     token_f1,
 )
+from rl4nlu.tasks.metrics import numbers as numbers_of
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import METRIC_NAMES, load_tasks
 
@@ -111,11 +113,43 @@ def test_ranks_equal_scipy(values) -> None:
     np.testing.assert_allclose(ranks(np.array(values), np.ones((1, len(values))))[0], stats.rankdata(values))
 
 
-def test_numbers_are_clamped_and_unparseable_ones_are_as_far_off_as_can_be() -> None:
+def test_numbers_are_clamped_and_unparseable_ones_are_the_middle_of_the_range_and_not_right_at_all() -> None:
     task, rows = TASKS["stsb"], rows_of([0.0, 2.0, 3.0, 5.0])
     assert score(task, rows, [-3.0, 2.0, 3.0, 99.0]) == score(task, rows, [0.0, 2.0, 3.0, 5.0])
-    assert score(task, rows, [None, None, None, None]) == score(task, rows, [5.0, 5.0, 0.0, 0.0])
+    assert score(task, rows, [None, 2.0, 3.0, None]) == score(task, rows, [2.5, 2.0, 3.0, 2.5])
     assert row_scores(task, rows, [None, 2.0, 2.0, 9.0]) == pytest.approx([0.0, 1.0, 0.8, 1.0])
+    assert row_scores(task, rows_of([2.5]), [None]) == [0.0]
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_what_stands_in_an_unparseable_answers_place_does_not_depend_on_the_gold_label(name: str) -> None:
+    """The same answers under other gold labels: as if the same had been said each time, whatever was right."""
+    task = TASKS[name]
+    if task.parser == "number":
+        answers = [None, 1.0, None, 4.0]
+        read = [numbers_of(task, rows_of(gold), answers)[1].tolist() for gold in ([0.0] * 4, [5.0] * 4, [0.0, 5.0] * 2)]
+    else:
+        first, *_, last = task.labels
+        answers = [None, first, None, last]
+        read = [class_numbers(task, rows_of(gold), answers)[1].tolist() for gold in ([first] * 4, [last] * 4)]
+        assert read[0][0] == len(task.labels)
+    assert all(one == read[0] for one in read)
+
+
+def test_unparseable_numbers_alone_tell_nothing_apart_and_a_few_do_not_turn_a_score_round() -> None:
+    task = TASKS["stsb"]
+    gold = [round(random.Random(n).uniform(0, 5), 1) for n in range(300)]
+    rows = rows_of(gold)
+    assert score(task, rows, [None] * 300) == {"spearman": 0.0, "pearson": 0.0}
+    found = [score(task, rows, [None if n % 8 < k else g for n, g in enumerate(gold)])["spearman"] for k in range(9)]
+    assert found[0] == 100.0
+    assert found == sorted(found, reverse=True)
+    assert found[4] > 50
+
+
+def test_rows_without_a_number_are_named() -> None:
+    with pytest.raises(ValueError, match="task stsb: row 1 has no number"):
+        score(TASKS["stsb"], rows_of([1.0, None]), [1.0, 2.0])
 
 
 questions = st.lists(
