@@ -1,7 +1,8 @@
 """Bootstrap intervals of official metrics: ours beside scikit-learn's and SciPy's metrics on every resample.
 
 The rows are the official dev rows, the predictions made up (three in a hundred unparseable). Both sides see the same
-thousand resamples; ours as counts of distinct rows, the other written out row by row. Metrics and intervals must be equal.
+thousand resamples of rows (of MNLI premises with all their rows); ours as counts of distinct ones, the other written out
+row by row. Metrics and intervals must be equal.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def loops(job: dict[str, Any], clock: measure.Clock) -> Any:
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
     from rl4nlu.tasks.metrics import class_numbers, numbers, summarise
+    from rl4nlu.tasks.units import cluster_of
 
     metrics = {
         "accuracy": accuracy_score,
@@ -67,9 +69,14 @@ def loops(job: dict[str, Any], clock: measure.Clock) -> Any:
     gold, guess = (numbers if task.parser == "number" else class_numbers)(task, rows, predictions)
     codes = summarise(task, rows, [predictions]).codes[0]
     _, example, counts = np.unique(codes, return_index=True, return_counts=True)
-    drawn = np.random.default_rng(SEED).multinomial(len(rows), counts / len(rows), size=DRAWS)
+    drawn = np.random.default_rng(SEED).multinomial(len(codes), counts / len(codes), size=DRAWS)
+    places: dict[str, int] = {}
+    units = np.array([places.setdefault(cluster_of(task, row) or row.id, len(places)) for row in rows])
+    shown = {unit: column for column, unit in enumerate(example.tolist())}
+    members = np.array([n for n, unit in enumerate(units.tolist()) if unit in shown])
+    columns = [shown[unit] for unit in units[members].tolist()]
     with clock:
-        samples = [np.repeat(example, times) for times in drawn]
+        samples = [np.repeat(members, times) for times in drawn[:, columns]]
         found = []
         for name in task.metrics:
             values = [100 * metrics[name](gold[sample], guess[sample]) for sample in samples]

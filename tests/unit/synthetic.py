@@ -18,6 +18,7 @@ from rl4nlu.scores.intervals import bootstrap
 from rl4nlu.tasks.metrics import row_scores, score
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import Task, load_tasks
+from rl4nlu.tasks.units import cluster_of
 
 SKILL = {
     "majority": 0.5,
@@ -52,6 +53,15 @@ def make_rows(task: Task, n: int) -> list[Row]:
     return rows
 
 
+def make_rows_that_share(task: Task, n: int, units: int) -> list[Row]:
+    """Made-up rows of which so many units (rows, or groups of two) in a row share their text in `task.carve_by`."""
+    rows = units * (1 if task.layout == "plain" else 2)
+    return [
+        replace(row, fields=row.fields | {str(task.carve_by): f"text {place // rows}"})
+        for place, row in enumerate(make_rows(task, n))
+    ]
+
+
 def make_predictions(task: Task, rows: list[Row], skill: float, seed: str, invalid: float = 0.02) -> list:
     rng = random.Random(f"{task.name} {seed}")
     out = []
@@ -82,6 +92,7 @@ def write_scored(
             {
                 "id": r.id,
                 "group": r.group,
+                "cluster": cluster_of(task, r),
                 "gold": r.label,
                 "prediction": p,
                 "text": t,

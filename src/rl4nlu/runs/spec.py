@@ -17,7 +17,7 @@ SHOWN = {"suite", "title", "column", "reported", "in_average", "chance", "note"}
 """Keys of a task that only tables, figures and texts read."""
 
 SOURCES = {"source", "sources", "carve_by"}
-"""Keys of a task that only preparing its rows reads."""
+"""Keys of a task that neither training nor answering reads: they say where its rows come from and which stay together."""
 
 RESOLVED = {"reward"}
 """Keys of a task that only some methods read, and those from the run (`RunSpec.rules`)."""
@@ -129,7 +129,7 @@ class RunSpec(Settings):
         """Names what training depends on, beside rows, weights and code, which `keys` names.
 
         Left out, because no training reads it:
-        - of a task, what only tables show (`SHOWN`), what only preparing reads (`SOURCES`: the rows' own digests are part of
+        - of a task, what only tables show (`SHOWN`), where its rows come from (`SOURCES`: the rows' own digests are part of
           the key) and metrics after the first, which decides choices; of a decoder's task what an encoder reads, and of an
           encoder's task prompts; its reward, but in `rules`;
         - of a model, title and table;
@@ -174,7 +174,7 @@ class RunSpec(Settings):
     def evaluation_digest(self) -> str:
         """Names what the run's scores depend on: its answers, how they are read, the metrics, and how intervals are drawn."""
         read = [self.protocol.parser, self.protocol.random_fallback, self.evaluation.bootstrap]
-        return digest_of([self.answers_digest, read, [task.metrics for task in self.eval_tasks]])
+        return digest_of([self.answers_digest, read, [[task.metrics, task.carve_by] for task in self.eval_tasks]])
 
 
 def _values(settings: Settings, left_out: set[str]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from ..base.files import read_jsonl
 from ..config import METHODS
-from ..tasks.metrics import Summary, by_group, choose_candidate, ratio, summarise, summarise_units
+from ..tasks.metrics import choose_candidate, ratio, summarise
 from ..tasks.task import Task
+from ..tasks.units import Summary, by_group, draw_together, summarise_units
 from .collect import MAIN_VARIANT, Scored
 from .intervals import holm, paired
 
@@ -97,6 +98,7 @@ class Labelled(NamedTuple):
     id: str
     label: Any
     group: str | None
+    cluster: str | None
 
 
 def summarise_files(task: Task, files: list[Path]) -> tuple[Summary, list[str]]:
@@ -109,19 +111,24 @@ def summarise_files(task: Task, files: list[Path]) -> tuple[Summary, list[str]]:
         OtherRowsError: two runs were scored on different rows.
     """
     runs = [read_jsonl(folder / "predictions.jsonl") for folder in files]
-    rows: list[Any] = [Labelled(row["id"], row["gold"], row["group"]) for row in runs[0]]
-    for folder, run in zip(files, runs, strict=True):
-        if [(row["id"], row["gold"]) for row in run] != [(row.id, row.label) for row in rows]:
+    told: list[list[Any]] = [
+        [Labelled(row["id"], row["gold"], row["group"], row.get("cluster")) for row in run] for run in runs
+    ]
+    rows = told[0]
+    for folder, other in zip(files, told, strict=True):
+        if other != rows:
             raise OtherRowsError(
                 f"{folder / 'predictions.jsonl'} and {files[0] / 'predictions.jsonl'} hold different rows; score both again"
             )
     predictions = [[row["prediction"] for row in run] for run in runs]
     if task.layout != "record":
-        return summarise(task, rows, predictions), task.columns
+        return summarise(task, rows, predictions, clusters=[row.cluster for row in rows]), task.columns
+    queries = list(by_group(rows).values())
     features = []
     for run, labels in zip(runs, predictions, strict=True):
         known = [row["confidence"] for row in run if row.get("confidence") is not None]
         confidence = known if len(known) == len(run) else None
-        picks = [choose_candidate(task, members, labels, confidence) for members in by_group(rows).values()]
+        picks = [choose_candidate(task, members, labels, confidence) for members in queries]
         features.append([[float(n is not None and rows[n].label == next(iter(task.labels))), 1.0] for n in picks])
-    return summarise_units(features, lambda sums: {"record-em": 100 * ratio(sums[:, 0], sums[:, 1])}), ["record-em"]
+    summary = summarise_units(features, lambda sums: {"record-em": 100 * ratio(sums[:, 0], sums[:, 1])})
+    return draw_together(summary, [rows[members[0]].cluster for members in queries]), ["record-em"]

@@ -12,6 +12,7 @@ from ..base.files import read_json, write_json, write_jsonl
 from ..config import METHODS
 from ..tasks.metrics import row_scores, score
 from ..tasks.rows import Row, rows_of
+from ..tasks.units import cluster_of
 from .intervals import bootstrap
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def write_scores(
             {
                 "id": row.id,
                 "group": row.group,
+                "cluster": cluster_of(task, row),
                 "gold": row.label,
                 "prediction": prediction,
                 "text": answer.text,

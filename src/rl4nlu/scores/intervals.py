@@ -1,8 +1,8 @@
 """Intervals over examples, paired tests between methods, and their correction for number.
 
 The 95 % intervals are percentile bootstraps over the units that were drawn: rows, or groups where rows belong
-together (a MultiRC question, a ReCoRD query, an AX-g pair). Drawing n units with replacement is a multinomial draw
-over *distinct* units, and every metric here is a function of how often each distinct unit was drawn; so no resample
+together (a ReCoRD query, an AX-g pair), and all of these that share a text (a MultiRC passage; `tasks.units`). Drawing n
+units with replacement is a multinomial draw over *distinct* units, and every metric here is a function of how often each distinct unit was drawn; so no resample
 is ever written out row by row, and a thousand of them cost milliseconds. Tests between methods are conditional on
 the trained models: they ask whether a difference would survive other test rows, not other seeds (the tables'
 standard deviations tell about seeds).
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..tasks.metrics import Prediction, Summary, summarise
+from ..tasks.metrics import Prediction, summarise
+from ..tasks.units import Summary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

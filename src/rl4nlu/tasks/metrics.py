@@ -9,9 +9,9 @@ An unparseable answer (None) is wrong everywhere, and what stands in its place n
 - MultiRC: an answer that is not marked true; its question is not all right. ReCoRD: it is chosen last, and if it is
   chosen the query has no answer and scores 0. Gender parity: its pair does not agree.
 
-A metric is a function of how often each unit (row, question, query, pair) counts: once for the score, and as often as it
-was drawn for an interval or a paired test (`scores.intervals`). Units that look alike are told apart by no metric, so
-that a thousand draws cost milliseconds.
+A metric is a function of how often each unit (row, question, query, pair; `units`) counts: once for the score, and as
+often as it was drawn for an interval or a paired test (`scores.intervals`). Units that look alike are told apart by no
+metric, so that a thousand draws cost milliseconds.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .task import METRIC_NAMES, Task, load_tasks
+from .units import Summary, add_up, by_group, cluster_of, draw_together, summarise_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,14 +73,6 @@ def numbers(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) 
     gold = np.array([row.label for row in rows], dtype=np.float64)
     read = np.array([np.nan if p is None else p for p in predictions], dtype=np.float64)
     return gold, np.where(np.isnan(read), (task.low + task.high) / 2, np.clip(read, task.low, task.high))
-
-
-def by_group(rows: Sequence[Row]) -> dict[str, list[int]]:
-    """Positions of the rows of each group, groups in order of appearance; a row without a group is one of its own."""
-    groups: dict[str, list[int]] = {}
-    for n, row in enumerate(rows):
-        groups.setdefault(row.group if row.group is not None else row.id, []).append(n)
-    return groups
 
 
 # 2. Metrics from counts and sums -------------------------------------------------------------------------------------
@@ -236,27 +228,30 @@ def pair_units(rows: Sequence[Row], predictions: Sequence[Prediction]) -> Array:
 # 4. Runs on the same units --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The predictions of one or more runs on the same units, as counts of distinct units.
-
-    Attributes:
-        codes: (runs, units) which distinct unit each unit is in each run.
-        evaluate: (weights (draws, k) or None, which distinct unit each column is (k,)) -> each metric's values (draws,), in
-            percent. A distinct unit may have several columns; their weights add up. None: each column counts once.
-        right: (distinct,) whether the unit is one right answer; None where a unit is more than a single answer.
-    """
-
-    codes: Codes
-    evaluate: Callable[[Array | None, Codes], dict[str, Array]]
-    right: NDArray[np.bool_] | None = None
-
-    def values(self, run: int) -> dict[str, float]:
-        """The metrics of `run`, in percent."""
-        return {name: float(value[0]) for name, value in self.evaluate(None, self.codes[run]).items()}
-
-
 def summarise(
+    task: Task,
+    rows: Sequence[Row],
+    runs: Sequence[Sequence[Prediction]],
+    confidences: Sequence[Sequence[float] | None] | None = None,
+    clusters: Sequence[str | None] | None = None,
+) -> Summary:
+    """What intervals and tests need to know of the predictions of one or more runs on `rows`.
+
+    Units are what is drawn together: rows, in the nested layouts groups, and clusters of either that share a text.
+
+    Args:
+        task: see `tally`.
+        rows: see `tally`.
+        runs: see `tally`.
+        confidences: see `tally`.
+        clusters: of the rows (`cluster_of`), where the rows do not hold their texts.
+    """
+    clusters = [cluster_of(task, row) for row in rows] if clusters is None else clusters
+    units = range(len(rows)) if task.layout == "plain" else (members[0] for members in by_group(rows).values())
+    return draw_together(tally(task, rows, runs, confidences), [clusters[n] for n in units])
+
+
+def tally(
     task: Task,
     rows: Sequence[Row],
     runs: Sequence[Sequence[Prediction]],
@@ -333,23 +328,6 @@ def summarise_numbers(gold: Sequence[float] | Array, runs: Sequence[Sequence[flo
     return Summary(codes.reshape(pairs.shape[:2]), evaluate)
 
 
-def summarise_units(features: Sequence[Any], metrics: Callable[[Array], dict[str, Array]]) -> Summary:
-    """Units described by numbers that are only ever added up.
-
-    Args:
-        features: (runs, units, numbers), such as a question's true and false positives.
-        metrics: sums (draws, numbers) -> each metric's values (draws,).
-    """
-    table = np.asarray(features, dtype=float)
-    distinct, codes = np.unique(table.reshape(-1, table.shape[2]), axis=0, return_inverse=True)
-    return Summary(codes.reshape(table.shape[:2]), lambda weights, which: metrics(add_up(distinct[which], weights)))
-
-
-def add_up(features: Array, weights: Array | None) -> Array:
-    """Sums (draws, numbers) of `features` (columns, numbers), each `weights[:, i]` times, or once: then in the order of the rows."""
-    return features.sum(0, keepdims=True) if weights is None else weights @ features
-
-
 # 5. What other files call ------------------------------------------------------------------------------------------
 
 
@@ -369,7 +347,7 @@ def score(
     """
     if not rows or len(rows) != len(predictions):
         raise ValueError(f"task {task.name}: {len(predictions)} predictions for {len(rows)} rows")
-    values = summarise(task, rows, [predictions], [confidence]).values(0)
+    values = tally(task, rows, [predictions], [confidence]).values(0)
     return {name: values[name] for name in task.metrics}
 
 

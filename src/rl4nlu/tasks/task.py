@@ -161,7 +161,8 @@ class Task(Settings):
     choices: list[str] = Field([], description="second texts of a multiple-choice encoder, in the order of the labels")
     carve_by: str | None = Field(
         None,
-        description="field whose equal values stay together when validation is carved from train; null: equal rows",
+        description="field whose equal values stay together when validation is carved from train (null: equal rows) and when "
+        "test rows are drawn for intervals and tests (null: rows and groups are drawn one by one)",
     )
     shorten: str | None = Field(None, description="field whose end is cut where a prompt is too long; null: the first")
     source: Literal["hub", "local", "microworld"] | None = Field(

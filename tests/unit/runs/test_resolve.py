@@ -91,7 +91,7 @@ def touched(before, after) -> str | None:
         ("chance", True, None, None),
         ("in_average", False, None, None),
         ("reported", ["accuracy"], None, None),
-        ("carve_by", "sentence", None, None),
+        ("carve_by", "sentence", SCORES, SCORES),
         ("source", "hub", None, None),
         ("metrics", ["accuracy", "f1"], SCORES, SCORES),
         ("metrics", ["f1"], TRAINS, TRAINS),

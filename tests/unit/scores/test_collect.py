@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from synthetic import make_predictions, make_rows, write_scored, write_tree
+from synthetic import make_predictions, make_rows, make_rows_that_share, write_scored, write_tree
 
 from rl4nlu.base.files import read_json, read_jsonl, write_json, write_jsonl
 from rl4nlu.scores.collect import (
@@ -20,8 +21,9 @@ from rl4nlu.scores.collect import (
     mixture_kind,
     runs_table,
 )
-from rl4nlu.scores.comparisons import comparisons_table, pair_seeds
+from rl4nlu.scores.comparisons import comparisons_table, pair_seeds, summarise_files
 from rl4nlu.scores.intervals import holm
+from rl4nlu.tasks.metrics import summarise
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
@@ -189,6 +191,24 @@ def test_runs_on_different_rows_are_not_compared(tmp_path: Path, capsys: pytest.
     )
     assert comparisons_table(find_scored(tmp_path, TASKS), TASKS, "embedded", 50, 0).empty
     assert "hold different rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["multirc", "record", "boolq", "axg"])
+def test_tests_draw_what_the_intervals_draw(tmp_path: Path, name: str) -> None:
+    """From predictions.jsonl, which hold no texts: rows of one passage stay together, as where the rows themselves are known."""
+    task, folders, runs = TASKS[name], [tmp_path / "a", tmp_path / "b"], []
+    rows = make_rows_that_share(task, 60, 3)
+    for seed, folder in enumerate(folders):
+        runs.append(make_predictions(task, rows, 0.7, str(seed), 0.1))
+        write_scored(folder, {"model": "m"}, task, rows, runs[-1])
+    found, metrics = summarise_files(task, folders)
+    wanted = summarise(task, rows, runs)
+    assert found.codes.shape == wanted.codes.shape == (2, 20 if name == "boolq" else 10)
+    weights = np.random.default_rng(0).integers(0, 4, size=(5, found.codes.shape[1])).astype(float)
+    for run in range(2):
+        values, own = (s.evaluate(weights, s.codes[run]) for s in (found, wanted))
+        for metric in metrics:
+            assert values[metric] == pytest.approx(own[metric])
 
 
 def test_a_record_without_a_key_is_named(tmp_path: Path) -> None:

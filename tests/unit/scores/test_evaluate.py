@@ -14,6 +14,7 @@ from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import write_text
 from rl4nlu.scores.evaluate import score_run
 from rl4nlu.tasks.metrics import score
+from rl4nlu.tasks.units import cluster_of
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def test_the_record_says_what_was_asked_and_the_scores_follow_from_the_predictio
     assert [p["gold"] for p in predictions] == [row.label for row in rows]
     assert predictions[0]["text"] == f" Positive {CLOSE}"
     assert predictions[7]["prediction"] is None
+    assert {p["cluster"] for p in predictions} == {None}
     assert predictions[7]["score"] == 0.0
     found = score(TASKS["sst2"], rows, [p["prediction"] for p in predictions])
     assert {name: m["value"] for name, m in record["metrics"].items()} == found
@@ -70,6 +72,14 @@ def test_protocol_switches_parser_fallback_and_stop(data, tmp_path, backbone):
 
     assert run(reader)[0][0]["text"] == f" Positive {CLOSE}"
     assert run(reader, stop_at_tag=False)[0][0]["text"].startswith(f" Positive {CLOSE}\n<An")
+
+
+def test_predictions_name_the_text_that_they_are_drawn_with_and_do_not_hold_it(data, tmp_path, backbone):
+    ask_and_score(spec_of(tasks=["rte"]), data, None, tmp_path / "out", backbone)
+    predictions, _ = files(tmp_path / "out" / "rte")
+    assert [p["cluster"] for p in predictions] == [cluster_of(TASKS["rte"], row) for row in rows_of("rte", 12)]
+    assert len({p["cluster"] for p in predictions}) == 12
+    assert not any("good" in p["cluster"] or "bad 1" in p["cluster"] for p in predictions)
 
 
 def test_records_hold_plain_json(data, tmp_path, backbone):

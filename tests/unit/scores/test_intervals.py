@@ -11,8 +11,9 @@ from scipy import stats
 from synthetic import make_predictions, make_rows
 
 from rl4nlu.scores.intervals import bootstrap, holm, intervals, mcnemar, mean_sd, paired
-from rl4nlu.tasks.metrics import by_group, score, summarise, summarise_classes
+from rl4nlu.tasks.metrics import score, summarise, summarise_classes
 from rl4nlu.tasks.task import load_tasks
+from rl4nlu.tasks.units import by_group
 
 TASKS = load_tasks()
 

@@ -14,7 +14,6 @@ from synthetic import make_predictions, make_rows
 
 from rl4nlu.tasks.metrics import (
     average,
-    by_group,
     class_metrics,
     class_numbers,
     correlation,
@@ -318,10 +317,6 @@ def test_faulty_calls_are_refused() -> None:
         score(TASKS["cola"], [], [])
     with pytest.raises(ValueError, match="'2' is no label"):
         score(TASKS["cola"], rows, ["1", "2"])
-
-
-def test_groups_keep_the_order_and_single_rows_are_groups() -> None:
-    assert by_group(rows_of(["1"] * 4, ["b", "a", "b", None])) == {"b": [0, 2], "a": [1], "3": [3]}
 
 
 # paper 1, Table 1 (GLUE) and Table 10 (SuperGLUE): LLAMA2-7B-chat, PPO-ST
