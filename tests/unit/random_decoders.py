@@ -1,11 +1,11 @@
 """One random decoder of every architecture, and random prompts for them."""
 
 import torch
-from tiny_models import KINDS, byte_tokenizer, tiny_decoder
+from tiny_models import KINDS, TRANSFORMING, byte_tokenizer, tiny_decoder
 
 TOKENIZER = byte_tokenizer()
 VOCABULARY = len(TOKENIZER)
-MODELS = {kind: tiny_decoder(kind, VOCABULARY) for kind in KINDS}
+MODELS = {kind: tiny_decoder(kind, VOCABULARY) for kind in KINDS + TRANSFORMING}
 NEVER, ALWAYS = 2.0, 0.0  # prefix_share
 
 

@@ -6,6 +6,12 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MptConfig,
@@ -16,6 +22,8 @@ from transformers import (
 )
 
 KINDS = ("llama", "qwen2", "mpt")
+TRANSFORMING = ("gemma2", "granite", "cohere")
+"""Decoders that do something to their logits behind the head: a soft cap, a divisor, a factor."""
 
 
 def byte_tokenizer(whole: tuple[str, ...] = (), pad: bool = True) -> PreTrainedTokenizerFast:
@@ -53,6 +61,14 @@ def tiny_decoder(kind: str, vocabulary: int, seed: int = 0, positions: int = 256
                 if name.endswith("bias"):
                     parameter.normal_(std=0.3)
         return model.eval()
+    if kind in TRANSFORMING:
+        sizes = {"vocab_size": vocabulary, "max_position_embeddings": positions, "num_key_value_heads": 2}
+        if kind == "gemma2":  # with a window that is shorter than prompts
+            gemma = Gemma2Config(final_logit_softcapping=3.0, head_dim=8, sliding_window=6, **sizes, **size, **common)
+            return Gemma2ForCausalLM(gemma).eval()
+        if kind == "granite":
+            return GraniteForCausalLM(GraniteConfig(logits_scaling=3.0, **sizes, **size, **common)).eval()
+        return CohereForCausalLM(CohereConfig(logit_scale=0.25, **sizes, **size, **common)).eval()
     mpt = MptConfig(
         d_model=32, n_heads=4, n_layers=2, expansion_ratio=2, max_seq_len=positions, vocab_size=vocabulary, **common
     )

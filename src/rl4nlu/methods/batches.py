@@ -1,8 +1,9 @@
-"""Rows of one forward pass: pieces of like length, so that little is padded and little is called; a shared prefix, read once."""
+"""Rows of one forward pass: pieces of like length, a shared prefix read once, logits where they are wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..config import PolicyOptimisation, RewardModel
@@ -68,3 +69,22 @@ def read_prefix(trunk: Any, prefix: Tensor, rows: int) -> Any:
         layer.keys = layer.keys.expand(rows, -1, -1, -1)
         layer.values = layer.values.expand(rows, -1, -1, -1)
     return past
+
+
+@contextmanager
+def pick_states(decoder: Any, pick: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside, the head of `decoder` (without PEFT's wrapper) gets only what `pick` takes from the last hidden states.
+
+    `pick` is given states `[rows, tokens, size]`. It stands between trunk and head, so that logits exist where they are
+    wanted, and whatever a model does to them (Gemma's soft cap, Granite's and Cohere's scale) is done by the model itself.
+    """
+
+    def keep_picked(_module: Any, _args: Any, output: Any) -> Any:
+        output.last_hidden_state = pick(output.last_hidden_state)
+        return output
+
+    hook = decoder.base_model.register_forward_hook(keep_picked)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -36,7 +36,7 @@ from ..config import Sft
 from ..models.load import add_lora, device, encode_answer, load_backbone, load_tokenizer
 from ..tasks.prompts import Wording, answer_start, answer_text
 from ..tasks.rows import load_rows, with_rationales
-from .batches import read_prefix
+from .batches import pick_states, read_prefix
 from .candidates import Candidate, best_of
 from .schedule import draw, group, rate_factor
 from .trainer import LINES, Recorder, Resume
@@ -160,20 +160,11 @@ class AnswerTrainer(SFTTrainer):
 
         `inputs` are those of `Collator`.
         """
-        backbone: torch.nn.Module = model.get_base_model().base_model  # type: ignore[operator, union-attr]
+        decoder: Any = model.get_base_model()  # type: ignore[operator]
         prefix = inputs.get("prefix")
-        past = None if prefix is None else read_prefix(backbone, prefix, len(inputs["input_ids"]))
-
-        def keep_predicting(_module: torch.nn.Module, _args: Any, output: Any) -> Any:
-            output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[None, inputs["at"]]
-            return output
-
-        # The hook sits between backbone and head, so that whatever else a model does to its logits is still done.
-        hook = backbone.register_forward_hook(keep_predicting)
-        try:
+        past = None if prefix is None else read_prefix(decoder.base_model, prefix, len(inputs["input_ids"]))
+        with pick_states(decoder, lambda states: states.flatten(0, 1)[None, inputs["at"]]):
             logits = model(input_ids=inputs["input_ids"], past_key_values=past, use_cache=past is not None).logits[0]
-        finally:
-            hook.remove()
         count = len(inputs["targets"]) if num_items_in_batch is None else num_items_in_batch
         return functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum") / count
 

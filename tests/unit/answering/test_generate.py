@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from random_decoders import ALWAYS, MODELS, NEVER, TOKENIZER, VOCABULARY, prompts_of
-from tiny_models import KINDS, RuleDecoder, byte_tokenizer, tiny_decoder
+from tiny_models import RuleDecoder, byte_tokenizer, tiny_decoder
 
 from rl4nlu.answering import generate as generation
 from rl4nlu.answering.generate import (
@@ -16,7 +16,7 @@ from rl4nlu.answering.generate import (
 )
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=MODELS)
 def model(request):
     return MODELS[request.param]
 

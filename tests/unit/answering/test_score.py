@@ -12,7 +12,7 @@ LENGTHS = [[3, 1], [2, 2], [1, 1], [4, 1, 2], [5, 3]]
 """Lengths of five prompts' choices."""
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=MODELS)
 def model(request):
     return MODELS[request.param]
 

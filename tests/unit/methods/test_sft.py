@@ -9,7 +9,7 @@ import pytest
 import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from peft import PeftModel
-from tiny_models import KINDS, byte_tokenizer, tiny_decoder
+from tiny_models import KINDS, TRANSFORMING, byte_tokenizer, tiny_decoder
 
 from rl4nlu.base.errors import ConfigError, Diverged
 from rl4nlu.base.files import REPOSITORY
@@ -19,7 +19,7 @@ from rl4nlu.models.load import load_backbone, load_tokenizer
 from rl4nlu.runs.spec import RunSpec
 from rl4nlu.tasks.task import load_task
 
-LORA = Lora(rank=4, alpha=8)
+LORA = Lora(rank=4, alpha=8, targets="all-linear")
 WORDS = ("<Judgement>", "</Judgement>", "Insert only", "Positive", "Negative", " sentence")
 
 
@@ -107,7 +107,7 @@ def trainer_of(spec: RunSpec, pool: list[sft.Example], tmp_path: Path, share: bo
     return trainer, collator
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + TRANSFORMING)
 @pytest.mark.parametrize("share", [True, False])
 def test_loss_and_gradients_equal_a_brute_force_cross_entropy(
     kind: str, share: bool, tmp_path: Path, world: Any

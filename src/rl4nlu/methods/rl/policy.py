@@ -27,7 +27,7 @@ from ...answering.generate import shared_prefix
 from ...base.errors import ConfigError
 from ...config import PolicyOptimisation, Ppo
 from ...models.load import add_lora, load_backbone
-from ..batches import read_prefix
+from ..batches import pick_states, read_prefix
 
 if TYPE_CHECKING:
     from ...runs.spec import RunSpec
@@ -200,13 +200,10 @@ def forward(
         responses: token ids, at least one each.
         settings: temperature, and whether entropy is asked for.
     """
-    readout = policy.model.get_base_model().get_output_embeddings()
-    hidden = states(policy.model, prompts, responses)
+    hidden, logits = predictions(policy.model, prompts, responses)
     target = torch.tensor([r + [0] * (hidden.shape[1] - len(r)) for r in responses]).to(
         hidden.device, non_blocking=True
     )
-    with torch.autocast(hidden.device.type, torch.bfloat16, enabled=hidden.device.type == "cuda"):
-        logits = readout(hidden)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / settings.temperature
     normaliser = logits.logsumexp(-1)
     entropy = None
@@ -226,6 +223,44 @@ def values(policy: Policy, prompts: list[list[int]], responses: list[list[int]],
     return policy.head(checkpoint(run, use_reentrant=False) if checkpointed else run())
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Prompts and responses as the network reads them, on its device.
+
+    prefix (1, P): tokens that all rows begin with; P may be 0.
+    ids (R, T): the rest of every row, padded at the right.
+    at (R, A): the column of `ids` whose state belongs to a response token.
+    """
+
+    prefix: Tensor
+    ids: Tensor
+    at: Tensor
+
+    def gather(self, hidden: Tensor) -> Tensor:
+        """The states `[rows, longest response, size]` of response tokens, from those `[rows, tokens, size]` of `ids`."""
+        return hidden.gather(1, self.at[..., None].expand(-1, -1, hidden.shape[-1]))
+
+    def inputs(self, trunk: Any) -> dict[str, Any]:
+        """What the network is given to read `ids`; the prefix has then been read, once, by its `trunk`."""
+        past = read_prefix(trunk, self.prefix, len(self.ids)) if self.prefix.numel() else None
+        return {"input_ids": self.ids, "past_key_values": past, "use_cache": past is not None}
+
+
+def lay_out(
+    prompts: list[list[int]], responses: list[list[int]], device: torch.device, read: bool = False, padding: int = 0
+) -> Layout:
+    """How prompts and responses are read, for the states that `states` describes."""
+    prefix = shared_prefix(prompts)
+    shared = len(prefix)
+    # the last response token is predicted, and read only if that is asked for
+    own = [p[shared:] + (r if read else r[:-1]) for p, r in zip(prompts, responses, strict=True)]
+    width, length = max(map(len, own)), max(map(len, responses))
+    ids = torch.tensor([row + [padding] * (width - len(row)) for row in own]).to(device, non_blocking=True)
+    first = read - shared - 1
+    at = torch.tensor([[min(len(p) + first + t, width - 1) for t in range(length)] for p in prompts])
+    return Layout(torch.tensor([prefix]).to(device), ids, at.to(device, non_blocking=True))
+
+
 def states(
     model: Any, prompts: list[list[int]], responses: list[list[int]], read: bool = False, padding: int = 0
 ) -> Tensor:
@@ -239,18 +274,23 @@ def states(
         padding: token that stands behind a response's end; with `read`, states there (while the sequence is no longer
             than the longest) have read it, otherwise they mean nothing.
     """
-    base = model.get_base_model()
-    trunk, device = base.base_model, base.device
-    prefix = shared_prefix(prompts)
-    shared = len(prefix)
-    # the last response token is predicted, and read only if that is asked for
-    own = [p[shared:] + (r if read else r[:-1]) for p, r in zip(prompts, responses, strict=True)]
-    width, length = max(map(len, own)), max(map(len, responses))
-    ids = torch.tensor([row + [padding] * (width - len(row)) for row in own]).to(device, non_blocking=True)
-    first = read - shared - 1
-    at = torch.tensor([[min(len(p) + first + t, width - 1) for t in range(length)] for p in prompts])
-    at = at.to(device, non_blocking=True)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        past = read_prefix(trunk, torch.tensor([prefix]).to(device), len(own)) if shared else None
-        hidden: Tensor = trunk(input_ids=ids, past_key_values=past, use_cache=past is not None).last_hidden_state
-    return hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1]))
+    decoder = model.get_base_model()
+    trunk, layout = decoder.base_model, lay_out(prompts, responses, decoder.device, read, padding)
+    with torch.autocast(decoder.device.type, torch.bfloat16, enabled=decoder.device.type == "cuda"):
+        return layout.gather(trunk(**layout.inputs(trunk)).last_hidden_state)
+
+
+def predictions(model: Any, prompts: list[list[int]], responses: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """`states` that predict the response tokens, and the model's own logits `[rows, longest response, vocabulary]` there."""
+    decoder = model.get_base_model()
+    layout, kept = lay_out(prompts, responses, decoder.device), []
+
+    def keep(hidden: Tensor) -> Tensor:
+        kept.append(layout.gather(hidden))
+        return kept[0]
+
+    with torch.autocast(decoder.device.type, torch.bfloat16, enabled=decoder.device.type == "cuda"):
+        inputs = layout.inputs(decoder.base_model)
+        with pick_states(decoder, keep):
+            logits = decoder(**inputs).logits
+    return kept[0], logits
