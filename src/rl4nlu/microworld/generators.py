@@ -1,4 +1,9 @@
-"""`rows`: labelled rows of any task, balanced, without a text in two splits, with the official field names and label forms."""
+"""`rows`: labelled rows of any task, balanced, no row in two splits, with the official field names and label forms.
+
+What a row says as a whole decides its split, and pretraining reads rows of train alone. Some tasks ask several things of
+one text (of a sentence with a pronoun, which of two names it means): whoever wants such texts in one split alone says
+which rows `rows` must leave out, as `tasks.sources.microworld` does.
+"""
 
 from __future__ import annotations
 
@@ -112,8 +117,28 @@ def _noise(task: str, row: GeneratedRow, rng: random.Random) -> None:
     row["derivation"]["noisy"] = True
 
 
-def rows(task: str, split: str, n: int, seed: int, knobs: Knobs | None = None) -> list[GeneratedRow]:
-    """`n` distinct rows of a task's split in official form, each with a `derivation` that says why its label holds."""
+def rows(
+    task: str,
+    split: str,
+    n: int,
+    seed: int,
+    knobs: Knobs | None = None,
+    unless: Callable[[GeneratedRow], bool] = lambda row: False,
+) -> list[GeneratedRow]:
+    """`n` distinct rows of a task's split in official form, each with a `derivation` that says why its label holds.
+
+    Args:
+        task: one of `TASKS`.
+        split: one of `GENERATED_SPLITS`.
+        n: how many.
+        seed: the same seed makes the same rows.
+        knobs: how hard they are.
+        unless: whether a row is to be left out.
+
+    Raises:
+        KeyError: there is no such task or split.
+        ValueError: there are not so many rows.
+    """
     knobs = knobs or Knobs()
     rng = random.Random(f"noise|{task}|{split}|{seed}")
     out: list[GeneratedRow] = []
@@ -122,14 +147,14 @@ def rows(task: str, split: str, n: int, seed: int, knobs: Knobs | None = None) -
     for raw in marked_rows(task, split, seed, knobs):
         if len(out) >= n:
             break
-        key = content(raw)
-        if key in seen:
+        key, made = content(raw), clean(copy.deepcopy(raw.get("pair", [raw])))
+        if key in seen or any(map(unless, made)):
             misses += 1
             if misses > 10 * n + 2000:
                 raise ValueError(f"task {task!r} has no {n} distinct rows in split {split!r}; found {len(out)}")
             continue
         seen.add(key)
-        for row in clean(copy.deepcopy(raw["pair"])) if "pair" in raw else [clean(raw)]:
+        for row in made:
             row["idx"] = len(out)
             if "pair" in raw:
                 row["pair_id"] = len(out) // 2

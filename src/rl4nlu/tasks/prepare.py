@@ -9,6 +9,7 @@ The same seed makes the same files, to the byte.
 from __future__ import annotations
 
 import random
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from .available import source_of, why_absent
 from .rows import SPLITS, Row
 from .sources.layouts import to_rows
 from .task import Task
+from .units import text_kept_apart
 
 MOST_CARVED = 5
 """Validation takes at most one in so many training rows, so that the small tasks keep something to learn from."""
@@ -47,16 +49,12 @@ def values_read(task: Task, data: Data) -> dict[str, Any]:
 def carve(task: Task, rows: list[Row], wanted: int, seed: int) -> tuple[list[Row], list[Row]]:
     """(train, validation): whole units of `rows`, drawn by `seed`; both keep the order of `rows`.
 
-    A unit is what must not stand in both: rows with one value of `task.carve_by` (MultiRC and ReCoRD: the passage), or
-    rows with the same text. At most a fifth of the rows are taken, and at least one unit.
+    A unit is what must not stand in both: rows with one text that is kept apart (`units`; MultiRC and ReCoRD: the passage). At most a fifth of the rows are taken, and at least one unit.
 
     Raises:
         ConfigError: all rows are one unit.
     """
-
-    def unit(row: Row) -> str:
-        return row.fields[task.carve_by] if task.carve_by else "\n".join(row.fields[name] for name in task.fields)
-
+    unit = partial(text_kept_apart, task)
     sizes: dict[str, int] = {}
     for row in rows:
         sizes[unit(row)] = sizes.get(unit(row), 0) + 1

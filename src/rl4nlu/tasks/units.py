@@ -54,6 +54,11 @@ def by_group(rows: Sequence[Row]) -> dict[str, list[int]]:
     return groups
 
 
+def text_kept_apart(task: Task, row: Row) -> str:
+    """What may stand in one split only: the text in `task.carve_by`, or all of the row's where it names no field."""
+    return row.fields[task.carve_by] if task.carve_by else "\n".join(row.fields[name] for name in task.fields)
+
+
 def cluster_of(task: Task, row: Row) -> str | None:
     """A name of the text that a row shares with those it is drawn with; None where the task names no such field."""
     return digest_of(row.fields[task.carve_by]) if task.carve_by else None

@@ -49,7 +49,7 @@ def test_verifier_notices_a_wrong_label(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_no_text_stands_in_two_splits(task: str) -> None:
+def test_no_row_stands_in_two_splits(task: str) -> None:
     keys = {split: {content(r) for r in rows(task, split, 60, 7)} for split in ("train", "validation", "test")}
     assert not keys["train"] & keys["validation"]
     assert not keys["train"] & keys["test"]
@@ -93,6 +93,16 @@ def test_nested_tasks_point_into_their_passages() -> None:
 def test_rows_repeat_for_a_seed_and_differ_between_seeds() -> None:
     assert rows("rte", "train", 30, 1) == rows("rte", "train", 30, 1)
     assert rows("rte", "train", 30, 1) != rows("rte", "train", 30, 2)
+
+
+def test_rows_are_left_out_on_demand() -> None:
+    everything = rows("wsc", "train", 60, 7)
+    texts = {row["text"] for row in everything[:20]}
+    some = rows("wsc", "train", 60, 7, unless=lambda row: row["text"] in texts)
+    assert len(some) == 60
+    assert not texts & {row["text"] for row in some}
+    with pytest.raises(ValueError, match="distinct rows"):
+        rows("wsc", "train", 1, 7, unless=lambda row: True)
 
 
 def test_label_noise_is_recorded() -> None:
