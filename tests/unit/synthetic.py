@@ -15,6 +15,7 @@ from rl4nlu.report.typeset import Cell, Sheet
 from rl4nlu.scores import collect
 from rl4nlu.scores.comparisons import comparisons_table
 from rl4nlu.scores.intervals import bootstrap
+from rl4nlu.scores.tuning import candidates_table
 from rl4nlu.tasks.metrics import row_scores, score
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import Task, load_tasks
@@ -117,12 +118,25 @@ def write_run(folder: Path, address: dict, steps: int = 20):
         "tokens_generated": 6400 if method == "ppo" else 0, "seconds": 21.5 if method == "ppo" else 16.25,
         "samples_per_second": 80.0, "learning_rate": 0.003, "validation": 80.0,
     }  # fmt: skip
+    chooses, metric = address["seed"] == 0, "matthews" if address["mixture"] == "cola" else "accuracy"
+    tried = {0.001: 74.0, 0.003: 80.0, 0.01: None if method == "ppo" else 60.0} if chooses else {0.003: 80.0}
+    costs = {name: facts[name] for name in ("tokens_trained", "tokens_generated", "seconds")} | {"cpu_seconds": 20.0}
+    facts["candidates"] = [
+        {"learning_rate": rate, "validation": score, "loss": None, **(costs if score is not None else {})}
+        for rate, score in tried.items()
+    ]
+    spec = {
+        "settings": {"learning_rates": [0.001, 0.003, 0.01]},
+        "start": None,
+        "learning_rate_from": None if chooses else "/".join(map(str, [*address.values()][:4])) + "/seed0",
+        "train_tasks": [{"metrics": [metric]}] * (8 if address["mixture"] == "glue" else 1),
+    }
     versions = {"torch": "2.13.0", "transformers": "5.23.0"}
     write_json(
         folder / "run.json",
         {
             "run": "/".join(str(v) for v in address.values()), "digest": "1" * 16, "facts": facts, "wall_seconds": 30.0,
-            "spec": {"settings": {"learning_rates": [0.003]}, "start": None}, "peak_memory": {"cpu_mb": 700.0},
+            "spec": spec, "peak_memory": {"cpu_mb": 700.0},
             "environment": {"device": "cpu", "cores": 2, "python": "3.11.7", "versions": versions, "git_commit": "abc"},
             "finished": "2026-11-21T00:00:00+00:00",
         },
@@ -205,6 +219,7 @@ def collected_folder() -> Path:
         "data": collect.data_table(folder / "data", tasks, "embedded"),
         "history": collect.history_table(scored, tasks, "embedded"),
         "invalid": collect.invalid_table(scored, tasks, "embedded"),
+        "candidates": candidates_table(folder / "results", tasks, "embedded"),
         **dict(zip(("rewards", "replies"), collect.reward_tables(folder / "results", "embedded"), strict=True)),
     }.items():
         table.to_csv(out / f"{name}.csv", index=False)

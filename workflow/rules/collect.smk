@@ -3,7 +3,7 @@
 `source` in the config says from what: `run` builds whatever is missing or stale, `results` takes what is on disk
 and plans no training; with `published` nothing is collected.
 
-OUTPUTS: results/<name>.csv: metrics, runs, comparisons, data, history, invalid, rewards, replies
+OUTPUTS: results/<name>.csv: metrics, runs, comparisons, data, history, invalid, rewards, replies, candidates
 """
 
 
@@ -27,6 +27,6 @@ rule collect:
         listed=on_disk() if SETTINGS.source == "results" else "",
         runs=digest_of([[a.path, spec.evaluation_digest] for a, spec in RUNS.items()]),
         tasks=digest_of([[t.name, t.suite, t.title, t.reported] for t in TASKS.values()]),
-        code=code_digest("scores.collect", "scores.comparisons"),
+        code=code_digest("scores.collect", "scores.comparisons", "scores.tuning"),
     shell:
         "{params.command} --out {params.out:q} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-"""Collect every run's records into metrics.csv, runs.csv, comparisons.csv, data.csv, history.csv and invalid.csv."""
+"""Collect every run's records into metrics.csv, runs.csv, candidates.csv, comparisons.csv and the other files beside them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rl4nlu.jobs.programs import main_of
 from rl4nlu.runs.grid import open_grid
 from rl4nlu.scores import collect
 from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.tuning import candidates_table
 from rl4nlu.tasks.task import load_tasks
 
 
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "invalid": collect.invalid_table(scored, tasks, scale),
         "rewards": rewards,
         "replies": replies,
+        "candidates": candidates_table(arguments.results, tasks, scale, digests),
     }
     for name, table in tables.items():
         write_text(arguments.out / f"{name}.csv", table.to_csv(index=False))

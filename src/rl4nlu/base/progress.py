@@ -1,4 +1,4 @@
-"""How far a job is, how fast it goes and when it will be done: a bar on a terminal, a line now and then in a log.
+"""How far a job is, how fast it goes and when it will be done: a bar on a terminal, a line now and then in a log; and a stopwatch.
 
 steps = Progress("ppo micro-llama/ppo/sst2/main/seed0", 50, "roll-outs")
 for ...:
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 WIDTH = 24
 """Characters of the bar."""
@@ -105,3 +105,26 @@ class Progress:
         else:
             self.stream.write(f"{line}\n")
         self.stream.flush()
+
+
+class Stopwatch:
+    """Counts wall seconds, and CPU seconds of this process, while it runs: of training, say, without its validation."""
+
+    def __init__(self, spent: Mapping[str, Any] | None = None) -> None:
+        """It runs at once, and counts on from what `spent` of an earlier process says."""
+        self.seconds: float = spent["seconds"] if spent else 0.0
+        self.cpu_seconds: float = spent["cpu_seconds"] if spent else 0.0
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Run from now on."""
+        self._since = time.perf_counter(), time.process_time()
+
+    def pause(self) -> None:
+        """Stop until `go_on`."""
+        self.seconds += time.perf_counter() - self._since[0]
+        self.cpu_seconds += time.process_time() - self._since[1]
+
+    def spent(self) -> dict[str, float]:
+        """What it counted up to the last pause: `seconds` and `cpu_seconds`."""
+        return {"seconds": round(self.seconds, 3), "cpu_seconds": round(self.cpu_seconds, 3)}

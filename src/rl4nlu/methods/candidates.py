@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 
 
 class Candidate(NamedTuple):
-    """A training at one learning rate: what the record says of it (its `validation` score at least), and its history's lines."""
+    """A training at one learning rate: what the record says of it, and its history's lines.
+
+    The record has its `validation` score and what it cost without validating: `tokens_trained` (every pass), `tokens_generated`,
+    `seconds` and `cpu_seconds`.
+    """
 
     facts: dict[str, Any]
     history: list[dict[str, Any]]
+
+    def at_the_cost_of(self, tokens_trained: int, tokens_generated: int = 0) -> Candidate:
+        """The same, with what it cost in tokens."""
+        return self._replace(
+            facts=self.facts | {"tokens_trained": tokens_trained, "tokens_generated": tokens_generated}
+        )
 
 
 def best_of(

@@ -373,17 +373,15 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
         return main_score(task, rows["validation"], found, spec.protocol)
 
     def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
-        return fit(
-            spec, load_encoder(spec, task), ordered, rate, lambda rows: collate(rows, pad), validate, folder, state
-        )
+        model = load_encoder(spec, task)
+        found = fit(spec, model, ordered, rate, lambda rows: collate(rows, pad), validate, folder, state)
+        return found.at_the_cost_of(sum(len(part["input_ids"]) for item in ordered for part in item.parts))
 
     best = best_of(spec, train_at, out, "model", checkpoint)
     tokenizer.save_pretrained(out / "model")
     return {
         "optimiser_steps": len(batches),
         "prompts_seen": len(ordered),
-        "tokens_trained": sum(len(part["input_ids"]) for item in ordered for part in item.parts),
-        "tokens_generated": 0,
         "rows_available": {task.name: len(pool)},
         "rows_shortened": shortened,
         **best.facts,

@@ -285,15 +285,14 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
     order = [seen[i] for batch in batches for i in batch]
 
     def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
-        return fit(spec, pool, order, rate, tokenizer, data, folder, state)
+        found = fit(spec, pool, order, rate, tokenizer, data, folder, state)
+        return found.at_the_cost_of(sum(len(pool[i].tokens) for i in order))
 
     best = best_of(spec, train_at, out, "adapter", checkpoint)
     return {
         "optimiser_steps": len(batches),
         "prompts_seen": len(order),
-        "tokens_trained": sum(len(pool[i].tokens) for i in order),
         "tokens_answered": sum(len(pool[i].tokens) - pool[i].prompt for i in order),
-        "tokens_generated": 0,
         "rows_available": {task.name: len(one) for task, one in zip(spec.train_tasks, pools, strict=True)},
         "rows_shortened": shortened,
         **best.facts,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from transformers import TrainerCallback
 
 from ..base.checkpoint import Checkpoint, random_state, restore_random, restore_weights, trained_weights
 from ..base.errors import Diverged
-from ..base.progress import Progress
+from ..base.progress import Progress, Stopwatch
 from .candidates import Candidate
 
 LINES = 50
@@ -32,25 +31,16 @@ class Recorder(TrainerCallback):
         self.name, self.prompts, self.batch_size = name, prompts, batch_size
         self.validate, self.evaluate_every = validate, evaluate_every
         self.history: list[dict[str, Any]] = []
-        self.seconds = self.cpu_seconds = 0.0
+        self.clock = Stopwatch()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
         self.progress = Progress(f"{self.name} at a learning rate of {args.learning_rate:g}", state.max_steps)
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Let the clock run."""
-        self._since = time.perf_counter(), time.process_time()
-
-    def pause(self) -> None:
-        """Stop the clock."""
-        self.seconds += time.perf_counter() - self._since[0]
-        self.cpu_seconds += time.process_time() - self._since[1]
+        self.clock.go_on()
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from what `Resume.state` saved."""
-        self.history, self.seconds, self.cpu_seconds = (saved[name] for name in ("history", "seconds", "cpu_seconds"))
+        self.history, self.clock = saved["history"], Stopwatch(saved)
 
     def _validates(self, state: Any) -> bool:
         last = state.global_step == state.max_steps
@@ -69,7 +59,7 @@ class Recorder(TrainerCallback):
         """
         if logs is None or "loss" not in logs:
             return
-        self.pause()
+        self.clock.pause()
         step, loss, rate = state.global_step, logs["loss"], logs["learning_rate"]
         if not math.isfinite(loss):
             raise Diverged(f"step {step}: the training loss is {loss}")
@@ -81,17 +71,16 @@ class Recorder(TrainerCallback):
             "validation": self.validate() if self._validates(state) else None,
         }
         self.history.append(line)
-        self.go_on()
+        self.clock.go_on()
 
     def trained(self) -> Candidate:
         """Last loss and validation score, what training cost, and the history."""
         facts = {
             "validation": self.history[-1]["validation"],
             "loss": self.history[-1]["loss"],
-            "seconds": round(self.seconds, 3),
-            "cpu_seconds": round(self.cpu_seconds, 3),
-            "samples_per_second": round(self.prompts / self.seconds, 3),
-            "samples_per_cpu_second": round(self.prompts / self.cpu_seconds, 3),
+            **self.clock.spent(),
+            "samples_per_second": round(self.prompts / self.clock.seconds, 3),
+            "samples_per_cpu_second": round(self.prompts / self.clock.cpu_seconds, 3),
         }
         return Candidate(facts, self.history)
 
@@ -148,9 +137,9 @@ class Resume(TrainerCallback):
             restore_random(self.saved["random"])
             self.saved = None
         elif state.global_step:
-            self.recorder.pause()
+            self.recorder.clock.pause()
             self.checkpoint.keep(self.state)
-            self.recorder.go_on()
+            self.recorder.clock.go_on()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **objects: Any) -> None:
         """Save the end, so that a candidate learning rate is not trained twice."""
@@ -167,7 +156,6 @@ class Resume(TrainerCallback):
             "last_logged": trainer._globalstep_last_logged,
             "loss": trainer._tr_loss,
             "history": recorder.history,
-            "seconds": recorder.seconds,
-            "cpu_seconds": recorder.cpu_seconds,
+            **recorder.clock.spent(),
             "random": random_state(),
         }

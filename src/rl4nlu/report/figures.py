@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from itertools import cycle
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ from ..config import METHODS
 from ..scores.collect import CATEGORIES, MAIN_VARIANT
 from .drawing import finish_panel, open_figure, say_empty, use_style
 from .figures_rllr import over_optimisation_figure, thresholds_figure
-from .inputs import Inputs
-from .names import BASELINES, LABEL_ROWS, METRIC_TITLES, MethodRow
+from .inputs import Inputs, parts
+from .names import BASELINES, ENCODER_METHODS, LABEL_ROWS, METRIC_TITLES, MethodRow
 from .tables.rllr import RLLR_ROWS, RLLR_SUITE
+from .tables.tuning import compared_candidates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 DRAWN = [name for name, method in METHODS.items() if method.colour and name not in BASELINES]
 MARKERS = dict(zip(DRAWN, cycle("os^D<PX*v"), strict=False))
 """A mark a method, beside its colour."""
+TUNED = [name for name, method in METHODS.items() if method.learns and method.scored]
+"""Methods whose learning rates are drawn; those without a colour of their own are grey, and told apart by their marks."""
+RATE_MARKERS = dict(zip([name for name in TUNED if name not in MARKERS], cycle("hd8p"), strict=False)) | MARKERS
+GREY = "#777777"
+PANELS_ACROSS = 3
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
 MOST_CURVES = 6
@@ -210,6 +217,61 @@ def invalid_figure(inputs: Inputs) -> Figure:
     return figure
 
 
+def learning_rates_figure(inputs: Inputs) -> Figure:
+    """Validation score against learning rate: a panel a task or mixture, a line a method; filled: the chosen rate."""
+    models = [*inputs.decoders("main")[:1], *inputs.encoders()]
+    found = compared_candidates(inputs)
+    found = found[(found["variant"] == MAIN_VARIANT) & found["model"].isin(models) & found["method"].isin(TUNED)]
+    if found.empty:
+        return say_empty("Learning rates: no run chose among several in this build.")
+    order = {name: place for place, name in enumerate(inputs.tasks)}
+    panels = sorted(parts(found, "mixture"), key=lambda panel: (order.get(panel[0][0], len(order)), panel[0]))
+    down = ceil(len(panels) / PANELS_ACROSS)
+    figure = open_figure(6.9, 0.5 + 1.75 * down)
+    handles: dict[tuple[int, str], Any] = {}
+    least, most = found["learning_rate"].min() / 1.3, found["learning_rate"].max() * 1.3
+    for place, ((mixture,), rows) in enumerate(panels):
+        axes = figure.add_subplot(down, PANELS_ACROSS, place + 1)
+        axes.set_xscale("log")
+        axes.set_xlim(least, most)
+        lines = sorted(parts(rows, "method", "model", "seed"), key=lambda line: TUNED.index(line[0][0]))
+        for (method, model, _), tried in lines:
+            tried = tried.dropna(subset=["validation"]).sort_values("learning_rate")
+            colour, is_encoder = METHODS[method].colour or GREY, method in ENCODER_METHODS
+            faint = 0.55 if is_encoder and "base" in model else 1.0  # as in the figure of scores
+            (line,) = axes.plot(
+                tried["learning_rate"], tried["validation"], color=colour, marker=RATE_MARKERS[method], ms=3.6, mfc="white",
+                alpha=faint,
+            )  # fmt: skip
+            kept = tried[tried["chosen"].astype(bool)]
+            axes.plot(
+                kept["learning_rate"],
+                kept["validation"],
+                color=colour,
+                marker=RATE_MARKERS[method],
+                ms=4.6,
+                alpha=faint,
+            )
+            label = inputs.title(model) if is_encoder else METHODS[method].title
+            handles.setdefault((TUNED.index(method), label), line)
+        title = inputs.tasks[mixture].title if mixture in inputs.tasks else f"{mixture} (multi-task)"
+        metric = str(rows["metric"].iloc[0])
+        axes.set_title(f"{title}, {METRIC_TITLES.get(metric, metric)}", loc="left")
+        if place % PANELS_ACROSS == 0:
+            axes.set_ylabel("validation, %")
+        if place + PANELS_ACROSS >= len(panels):
+            axes.set_xlabel("learning rate")
+    names = sorted(handles)
+    figure.legend(
+        [handles[name] for name in names],
+        [label for _, label in names],
+        loc="outside lower center",
+        ncols=6,
+        frameon=False,
+    )
+    return figure
+
+
 FIGURES: dict[str, Callable[[Inputs], Figure]] = {
     "scores": scores_figure,
     "curves": curves_figure,
@@ -217,6 +279,7 @@ FIGURES: dict[str, Callable[[Inputs], Figure]] = {
     "invalid": invalid_figure,
     "over-optimisation": over_optimisation_figure,
     "thresholds": thresholds_figure,
+    "learning-rates": learning_rates_figure,
 }
 """Every figure in the paper's order; each is written as .pdf and .png, and has a caption in workflow/report/figures."""
 

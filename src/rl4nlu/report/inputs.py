@@ -14,6 +14,7 @@ from ..base.files import REPOSITORY
 from ..config import METHODS, Model, load_models
 from ..scores.collect import DATA, HISTORY, INVALID, MAIN_VARIANT, METRICS, REPLIES, REWARDS, RUNS
 from ..scores.comparisons import COMPARISONS
+from ..scores.tuning import CANDIDATES
 from ..tasks.task import Task, load_tasks
 from .names import BASELINES, ENCODER_METHODS, PRINTED_MODELS, SOURCE_TITLES, MethodRow
 from .published import PAPER_1, load_published
@@ -31,6 +32,7 @@ class Inputs:
     invalid: pd.DataFrame
     rewards: pd.DataFrame
     replies: pd.DataFrame
+    candidates: pd.DataFrame
     published: pd.DataFrame
     tasks: dict[str, Task]
     models: dict[str, Model]
@@ -97,7 +99,7 @@ class Inputs:
 
 COLLECTED = {
     "metrics": METRICS, "runs": RUNS, "comparisons": COMPARISONS, "data": DATA, "history": HISTORY, "invalid": INVALID,
-    "rewards": REWARDS, "replies": REPLIES,
+    "rewards": REWARDS, "replies": REPLIES, "candidates": CANDIDATES,
 }  # fmt: skip
 """The files that `workflow/scripts/collect.py` writes, and their columns."""
 

@@ -29,7 +29,8 @@ METRICS = (
 
 RUNS = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "start", "optimiser_steps", "prompts_seen",
-    "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "wall_seconds", "learning_rate", "candidates", "threshold",
+    "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "wall_seconds", "learning_rate",
+    "learning_rate_from", "candidates", "threshold",
     "evaluated_rows", "evaluation_tokens", "evaluation_seconds", "peak_cpu_mb", "peak_gpu_mb", "device", "cores",
     "python", "torch", "transformers", "git_commit", "finished", "digest",
 )  # fmt: skip
@@ -201,7 +202,7 @@ def runs_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) -> 
                 **{name: facts.get(name) for name in FACTS},
                 "scale": scale,
                 "mixture_kind": mixture_kind(first["mixture"], own, suites),
-                "start": run.get("spec", {}).get("start"),
+                **{name: run.get("spec", {}).get(name) for name in ("start", "learning_rate_from")},
                 "wall_seconds": run.get("wall_seconds"),
                 "candidates": len(candidates) if candidates else None,
                 "evaluated_rows": sum(item.record["n"] for item in items),

@@ -191,6 +191,8 @@ def test_exactly_the_examples_that_are_asked_for_are_seen_and_candidates_recorde
     assert [c["learning_rate"] for c in facts["candidates"]] == [1e-6, 2e-2]
     best = max(facts["candidates"], key=lambda c: c["validation"])
     assert (facts["learning_rate"], facts["validation"]) == (best["learning_rate"], best["validation"])
+    assert all(c["tokens_trained"] == facts["tokens_trained"] > 0 == c["tokens_generated"] for c in facts["candidates"])
+    assert all(c["seconds"] > 0 < c["cpu_seconds"] for c in facts["candidates"])
     history = [json.loads(line) for line in (tmp_path / "out" / "history.jsonl").read_text().splitlines()]
     assert [row["examples"] for row in history] == [8, 16, 24, 30]
     assert history[-1]["validation"] == facts["validation"]

@@ -302,6 +302,8 @@ def test_every_candidate_is_tried_from_the_same_start_and_the_best_is_kept(world
     assert facts["learning_rate"] == 1e-2
     assert facts["validation"] == 70.0
     assert [c["learning_rate"] for c in facts["candidates"]] == [1e-5, 1e-2, 1e-4]
+    assert all(c["tokens_trained"] == facts["tokens_trained"] > 0 == c["tokens_generated"] for c in facts["candidates"])
+    assert all(c["seconds"] > 0 < c["cpu_seconds"] for c in facts["candidates"])
     adapter = "adapter/adapter_model.safetensors"
     assert (tmp_path / "three" / adapter).read_bytes() == (tmp_path / "one" / adapter).read_bytes()
     assert sorted(p.name for p in (tmp_path / "three").iterdir()) == ["adapter", "history.jsonl"]

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from rl4nlu.base import progress
 from rl4nlu.base.errors import Diverged
-from rl4nlu.methods import trainer as history
 from rl4nlu.methods.trainer import Recorder
 
 
@@ -45,9 +45,9 @@ def test_the_clock_leaves_validation_out(monkeypatch: pytest.MonkeyPatch) -> Non
         return 7.0
 
     clock = SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0] / 2)
-    monkeypatch.setattr(history, "time", clock)
+    monkeypatch.setattr(progress, "time", clock)
     recorder = trained(7.0, every=1, validate=lambda: take(100.0), step_done=lambda: take(1.0))
-    assert (recorder.seconds, recorder.cpu_seconds) == (3.0, 1.5)
+    assert recorder.clock.spent() == {"seconds": 3.0, "cpu_seconds": 1.5}
     assert recorder.trained().facts["validation"] == 7.0
     assert recorder.trained().facts["loss"] == 0.5
 

@@ -67,6 +67,21 @@ def test_gains_show_the_paired_difference(figures: dict[str, Figure]) -> None:
     assert sorted(float(x) for x in drawn) == pytest.approx(sorted(wanted))
 
 
+def test_learning_rates_are_drawn_by_task_with_the_chosen_one_filled(figures: dict[str, Figure]) -> None:
+    panels = {axes.get_title(loc="left"): axes for axes in figures["learning-rates"].axes}
+    assert list(panels)[:3] == ["QNLI, acc.", "SST-2, acc.", "CoLA, MCC"]
+    assert list(panels)[-1] == "glue (multi-task), mean"
+    lines = panels["CoLA, MCC"].lines
+    assert len(lines) == 2 * 4  # SFT, PPO and two encoders, each with its chosen rate; the variant is left out
+    assert panels["CoLA, MCC"].get_xscale() == "log"
+    sft, chosen, ppo = lines[0], lines[1], lines[2]
+    assert (sft.get_color(), ppo.get_color()) == (METHODS["sft"].colour, METHODS["ppo"].colour)
+    assert sft.get_xydata().tolist() == [[0.001, 74], [0.003, 80], [0.01, 60]]
+    assert ppo.get_xydata().tolist() == [[0.001, 74], [0.003, 80]]  # it diverged at the third
+    assert chosen.get_xydata().tolist() == [[0.003, 80]]
+    assert (sft.get_markerfacecolor(), chosen.get_markerfacecolor()) == ("white", METHODS["sft"].colour)
+
+
 def test_histories_without_validation_or_sft_are_drawn() -> None:
     history = inputs(True).history
     history = history[history["method"] == "ppo"].assign(validation=float("nan"))

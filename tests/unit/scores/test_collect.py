@@ -90,9 +90,11 @@ def test_costs_come_from_the_runs_record(results: Path) -> None:
         80,
         1600,
         6400,
-        1,
+        3,
     )
     assert (ppo["torch"], ppo["peak_cpu_mb"], ppo["mixture_kind"]) == ("2.13.0", 700.0, "st")
+    second = found[(found["method"] == "ppo") & (found["mixture"] == "cola") & (found["variant"] == "main")].iloc[1]
+    assert second["learning_rate_from"] == "micro-llama/ppo/cola/main/seed0"
     prompted = found[found["method"] == "zero-shot"].iloc[0]
     assert prompted["evaluated_rows"] == 4 * 60
     assert pd.isna(prompted["optimiser_steps"])

@@ -269,9 +269,10 @@ def train(
     def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
         assert spec.encoder_spec is not None
         model = with_head(spec.encoder_spec, spec.seed, num_labels=1, problem_type="regression")
-        return fit(
+        found = fit(
             spec, model, ordered, rate, lambda rows: side_by_side(rows, pad), validate, folder, state, PairTrainer
         )
+        return found.at_the_cost_of(sum(item.length for one in ordered for item in one.items))
 
     best = best_of(spec, train_at, out, "model", checkpoint)
     tokenizer.save_pretrained(out / "model")
@@ -280,7 +281,6 @@ def train(
         "ranked": ranked_facts,
         "optimiser_steps": len(batches),
         "prompts_seen": len(ordered),
-        "tokens_trained": sum(item.length for one in ordered for item in one.items),
         "pairs_seen": sum(len(one.pairs) for one in ordered),
         "held_out": kinds_told_apart(margins(model, held, pad, budget)),
         **best.facts,

@@ -6,7 +6,6 @@ The steps are told in `ppo`; what tells one policy optimisation from another is 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +18,7 @@ from torch import Tensor
 from ...answering.validation import validation_score
 from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from ...base.errors import Diverged
-from ...base.progress import Progress
+from ...base.progress import Progress, Stopwatch
 from ...config import PolicyOptimisation
 from ...models.load import load_tokenizer
 from ..candidates import Candidate, best_of
@@ -240,7 +239,7 @@ def optimise(
         kept.see(0, validate())
     history = training.history
     done = len(history)
-    started = time.perf_counter() - (history[-1]["seconds"] if history else 0.0)
+    clock = Stopwatch(history[-1] if history else None)
     progress = Progress(f"{run} at a learning rate of {learning_rate:g}", steps, "roll-outs", done=done)
     for step in range(done, steps):
         if settings.patience and kept.no_better >= settings.patience:
@@ -250,8 +249,8 @@ def optimise(
             group["lr"] = rate * factor
         batch = prompts[step * rows : (step + 1) * rows]
         row = learn_from_roll_out(training, batch, sample, reward, settings, objective)
-        seconds = round(time.perf_counter() - started, 3)
-        row |= {"learning_rate": learning_rate * factor, "validation": None, "seconds": seconds}
+        clock.pause()
+        row |= {"learning_rate": learning_rate * factor, "validation": None, **clock.spent()}
         if validate and (step + 1 == steps or (settings.evaluate_every and (step + 1) % settings.evaluate_every == 0)):
             row["validation"] = validate()
             kept.see(step + 1, row["validation"])
@@ -260,7 +259,7 @@ def optimise(
         progress.advance(reward=row["reward"])
         if step + 1 < steps:
             checkpoint.keep(training.state)
-        started = time.perf_counter() - seconds  # validating and saving are not counted
+        clock.go_on()  # validating and saving are not counted
     if done < len(history):
         checkpoint.save(training.state())
     if settings.keep == "best" and kept.weights:
@@ -339,7 +338,7 @@ def train_policy(
         facts = {
             "validation": last.get("kept_validation", last["validation"]),
             "reward": last["reward"],
-            "seconds": last["seconds"],
+            **{name: last[name] for name in ("tokens_trained", "tokens_generated", "seconds", "cpu_seconds")},
             "samples_per_second": round(last["prompts"] / last["seconds"], 3),
         }
         return Candidate(facts, history)
@@ -351,9 +350,7 @@ def train_policy(
         * settings.epochs
         * (settings.batch_size * settings.answers // settings.minibatch_size),
         "prompts_seen": last["prompts"],
-        "tokens_trained": last["tokens_trained"],
         "tokens_answered": last["tokens_answered"],
-        "tokens_generated": last["tokens_generated"],
         "rows_shortened": shortened,
         **best.facts,
     }

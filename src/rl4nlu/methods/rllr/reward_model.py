@@ -9,7 +9,6 @@ pairs of either kind are told apart.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from ...base.errors import ConfigError, Diverged
+from ...base.progress import Stopwatch
 from ...config import RewardModel
 from ...models.load import add_lora, encode_answer, load_backbone, load_tokenizer
 from ...tasks.prompts import answer_start
@@ -194,8 +194,8 @@ def fit(
     learning_rate: float,
     padding: int,
     checkpoint: Checkpoint = NOT_SAVED,
-) -> tuple[list[dict[str, Any]], float]:
-    """Train adapter and head on batches of pairs (numbers into `sides`); one history row a step, and the seconds that it took.
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Train adapter and head on batches of pairs (numbers into `sides`); one history row a step, and the seconds that were spent.
 
     Raises:
         Diverged: the loss stops being a number.
@@ -205,22 +205,24 @@ def fit(
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=settings.weight_decay)
     lengths, groups = [2 * side.length for side in sides], [side.pair.task for side in sides]
     history: list[dict[str, Any]] = []
-    started = time.perf_counter()
+    clock = Stopwatch()
     if settings.lora.dropout:
         model.train()
     if (saved := checkpoint.load()) is not None:
         history = saved["history"]
-        started -= saved["seconds"]
+        clock = Stopwatch(saved)
         put_back(parameters, saved["weights"])
         optimiser.load_state_dict(saved["optimiser"])
         restore_random(saved["random"])
 
     def state() -> dict[str, Any]:
         """All that the next step depends on."""
+        clock.pause()
+        clock.go_on()
         return {
             "step": len(history),
             "history": history,
-            "seconds": time.perf_counter() - started,
+            **clock.spent(),
             "weights": [parameter.detach() for parameter in parameters],
             "optimiser": optimiser.state_dict(),
             "random": random_state(),
@@ -243,11 +245,11 @@ def fit(
             raise Diverged(f"step {step}: the reward model's loss is {value}")
         history.append({"step": step + 1, "examples": sum(map(len, order[: step + 1])), "loss": value})
         checkpoint.keep(state)
-    seconds = time.perf_counter() - started
+    clock.pause()
     if done < len(order):  # so that a candidate learning rate is not trained twice
         checkpoint.save(state())
     model.eval()
-    return history, seconds
+    return history, clock.spent()
 
 
 def held_out(model: Any, head: ValueHead, sides: Sequence[Sides], settings: RewardModel) -> list[tuple[float, float]]:
@@ -322,12 +324,13 @@ def train(
     batches = [
         [seen[i] for i in batch] for batch in group([learnt[n].length for n in seen], settings.batch_size, spec.seed)
     ]
+    tokens = sum(2 * len(s.prompt) + len(s.chosen) + len(s.rejected) for s in (learnt[n] for n in seen))
 
     def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
         backbone = load_backbone(model_spec)
         model = add_lora(backbone, settings.lora, spec.seed).eval()
         head = reward_head(backbone.get_output_embeddings().in_features, backbone.dtype, spec.seed).to(backbone.device)
-        history, seconds = fit(model, head, learnt, batches, settings, rate, padding, state)
+        history, spent = fit(model, head, learnt, batches, settings, rate, padding, state)
         results, right_scores = measure(model, head, held, settings)
         history[-1]["validation"] = 100 * (results[kind]["accuracy"] or 0.0)
         save_reward(model, head, folder)
@@ -336,17 +339,15 @@ def train(
             "loss": history[-1]["loss"],
             "held_out": results,
             "right_scores": right_scores,
-            "seconds": round(seconds, 3),
-            "samples_per_second": round(len(seen) / seconds, 3),
+            **spent,
+            "samples_per_second": round(len(seen) / spent["seconds"], 3),
         }
-        return Candidate(facts, history)
+        return Candidate(facts, history).at_the_cost_of(tokens)
 
     best = best_of(spec, train_at, out, "adapter", checkpoint)
     return {
         "optimiser_steps": len(batches),
         "prompts_seen": len(seen),
-        "tokens_trained": sum(len(s.prompt) * 2 + len(s.chosen) + len(s.rejected) for s in (learnt[n] for n in seen)),
-        "tokens_generated": 0,
         "pairs_available": len(learnt),
         "pairs_cut_alike": sum(side.chosen == side.rejected for side in learnt),
         **best.facts,

@@ -13,6 +13,7 @@ from .ppo_rm import ppo_rm_sheet
 from .printed import averages_sheet, other_print_sheet, transfer_sheet
 from .rllr import differences_sheet, reward_models_sheet, rllr_sheet
 from .suites import glue_sheet, other_models_sheet, other_tasks_sheet, superglue_sheet
+from .tuning import tuning_sheet
 from .validation import validation_sheet
 
 TABLES: dict[str, Callable[[Inputs], Sheet]] = {
@@ -30,6 +31,7 @@ TABLES: dict[str, Callable[[Inputs], Sheet]] = {
     "rllr-differences": differences_sheet,
     "reward-models": reward_models_sheet,
     "ppo-rm": ppo_rm_sheet,
+    "tuning": tuning_sheet,
     "data": data_sheet,
     "averages": averages_sheet,
     "published-transfer": transfer_sheet,

@@ -83,8 +83,8 @@ def budgets_sheet(inputs: Inputs) -> Sheet:
         sheet.lines.append(Line((inputs.title(model), label), tuple(cells)))
     sheet.notes = [
         inputs.provenance(),
-        "Candidates: learning rates that were trained and compared on a carve of train; the other columns are of the one that "
-        "was kept. A range is the least and the greatest over runs. An optimiser step of PPO is one minibatch of one of its "
+        "Candidates: learning rates among which one was chosen on a carve of train, by the run itself or by that of one seed for "
+        "all (Table “Tuning”, with their cost); the other columns are of the training with the one that was kept. A range is the least and the greatest over runs. An optimiser step of PPO is one minibatch of one of its "
         "passes over a roll-out; tokens trained count every pass, prompt tokens included.",
     ]
     return sheet

@@ -239,6 +239,7 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(chain, tmp_path: Pa
         return reward_encoder.train(run, data, tmp_path / "stopped", stands_on, checkpoint)
 
     undisturbed = reward_encoder.train(run, data, tmp_path / "whole", stands_on)
+    assert all(c["tokens_trained"] == undisturbed["tokens_trained"] > 0 for c in undisturbed["candidates"])
     torch.rand(3)
     found = interrupted(train, tmp_path / "state", how, (1, 7, 15))
     assert without_times(found) == without_times(undisturbed)

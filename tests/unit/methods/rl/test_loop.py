@@ -29,7 +29,7 @@ def test_the_same_seed_gives_the_same_numbers(place, tmp_path):
         assert [row["step"] for row in history] == [1, 2, 3]
         assert [row["validation"] is None for row in history] == [True, False, False]
         for row in history:
-            del row["seconds"]
+            del row["seconds"], row["cpu_seconds"]
     assert first[1] == second[1]
     assert first[0]["validation"] == first[1][-1]["validation"]
     weights = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in "ab"]
@@ -56,6 +56,8 @@ def test_candidates_are_chosen_on_validation(place, tmp_path, monkeypatch):
     facts, history = run(place, tmp_path, learning_rates=[1e-4, 2e-4, 3e-4])
     assert facts["learning_rate"] == 2e-4
     assert [c["validation"] for c in facts["candidates"]] == [10, 30, 30]
+    costs = {"tokens_trained", "tokens_generated", "seconds", "cpu_seconds"}
+    assert all(c[cost] > 0 for c in facts["candidates"] for cost in costs)
     assert history[-1]["learning_rate"] == 2e-4
 
 

@@ -195,6 +195,8 @@ def test_the_candidate_that_tells_most_held_out_pairs_apart_is_kept_and_one_that
     best = max(facts["candidates"][1:], key=lambda c: c["validation"])
     assert (facts["learning_rate"], facts["held_out"]) == (best["learning_rate"], best["held_out"])
     assert facts["validation"] == 100 * facts["held_out"]["label"]["accuracy"]
+    assert best["tokens_trained"] == facts["tokens_trained"] > 0 == best["tokens_generated"]
+    assert best["seconds"] > 0 < best["cpu_seconds"]
     alone = chain("alone", learning_rates=[best["learning_rate"]])
     assert without_times(alone)["held_out"] == facts["held_out"]
     weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("out", "alone")]

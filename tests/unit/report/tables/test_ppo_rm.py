@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic import told, write_tree
 
@@ -12,6 +13,7 @@ from rl4nlu.report.tables.ppo_rm import ppo_rm_sheet
 from rl4nlu.report.tables.rllr import reward_models_sheet
 from rl4nlu.scores import collect
 from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.tuning import CANDIDATES
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
@@ -49,6 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
         "invalid": collect.invalid_table(scored, TASKS, "embedded"),
         "rewards": rewards,
         "replies": replies,
+        "candidates": pd.DataFrame(columns=CANDIDATES),
     }
     for name, frame in frames.items():
         frame.to_csv(out / f"{name}.csv", index=False)

@@ -1,5 +1,6 @@
 """The second paper's tables and figures, from made-up runs."""
 
+import pandas as pd
 import pytest
 from synthetic import told, write_tree
 
@@ -12,6 +13,7 @@ from rl4nlu.report.names import MethodRow
 from rl4nlu.report.tables.rllr import differences_sheet, reward_models_sheet, rllr_sheet
 from rl4nlu.scores import collect
 from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.tuning import CANDIDATES
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
@@ -55,6 +57,7 @@ def made(tmp_path_factory):
         "invalid": collect.invalid_table(scored, TASKS, "embedded"),
         "rewards": rewards,
         "replies": replies,
+        "candidates": pd.DataFrame(columns=CANDIDATES),
     }
     for name, frame in frames.items():
         frame.to_csv(out / f"{name}.csv", index=False)
