@@ -24,6 +24,7 @@ import torch
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ..models.load import end_tokens
+from ..models.precision import compute_in_dtype
 
 PREFIX_SHARE = 0.1
 """A shared prefix is cached where it saves at least this share of all prompt tokens. Measured on one thread with
@@ -258,31 +259,32 @@ def generate_tokens(
     pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
     completions: list[list[int]] = [list(done.get(row, ())) for row in range(len(prompts))]
     batches = unfinished(length_batches([len(p) + max_new_tokens for p in prompts], batch_tokens), done)
-    prefix = cache_prefix(decoder, shared_prefix(prompts, prefix_share)) if batches else []
-    ended = _ended(tokenizer, end_tokens(decoder, tokenizer), stop)
-    for numbers in batches:
-        rows = numbers
-        for row in rows:
-            completions[row] = []
-        different = list(dict.fromkeys(tuple(prompts[r]) for r in rows))
-        batch = read_prompts(decoder, [list(prompt) for prompt in different], prefix, pad)
-        if len(different) < len(rows):
-            batch.select([different.index(tuple(prompts[r])) for r in rows])
-        for step in range(max_new_tokens):
-            tokens = choose(batch.logits, None if uniforms is None else uniforms[rows, step], temperature, top_k)
-            for row, token in zip(rows, tokens.tolist(), strict=True):
-                completions[row].append(token)
-            going = [n for n, row in enumerate(rows) if not ended(completions[row])]
-            if not going or step + 1 == max_new_tokens:
-                break
-            if len(going) < len(rows):
-                batch.select(going)
-                rows, tokens = [rows[n] for n in going], tokens[going]
-            batch.extend(torch.ones_like(tokens)[:, None])
-            batch.logits = forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
-        del batch  # or two caches would be in memory while the next batch is read
-        if keep:
-            keep(numbers, [completions[row] for row in numbers])
+    with compute_in_dtype(decoder):
+        prefix = cache_prefix(decoder, shared_prefix(prompts, prefix_share)) if batches else []
+        ended = _ended(tokenizer, end_tokens(decoder, tokenizer), stop)
+        for numbers in batches:
+            rows = numbers
+            for row in rows:
+                completions[row] = []
+            different = list(dict.fromkeys(tuple(prompts[r]) for r in rows))
+            batch = read_prompts(decoder, [list(prompt) for prompt in different], prefix, pad)
+            if len(different) < len(rows):
+                batch.select([different.index(tuple(prompts[r])) for r in rows])
+            for step in range(max_new_tokens):
+                tokens = choose(batch.logits, None if uniforms is None else uniforms[rows, step], temperature, top_k)
+                for row, token in zip(rows, tokens.tolist(), strict=True):
+                    completions[row].append(token)
+                going = [n for n, row in enumerate(rows) if not ended(completions[row])]
+                if not going or step + 1 == max_new_tokens:
+                    break
+                if len(going) < len(rows):
+                    batch.select(going)
+                    rows, tokens = [rows[n] for n in going], tokens[going]
+                batch.extend(torch.ones_like(tokens)[:, None])
+                batch.logits = forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
+            del batch  # or two caches would be in memory while the next batch is read
+            if keep:
+                keep(numbers, [completions[row] for row in numbers])
     return completions
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..models.precision import compute_in_dtype
 from .generate import (
     NONE,
     PREFIX_SHARE,
@@ -74,15 +75,16 @@ def score_tokens(
     scores: list[Scores] = [list(done.get(row, ())) for row in range(len(prompts))]
     batches = unfinished(length_batches(costs, batch_tokens), done)
     common = shared_prefix(prompts, prefix_share)
-    prefix = cache_prefix(decoder, common) if batches else []
-    for rows in batches:
-        asked, offered = [prompts[r] for r in rows], [choices[r] for r in rows]
-        short = max(map(len, asked)) - len(common) <= LONGEST_PACKED
-        way = _side_by_side if packs and short else _in_copies
-        for row, found in zip(rows, way(decoder, asked, offered, prefix, pad), strict=True):
-            scores[row] = found
-        if keep:
-            keep(rows, [scores[row] for row in rows])
+    with compute_in_dtype(decoder):
+        prefix = cache_prefix(decoder, common) if batches else []
+        for rows in batches:
+            asked, offered = [prompts[r] for r in rows], [choices[r] for r in rows]
+            short = max(map(len, asked)) - len(common) <= LONGEST_PACKED
+            way = _side_by_side if packs and short else _in_copies
+            for row, found in zip(rows, way(decoder, asked, offered, prefix, pad), strict=True):
+                scores[row] = found
+            if keep:
+                keep(rows, [scores[row] for row in rows])
     return scores
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
@@ -23,10 +23,21 @@ class Model(Settings):
     path: str = Field(description="hub repository, or a folder (relative to the repository root)")
     revision: str | None = Field(None, description="hub commit; recorded, and required for a hub model at paper scale")
     title: str | None = Field(None, description="name in tables and figures; the key when absent")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the backbone")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="precision that the backbone is held and computes in; what is trained is float32. float16 only answers",
+    )
     chat: bool = Field(False, description="has a chat template that `protocol.prompt_format: chat` may use")
     max_length: int = Field(2048, ge=64, description="longest prompt plus answer, in tokens")
     table: Literal["main", "other"] = Field("main", description="rows of Tables 1 and 10, or of Table 2 (other models)")
+
+    @model_validator(mode="after")
+    def _encoders_are_float32(self) -> Model:
+        if self.kind == "encoder" and self.dtype != "float32":
+            raise ValueError(
+                f"dtype {self.dtype}: encoders are trained as a whole, which takes float32; leave dtype out"
+            )
+        return self
 
 
 class Data(Settings):

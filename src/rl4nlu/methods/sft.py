@@ -34,6 +34,7 @@ from ..base.checkpoint import NOT_SAVED, Checkpoint
 from ..base.errors import ConfigError
 from ..config import Sft
 from ..models.load import add_lora, device, encode_answer, load_backbone, load_tokenizer
+from ..models.precision import compute_in_dtype
 from ..tasks.prompts import Wording, answer_start, answer_text
 from ..tasks.rows import load_rows, with_rationales
 from .batches import pick_states, read_prefix
@@ -162,9 +163,12 @@ class AnswerTrainer(SFTTrainer):
         """
         decoder: Any = model.get_base_model()  # type: ignore[operator]
         prefix = inputs.get("prefix")
-        past = None if prefix is None else read_prefix(decoder.base_model, prefix, len(inputs["input_ids"]))
-        with pick_states(decoder, lambda states: states.flatten(0, 1)[None, inputs["at"]]):
-            logits = model(input_ids=inputs["input_ids"], past_key_values=past, use_cache=past is not None).logits[0]
+        with compute_in_dtype(decoder):
+            past = None if prefix is None else read_prefix(decoder.base_model, prefix, len(inputs["input_ids"]))
+            with pick_states(decoder, lambda states: states.flatten(0, 1)[None, inputs["at"]]):
+                logits = model(input_ids=inputs["input_ids"], past_key_values=past, use_cache=past is not None).logits[
+                    0
+                ]
         count = len(inputs["targets"]) if num_items_in_batch is None else num_items_in_batch
         return functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum") / count
 
@@ -208,7 +212,7 @@ def arguments(spec: RunSpec, learning_rate: float, steps: int, out: Path) -> SFT
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         max_length=None,
-        bf16=False,  # the backbone has its own precision, and adapters are float32
+        bf16=False,  # see `models.precision`
         gradient_checkpointing=False,
         use_cpu=device().type == "cpu",
         dataloader_pin_memory=False,

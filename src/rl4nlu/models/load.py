@@ -29,6 +29,7 @@ from ..base.errors import ConfigError
 from ..base.files import REPOSITORY
 from ..base.hub import advice
 from ..config import Lora, Model
+from .precision import hold_in_float32
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -143,6 +144,7 @@ def add_lora(backbone: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
             "Allowed: a list of module names, all-linear, or default where PEFT knows the architecture."
         ) from error
     assert isinstance(policy, PeftModel)
+    hold_in_float32(policy)
     return policy
 
 

@@ -114,14 +114,13 @@ def graph_bytes(
     machine: Machine,
     *,
     dropout: bool,
-    autocast: bool = False,
 ) -> float:
     """What a piece's forward pass leaves for its backward pass, logits apart.
 
     Rows that share a prefix keep its keys and values once each, expanded to all heads, for attention then has a mask,
     which every layer turns into numbers and keeps.
     """
-    token = saved_bytes(shape, dtype, piece.length, lora, autocast=autocast, training=dropout, gpu=machine.gpu)
+    token = saved_bytes(shape, dtype, piece.length, lora, training=dropout, gpu=machine.gpu)
     kept = piece.read * token
     if piece.shared and not shape.eager:
         b = BYTES[dtype]
@@ -133,7 +132,7 @@ def graph_bytes(
 
 def tuning_memory(
     shape: Shape, dtype: str, pieces: list[ForwardPass], lora: Lora, machine: Machine, *, copies: int, dropout: bool,
-    autocast: bool = False, kept: int = 1, backbones: int = 1,
+    kept: int = 1, backbones: int = 1,
 ) -> Memory:  # fmt: skip
     """Peak of tuning an adapter.
 
@@ -145,7 +144,6 @@ def tuning_memory(
         machine: what it runs on.
         copies: `LOSS_LOGITS` or `POLICY_LOGITS`, of the largest piece.
         dropout: whether the forward pass is in training mode.
-        autocast: whether it runs under bfloat16 autocast.
         kept: pieces whose graphs live at the same time.
         backbones: copies of the model in memory.
     """
@@ -154,9 +152,7 @@ def tuning_memory(
     return Memory(
         weights=backbones * machine.weights(shape, dtype),
         trained=ADAM * lora_parameters(shape, lora),
-        activations=sum(
-            graph_bytes(shape, dtype, p, lora, machine, dropout=dropout, autocast=autocast) for p in pieces[:kept]
-        )
+        activations=sum(graph_bytes(shape, dtype, p, lora, machine, dropout=dropout) for p in pieces[:kept])
         + largest.read * backward_bytes(shape, dtype, largest.length),
         logits=largest.predicted * (copies * vocabulary + (shape.vocabulary * b if b < 4 else 0))
         + sum(piece.predicted for piece in pieces[1:kept]) * vocabulary,

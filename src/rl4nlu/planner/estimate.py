@@ -232,7 +232,7 @@ def estimate_policy_optimisation(
     ]
     memory = tuning_memory(
         shape, model.dtype, pieces, lora, machine, copies=POLICY_LOGITS, dropout=False,
-        autocast=machine.gpu, kept=len(pieces) if whole else 1,
+        kept=len(pieces) if whole else 1,
     )  # fmt: skip
     rollout = asking_memory(
         shape, model.dtype, answers, length, shared, budget, machine, sample=True, trained=memory.trained

@@ -163,22 +163,20 @@ def kv_bytes(shape: Shape, width: int) -> int:
 
 
 def saved_bytes(
-    shape: Shape, dtype: str, length: int, lora: Lora | None, *, autocast: bool = False, training: bool = True,
-    gpu: bool = False,
-) -> int:  # fmt: skip
+    shape: Shape, dtype: str, length: int, lora: Lora | None, *, training: bool = True, gpu: bool = False
+) -> int:
     """Bytes that autograd keeps for backward, for one token of a sequence of `length` tokens, all layers.
 
-    The terms are what the operators save: a frozen linear module saves nothing, an adapted one its input (in the
-    adapter's float32, once a module, unless all is float32 and they share it; in bfloat16 under autocast) and the r
-    numbers between A and B; a norm its input (RMSNorm in float32); attention its query, key, value, output and
-    log-normaliser, or if eager its probabilities; the activation of a gated MLP three times f numbers.
+    The terms are what the operators save: a frozen linear module saves nothing, an adapted one its input (once a module
+    in half precision, for each casts it; in float32 they share it) and the r numbers between A and B; a norm its input
+    (RMSNorm in float32); attention its query, key, value, output and log-normaliser, or if eager its probabilities; the
+    activation of a gated MLP three times f numbers.
 
     Args:
         shape: of the model.
-        dtype: of the backbone.
+        dtype: of the backbone, which is computed in (see `models.precision`).
         length: tokens that a token may attend to (matters for eager attention only).
         lora: adapters on a frozen backbone; None: everything is trained (encoders).
-        autocast: whether forward passes run under bfloat16 autocast (PPO on a GPU).
         training: whether dropout acts.
         gpu: dropout masks take one byte on a GPU, four on a CPU.
     """
@@ -192,14 +190,13 @@ def saved_bytes(
         return shape.layers * layer + 2 * b * d
     adapted = lora_targets(shape, lora)
     modules = linears(shape)
-    read = 2 if autocast else 4  # bytes in which adapters compute
     if training and lora.dropout:
-        layer = sum((mask + read) * modules[name][0] for name in adapted)
+        layer = sum((mask + b) * modules[name][0] for name in adapted)
     elif b == 4:  # one copy of an input serves all modules that read it
         layer = 4 * sum({_reads(name): modules[name][0] for name in adapted}.values())
     else:
-        layer = read * sum(modules[name][0] for name in adapted)
-    layer += read * lora.rank * len(adapted)
+        layer = b * sum(modules[name][0] for name in adapted)
+    layer += b * lora.rank * len(adapted)
     if shape.eager:  # the causal mask: a byte, once for all layers
         layer += b * (3 * d + 2 * d + f) + (4 if b == 4 else 4 + b) * h * length + 4 * b
         return shape.layers * layer + length

@@ -82,6 +82,11 @@ def resolve(
     if address.method not in METHODS:
         raise ConfigError(f"method: unknown name {address.method!r}{nearest(address.method, list(METHODS))}")
     entry = METHODS[address.method]
+    if entry.module is not None and models[address.model].dtype == "float16":
+        raise ConfigError(
+            f"{config.name}: run {address.path}: dtype of model {address.model} is float16, in which small gradients are zero, "
+            f"and {address.method} trains; set it to bfloat16 or float32"
+        )
     settings = _merge_section(config, address, entry.section)
     if isinstance(settings, Rllr) and settings.value_gradients == "released":
         _check_released_critic(config, address, settings)

@@ -26,11 +26,11 @@ def test_the_paper_fits_an_80_gb_gpu_and_the_plan_says_what_it_costs():
 
 
 def test_what_does_not_fit_is_refused_with_advice():
-    done = planned("--configfile", "config/paper.yaml", "--gpu-memory-gb", "40")
+    done = planned("--configfile", "config/paper.yaml", "--gpu-memory-gb", "32")
     assert done.returncode == 1
-    assert "does not fit: train llama2-7b-chat/sft/multirc/main/seed0" in done.stderr
+    assert "does not fit: train llama2-7b-chat/sft/boolq/main/seed0" in done.stderr
     assert "sft.micro_batch_size" in done.stderr
-    assert "fits with evaluation.batch_tokens 32768" in done.stderr
+    assert "fits with evaluation.batch_tokens 16384" in done.stderr
     done = planned("--configfile", "config/paper.yaml", "--gpu-memory-gb", "12")
     assert done.returncode == 1
     assert "4-bit weights" in done.stderr

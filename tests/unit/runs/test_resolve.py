@@ -345,3 +345,12 @@ def test_a_tasks_faulty_reward_names_its_file(mine):
     with pytest.raises(ConfigError, match=r"glue/sst2\.yaml: reward: mine:f takes \(texts\)"):
         specs(tasks, ["ppo"])
     assert specs(tasks, ["sft"])
+
+
+def test_no_method_trains_in_float16():
+    models = {"micro-llama": MODELS["micro-llama"].model_copy(update={"dtype": "float16"})}
+    with pytest.raises(
+        ConfigError, match=r"ppo/sst2/main/seed0: dtype of model micro-llama is float16.*bfloat16 or float32"
+    ):
+        resolve(load_config(BASE), models, TASKS, PPO)
+    resolve(load_config(BASE), models, TASKS, Address("micro-llama", "zero-shot", "none", "main", 0))

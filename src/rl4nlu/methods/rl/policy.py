@@ -27,6 +27,7 @@ from ...answering.generate import shared_prefix
 from ...base.errors import ConfigError
 from ...config import PolicyOptimisation, Ppo
 from ...models.load import add_lora, load_backbone
+from ...models.precision import compute_in_dtype
 from ..batches import pick_states, read_prefix
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def states(
     """
     decoder = model.get_base_model()
     trunk, layout = decoder.base_model, lay_out(prompts, responses, decoder.device, read, padding)
-    with torch.autocast(decoder.device.type, torch.bfloat16, enabled=decoder.device.type == "cuda"):
+    with compute_in_dtype(decoder):
         return layout.gather(trunk(**layout.inputs(trunk)).last_hidden_state)
 
 
@@ -289,7 +290,7 @@ def predictions(model: Any, prompts: list[list[int]], responses: list[list[int]]
         kept.append(layout.gather(hidden))
         return kept[0]
 
-    with torch.autocast(decoder.device.type, torch.bfloat16, enabled=decoder.device.type == "cuda"):
+    with compute_in_dtype(decoder):
         inputs = layout.inputs(decoder.base_model)
         with pick_states(decoder, keep):
             logits = decoder(**inputs).logits

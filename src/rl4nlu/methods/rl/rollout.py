@@ -131,19 +131,18 @@ class Sampler:
     def __call__(self, prompts: Sequence[Prompt]) -> RollOut:
         """One answer a prompt, the stop included; without dropout."""
         self.policy.model.eval()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            responses = generate_tokens(
-                self.policy.model,
-                [prompt.tokens for prompt in prompts],
-                tokenizer=self.tokenizer,
-                max_new_tokens=self.settings.max_new_tokens,
-                sample=True,
-                temperature=self.settings.temperature,
-                top_k=self.settings.top_k,
-                generator=self.chance,
-                stop=self.stop,
-                batch_tokens=self.settings.micro_batch_tokens,
-            )
+        responses = generate_tokens(
+            self.policy.model,
+            [prompt.tokens for prompt in prompts],
+            tokenizer=self.tokenizer,
+            max_new_tokens=self.settings.max_new_tokens,
+            sample=True,
+            temperature=self.settings.temperature,
+            top_k=self.settings.top_k,
+            generator=self.chance,
+            stop=self.stop,
+            batch_tokens=self.settings.micro_batch_tokens,
+        )
         texts = decode_completions(self.policy.model, self.tokenizer, responses, self.stop)
         readings = [
             read_response(prompt.task, text, response=self.response)
