@@ -93,6 +93,22 @@ class Pairs(Settings):
     replies: int = Field(4, ge=2, description="replies sampled a row")
     temperature: float = Field(1.0, gt=0, description="of sampling")
     top_k: int = Field(0, ge=0, description="of sampling; 0: off")
+    mix: Literal["any-label", "same-label"] = Field(
+        "any-label",
+        description="ranked replies that the rationale model (RLHF) learns from. any-label: whatever their labels, as plain RLHF "
+        "does (paper 2: most of its pairs agree in their label); same-label: only replies that agree in it, so that a pair "
+        "differs in its rationale alone (the release calls RLHF's reward model the rationale model, and holds no pairs)",
+    )
+    pairing: Literal["every", "extremes"] = Field(
+        "every",
+        description="every: every two replies to a row that the judge ranks differently; extremes: the best against the worst, "
+        "with same-label among the replies of the commonest label (paper 2 doesn't say)",
+    )
+    equal_numbers: bool = Field(
+        True,
+        description="the label model and the rationale model learn from equal numbers of distinct pairs, task by task the smaller "
+        "of both; false: each from all that come out",
+    )
     judge: Literal["overlap", "likelihood", "endpoint"] = Field(
         "overlap",
         description="ranks replies by the F1 of their rationale's words with the supplied rationale of the gold label, by its "

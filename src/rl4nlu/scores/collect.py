@@ -65,21 +65,14 @@ FACTS = (
     "threshold",
 )  # fmt: skip
 
+LEARNT_FROM = ("pairs_at_hand", "pairs_kept", "rationale_sensitive", "pairs_seen", "distinct_pairs_seen", "passes")
+"""Facts of a reward model of paper 2 that say what pairs it learnt from (`reward_model.train`)."""
+
 REWARDS = (
-    "scale",
-    "model",
-    "method",
-    "mixture",
-    "variant",
-    "seed",
-    "pairs",
-    "n",
-    "accuracy",
-    "margin",
-    "calibration",
-    "loss",
-)
-"""Columns of rewards.csv: one row a reward model and kind of held-out pairs (`reward_model.told_apart`)."""
+    "scale", "model", "method", "mixture", "variant", "seed", "pairs", "n", "accuracy", "margin", "calibration", "loss",
+    *LEARNT_FROM,
+)  # fmt: skip
+"""Columns of rewards.csv: one row a reward model and kind of held-out pairs (`reward_model.measure`)."""
 
 REPLIES = (
     "scale", "model", "mixture", "variant", "seed", "split", "rows", "replies", "right", "unreadable", "ranked_pairs", "same_label",
@@ -277,6 +270,7 @@ def reward_tables(results: Path, scale: str, runs: Collection[str] | None = None
         }
         if method == "pairs":
             replies += [{**address, "split": split, **facts[split]} for split in ("train", "validation")]
+        address |= {name: facts.get(name) for name in LEARNT_FROM}
         rewards += [{**address, "pairs": kind, **numbers} for kind, numbers in facts.get("held_out", {}).items()]
     return pd.DataFrame(rewards, columns=list(REWARDS)), pd.DataFrame(replies, columns=list(REPLIES))
 

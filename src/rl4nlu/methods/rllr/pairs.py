@@ -1,14 +1,17 @@
 """Pairs of responses that reward models learn from (paper 2): which of two answers to one question is better.
 
 *Label-sensitive* pairs differ in their label: the gold label with its rationale against a wrong label with a rationale for
-it. *Rationale-sensitive* pairs agree in their label: of some replies sampled from the merged model, the one whose rationale
-a judge likes best against the one that it likes least. Steps: 1. supplied pairs, 2. replies, 3. judgement, 4. sampled
-pairs and further negatives, 5. statistics, among them the paper's motive: how many of the pairs that plain RLHF learns
-from (best against worst reply, whatever they say) differ in nothing but the rationale.
+it. *Rationale-sensitive* pairs agree in their label and differ in their rationale. RLHF's reward model, the rationale model,
+learns from replies sampled from the merged model and ranked by a judge: whatever their labels, as the paper describes it
+(most of its pairs, not all, are of one label), or rationale-sensitive pairs only (`Pairs.mix`). Both models learn from
+equal numbers of pairs, none of them twice in a file. Steps: 1. supplied pairs, 2. replies, 3. judgement, 4. sampled pairs and
+further negatives, 5. equal numbers, 6. statistics, among them the paper's motive: how many pairs of best and worst reply
+differ in nothing but the rationale.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections import Counter
@@ -141,14 +144,32 @@ def find_extremes(replies: Sequence[Reply]) -> tuple[Reply, Reply] | None:
     return (best, worst) if best.score > worst.score else None
 
 
-def pair_rationales(asked: Sequence[Question], replies: Sequence[list[Reply]]) -> list[Pair]:
-    """Rationale-sensitive pairs: best against worst among each row's replies of its commonest label."""
+def rank_replies(replies: Sequence[Reply], gold: str, settings: Pairs) -> list[tuple[Reply, Reply]]:
+    """Better and worse of one row's replies, by the judge: every two that it ranks differently, or its extremes.
+
+    Of one label only where `settings.mix` says so; the extremes are then those among replies of the commonest label (of
+    equally common ones `gold`).
+    """
+    same = settings.mix == "same-label"
+    if settings.pairing == "every":
+        ordered = sorted(replies, key=lambda reply: -reply.score)
+        every = itertools.combinations(ordered, 2)
+        return [(a, b) for a, b in every if a.score > b.score and (a.label == b.label or not same)]
+    if same:
+        counts = Counter(reply.label for reply in replies)
+        commonest = max(counts, key=lambda label: (counts[label], label == gold), default=None)
+        replies = [reply for reply in replies if reply.label == commonest]
+    extremes = find_extremes(replies)
+    return [extremes] if extremes else []
+
+
+def pair_replies(asked: Sequence[Question], replies: Sequence[list[Reply]], settings: Pairs) -> list[Pair]:
+    """The pairs of ranked replies that the rationale model learns from; see `rank_replies`."""
     pairs = []
     for q, row in zip(asked, replies, strict=True):
-        counts = Counter(reply.label for reply in row)
-        commonest = max(counts, key=lambda label: (counts[label], label == str(q.row.label)), default=None)
-        if found := find_extremes([reply for reply in row if reply.label == commonest]):
-            pairs.append(Pair(q.task.name, q.row.id, q.prompt, found[0].text, found[1].text, "rationale", "policy"))
+        for better, worse in rank_replies(row, str(q.row.label), settings):
+            kind: Literal["label", "rationale"] = "rationale" if better.label == worse.label else "label"
+            pairs.append(Pair(q.task.name, q.row.id, q.prompt, better.text, worse.text, kind, "policy"))
     return pairs
 
 
@@ -207,7 +228,36 @@ def pair_labels(
     return pairs
 
 
-# 5. The whole run -------------------------------------------------------------------------------------------------------
+# 5. Equal numbers -------------------------------------------------------------------------------------------------------
+
+
+def drop_repeated(pairs: Iterable[Pair]) -> list[Pair]:
+    """The pairs, each once: the same prompt with the same two texts is the same pair, whichever is chosen; the first stays."""
+    found: dict[tuple[str, frozenset[str]], Pair] = {}
+    for pair in pairs:
+        found.setdefault((pair.prompt, frozenset((pair.chosen, pair.rejected))), pair)
+    return list(found.values())
+
+
+def equalise(label: Sequence[Pair], rationale: Sequence[Pair], chance: random.Random) -> tuple[list[Pair], list[Pair]]:
+    """As many pairs of one as of the other in every task, drawn by `chance` where there are more; the order stays.
+
+    A reward model's tasks have equal shares in what it sees, however many pairs they have (`schedule.draw`): with equal
+    numbers in every task, both models see equally many distinct pairs, equally often.
+    """
+    sizes = [Counter(pair.task for pair in pairs) for pairs in (label, rationale)]
+
+    def draw(pairs: Sequence[Pair]) -> list[Pair]:
+        kept = set()
+        for task in sizes[0]:
+            places = [n for n, pair in enumerate(pairs) if pair.task == task]
+            kept.update(chance.sample(places, min(size[task] for size in sizes)))
+        return [pairs[n] for n in sorted(kept)]
+
+    return draw(label), draw(rationale)
+
+
+# 6. The whole run -------------------------------------------------------------------------------------------------------
 
 
 def statistics(
@@ -226,6 +276,17 @@ def statistics(
     }
 
 
+def count_pairs(distinct: Sequence[Pair], repeated: int, kept: Sequence[Pair]) -> dict[str, Any]:
+    """Numbers of one file's pairs: distinct ones at hand, repeats that were dropped, and those kept, by kind and origin."""
+    return {
+        "at_hand": len(distinct),
+        "repeated": repeated,
+        "kept": len(kept),
+        "kinds": dict(Counter(pair.kind for pair in kept)),
+        "origins": dict(Counter(pair.origin for pair in kept)),
+    }
+
+
 def train(
     spec: RunSpec,
     data: Path,
@@ -236,7 +297,8 @@ def train(
 ) -> dict[str, Any]:
     """Write `<kind>.<split>.jsonl` for both kinds and splits, and `statistics.json`; returns facts of the record.
 
-    Held-out label-sensitive pairs are the supplied ones and, as origin `policy`, those on the model's own errors.
+    `label` is what the label model learns from, `rationale` the ranked replies that the rationale model learns from. Held-out
+    label-sensitive pairs are the supplied ones and, as origin `policy`, those on the model's own errors.
 
     Args:
         spec: the resolved run.
@@ -266,16 +328,21 @@ def train(
         judged = judge(spec, asked, replies, cache, counts)
         wanted = settings.negatives if split == "train" else ("supplied", "policy")
         label = pair_labels(wanted, everything, asked, judged, spec.protocol, chance)
-        found = {"label": label, "rationale": pair_rationales(asked, judged)}
-        for kind, pairs in found.items():
+        found = {"label": label, "rationale": pair_replies(asked, judged, settings)}
+        distinct = {name: drop_repeated(pairs) for name, pairs in found.items()}
+        kept = distinct
+        if split == "train" and settings.equal_numbers:
+            kept = dict(zip(distinct, equalise(distinct["label"], distinct["rationale"], chance), strict=True))
+        counted = {}
+        for name, pairs in kept.items():
             if not pairs and split == "train":
                 raise ConfigError(
-                    f"run {spec.address.path}: no {kind}-sensitive {split} pair came out of {len(everything)} rows and "
+                    f"run {spec.address.path}: no {split} pair for the {name} model came out of {len(everything)} rows and "
                     f"{len(asked)} x {settings.replies} replies; ask for more (pairs.prompts, pairs.replies)"
                 )
-            write_jsonl(out / f"{kind}.{split}.jsonl", (asdict(pair) for pair in pairs))
-        origins = {kind: dict(Counter(pair.origin for pair in pairs)) for kind, pairs in found.items()}
-        facts[split] = {**statistics(asked, replies, judged), "pairs": origins}
+            write_jsonl(out / f"{name}.{split}.jsonl", (asdict(pair) for pair in pairs))
+            counted[name] = count_pairs(distinct[name], len(found[name]) - len(distinct[name]), pairs)
+        facts[split] = {**statistics(asked, replies, judged), "pairs": counted}
         facts[split] |= {"verdicts": dict(counts)} if counts else {}
     write_json(out / "statistics.json", facts)
     return {**facts, "seconds": round(time.perf_counter() - started, 3)}

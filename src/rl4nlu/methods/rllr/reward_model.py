@@ -3,7 +3,7 @@
 The head scores every token of a response. The paper's loss is Bradley and Terry's at every position from the first where
 the two sides differ to the end of the longer one, padding included; as a switch it is taken at the last tokens alone. A
 response's reward is the score of its last token. Steps: 1. pairs to tokens, 2. the loss, 3. training, 4. how well held-out
-pairs of either kind are told apart.
+pairs of every kind are told apart.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from ...base.errors import ConfigError, Diverged
+from ...base.files import read_json
 from ...base.progress import Stopwatch
 from ...config import RewardModel
 from ...models.load import add_lora, encode_answer, load_backbone, load_tokenizer
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 HEAD = "head.safetensors"
 """File of the scalar head, in the adapter's folder."""
+
+CHOSEN_BY = {"label": "label", "rationale": "ranked"}
+"""The held-out pairs on which a model's learning rate is chosen, of the kind that it learns from."""
 
 
 def reward_head(size: int, dtype: torch.dtype, seed: int) -> ValueHead:
@@ -269,16 +273,19 @@ def measure(
 ) -> tuple[dict[str, dict[str, float | int | None]], list[float]]:
     """How well held-out pairs are told apart, by kind, and quantiles of the scores of right responses (see `train`).
 
-    `held` has the held-out pairs of either kind.
+    `held` has the held-out pairs of either file.
     """
-    margins: dict[str, list[float]] = {"label": [], "rationale": [], "policy": []}
+    margins: dict[str, list[float]] = {"label": [], "rationale": [], "policy": [], "ranked": []}
     right: list[float] = []
-    for name, sides in held.items():
-        for side, (good, bad) in zip(sides, held_out(model, head, sides, settings), strict=True):
-            own = name == "label" and side.pair.origin == "policy"
-            margins["policy" if own else name].append(good - bad)
-            if name == "label" and not own:
-                right.append(good)
+    for side, (good, bad) in zip(held["label"], held_out(model, head, held["label"], settings), strict=True):
+        own = side.pair.origin == "policy"
+        margins["policy" if own else "label"].append(good - bad)
+        if not own:
+            right.append(good)
+    for side, (good, bad) in zip(held["rationale"], held_out(model, head, held["rationale"], settings), strict=True):
+        margins["ranked"].append(good - bad)
+        if side.pair.kind == "rationale":
+            margins["rationale"].append(good - bad)
     steps = torch.linspace(0, 1, QUANTILES + 1, dtype=torch.float64)
     quantiles = torch.tensor(right, dtype=torch.float64).quantile(steps).tolist() if right else []
     return {name: told_apart(values) for name, values in margins.items()}, quantiles
@@ -289,10 +296,13 @@ def train(
 ) -> dict[str, Any]:
     """Train a reward model: `out/adapter` (with its head) and `out/history.jsonl`; returns the facts of its record.
 
-    Facts: `held_out`, by kind of pair (`label`, `rationale`, and `policy`: label-sensitive ones on the merged model's own
-    errors), see `told_apart`; `right_scores`, the quantiles of the scores of held-out right responses, from which tau is
-    chosen. Every candidate learning rate starts from the same weights and sees the same pairs; the one that tells most
-    held-out pairs of its kind apart is kept (the first of equals), and all are recorded under `candidates`.
+    Facts: `held_out`, by kind of pair (`label`; `policy`: label-sensitive ones on the merged model's own errors; `ranked`: all
+    ranked replies that a rationale model would learn from; `rationale`: those of them that agree in their label), see
+    `told_apart`; `right_scores`, the quantiles of the scores of held-out right responses, from which tau is chosen;
+    `pairs_at_hand` (distinct ones that came out), `pairs_kept` (to learn from), `rationale_sensitive` (the share of these whose
+    labels agree), `pairs_seen`, `distinct_pairs_seen` and `passes`, seen by distinct. Every candidate learning rate starts from
+    the same weights and sees the same pairs; the one that tells most held-out pairs apart, a label model `label` and a
+    rationale model `ranked` ones, is kept (the first of equals), and all are recorded under `candidates`.
 
     Args:
         spec: the resolved run; its method says which pairs are learnt from.
@@ -318,6 +328,7 @@ def train(
         return tokenise_pairs(spec, read_pairs(stands_on["pairs"] / f"{name}.jsonl", spec.train_tasks), data, tokenizer)
 
     learnt = read(f"{kind}.train")
+    at_hand = read_json(stands_on["pairs"] / "statistics.json")["train"]["pairs"][kind]["at_hand"]
     held = {name: read(f"{name}.validation") for name in ("label", "rationale")}
     pools = [[n for n, s in enumerate(learnt) if s.pair.task == task.name] for task in spec.train_tasks]
     seen = draw_from(pools, settings.pairs, spec.seed)
@@ -332,7 +343,7 @@ def train(
         head = reward_head(backbone.get_output_embeddings().in_features, backbone.dtype, spec.seed).to(backbone.device)
         history, spent = fit(model, head, learnt, batches, settings, rate, padding, state)
         results, right_scores = measure(model, head, held, settings)
-        history[-1]["validation"] = 100 * (results[kind]["accuracy"] or 0.0)
+        history[-1]["validation"] = 100 * (results[CHOSEN_BY[kind]]["accuracy"] or 0.0)
         save_reward(model, head, folder)
         facts = {
             "validation": history[-1]["validation"],
@@ -348,7 +359,12 @@ def train(
     return {
         "optimiser_steps": len(batches),
         "prompts_seen": len(seen),
-        "pairs_available": len(learnt),
+        "pairs_at_hand": at_hand,
+        "pairs_kept": len(learnt),
+        "rationale_sensitive": round(sum(side.pair.kind == "rationale" for side in learnt) / len(learnt), 4),
+        "pairs_seen": len(seen),
+        "distinct_pairs_seen": len(set(seen)),
+        "passes": round(len(seen) / len(set(seen)), 3),
         "pairs_cut_alike": sum(side.chosen == side.rejected for side in learnt),
         **best.facts,
     }

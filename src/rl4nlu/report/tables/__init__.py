@@ -11,7 +11,7 @@ from .comparisons import comparisons_sheet, variants_sheet
 from .data import data_sheet, invalid_sheet
 from .ppo_rm import ppo_rm_sheet
 from .printed import averages_sheet, other_print_sheet, transfer_sheet
-from .rllr import differences_sheet, reward_models_sheet, rllr_sheet
+from .rllr import differences_sheet, reward_models_sheet, reward_pairs_sheet, rllr_sheet
 from .suites import glue_sheet, other_models_sheet, other_tasks_sheet, superglue_sheet
 from .tuning import tuning_sheet
 from .validation import validation_sheet
@@ -30,6 +30,7 @@ TABLES: dict[str, Callable[[Inputs], Sheet]] = {
     "rllr": rllr_sheet,
     "rllr-differences": differences_sheet,
     "reward-models": reward_models_sheet,
+    "reward-pairs": reward_pairs_sheet,
     "ppo-rm": ppo_rm_sheet,
     "tuning": tuning_sheet,
     "data": data_sheet,

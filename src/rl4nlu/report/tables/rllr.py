@@ -6,7 +6,7 @@ import math
 
 from ...config import METHODS
 from ...scores.collect import MAIN_VARIANT
-from ..cells import MARK_NOTES, difference_cell, mean_cell, number, over_seeds, own_cell
+from ..cells import MARK_NOTES, difference_cell, mean_cell, number, over_seeds, own_cell, range_cell
 from ..inputs import Inputs
 from ..names import BASELINES, DECODER_METHODS, MethodRow, method_rows
 from ..published import PAPER_2
@@ -18,7 +18,12 @@ RLLR_ROWS = method_rows((*BASELINES, *DECODER_METHODS))
 RLLR_DIFFERENCES = [(a, b) for a, method in METHODS.items() if method.section == "rllr" for b in method.against]
 """Methods that are compared, the first with the second; each is a column."""
 
-PAIR_KINDS = {"label": "Label-sensitive", "rationale": "Rationale-sensitive", "policy": "Own errors"}
+PAIR_KINDS = {
+    "label": "Label-sensitive",
+    "ranked": "Ranked replies",
+    "rationale": "Rationale-sensitive",
+    "policy": "Own errors",
+}
 
 
 def rllr_sheet(inputs: Inputs) -> Sheet:
@@ -86,7 +91,7 @@ def differences_sheet(inputs: Inputs) -> Sheet:
 
 
 def reward_models_sheet(inputs: Inputs) -> Sheet:
-    """What each reward model tells apart: both models on both kinds of held-out pairs, and on the merged model's own errors."""
+    """What each reward model tells apart: both models on every kind of held-out pairs, the merged model's own errors among them."""
     columns = []
     for kind in PAIR_KINDS.values():
         columns += [(kind, "accuracy, %"), ("", "margin"), ("", "calibration error")]
@@ -108,13 +113,46 @@ def reward_models_sheet(inputs: Inputs) -> Sheet:
     ].dropna()
     sheet.notes = [
         inputs.provenance(),
-        "Margin: chosen minus rejected score; calibration error: of the confidence that the margin implies, over ten bins. Own "
-        "errors: a right against a wrong reply that the merged model itself gave to one prompt. Of the encoder's pairs the "
+        "Margin: chosen minus rejected score; calibration error: of the confidence that the margin implies, over ten bins. Ranked "
+        "replies: pairs as the rationale model learns from; rationale-sensitive: those of them whose labels agree. Own errors: "
+        "a right against a wrong reply that the merged model itself gave to one prompt. Of the encoder's pairs the "
         "rationale-sensitive ones are a response with a rationale against one without.",
     ]
     if len(shares):
         sheet.notes.append(
-            f"Of the pairs that plain RLHF learns from (best against worst reply, whatever they say) "
+            f"Of the best and worst replies to a prompt, whatever they say, "
             f"{number(100 * float(shares.mean()))} % have two equal labels (mean over seeds); the paper's share is not known to us."
         )
+    return sheet
+
+
+def reward_pairs_sheet(inputs: Inputs) -> Sheet:
+    """What each reward model learnt from: pairs at hand and kept, seen, distinct ones among the seen, and passes over these."""
+    columns = [
+        ("At hand", "distinct"), ("Kept", "distinct"), ("Labels agree", "% of kept"), ("Seen", "pairs"), ("Distinct", "among the seen"),
+        ("Passes", "seen by distinct"),
+    ]  # fmt: skip
+    title = "RLLR: the pairs of responses that the reward models learnt from."
+    sheet = Sheet("reward-pairs", title, ("Model", "Trained on", "Reward model"), columns)
+    frame = inputs.rewards.dropna(subset=["pairs_kept"])
+    for (model, mixture, variant), rows in frame.groupby(["model", "mixture", "variant"]):
+        for method in [name for name in METHODS if name in set(rows["method"])]:
+            own = rows[rows["method"] == method]
+            cells = [
+                range_cell(own["pairs_at_hand"]),
+                range_cell(own["pairs_kept"]),
+                range_cell(100 * own["rationale_sensitive"].astype(float), 1),
+                range_cell(own["pairs_seen"]),
+                range_cell(own["distinct_pairs_seen"]),
+                range_cell(own["passes"], 2),
+            ]
+            trained = inputs.tasks[mixture].title if mixture in inputs.tasks else str(mixture)
+            label = METHODS[method].title + ("" if variant == MAIN_VARIANT else f" ({variant})")
+            sheet.lines.append(Line((inputs.title(str(model)), trained, label), tuple(cells)))
+    sheet.notes = [
+        inputs.provenance(),
+        "No pair twice: a pair is a prompt and two texts. Both models keep, task by task, the smaller number of both, unless a "
+        "variant says so; tasks have equal shares in what is seen, and one with few pairs is passed through more often. A range "
+        "is the least and the greatest over seeds.",
+    ]
     return sheet

@@ -9,10 +9,10 @@ from chat_server import KEY, completion, served, settings
 from questions import SST2, TASKS, answer, question
 
 from rl4nlu.base.errors import ConfigError
-from rl4nlu.config import Model, load_config
+from rl4nlu.config import Model, Pairs, load_config
 from rl4nlu.methods.replies import Reply
 from rl4nlu.methods.rllr.judge import grades_of, judge, verdicts, write_grading_prompt
-from rl4nlu.methods.rllr.pairs import pair_rationales
+from rl4nlu.methods.rllr.pairs import pair_replies
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
 
@@ -128,7 +128,7 @@ def test_pairs_are_made_of_the_servers_grades(tmp_path):
         server_settings = settings(server.url).model_dump(mode="json")
         judged = judge(spec_of(judge="endpoint", judge_endpoint=server_settings), asked, [row, row], tmp_path, counts)
     assert [[reply.score for reply in one] for one in judged] == [[1.0, 2.0, 1.0], []]
-    (pair,) = pair_rationales(asked, judged)
+    (pair,) = pair_replies(asked, judged, Pairs(pairing="extremes"))
     assert (pair.chosen, pair.rejected) == (answer("it is good", "Positive"), answer("it is bad", "Positive"))
     assert counts == {"asked": 2, "from cache": 0, "malformed": 1}
     assert SST2.name == pair.task

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 
 from rl4nlu.base.checkpoint import NOT_SAVED, Checkpoint
 from rl4nlu.base.errors import Diverged
-from rl4nlu.base.files import REPOSITORY, write_jsonl
+from rl4nlu.base.files import REPOSITORY, write_json, write_jsonl
 from rl4nlu.config import Lora, Model, RewardModel, load_config
 from rl4nlu.methods.rllr import reward_model
 from rl4nlu.methods.rllr.pairs import Pair
@@ -23,6 +23,7 @@ from rl4nlu.methods.rllr.reward_model import (
     fit,
     held_out,
     load_head,
+    measure,
     pair_losses,
     responses_scored,
     reward_head,
@@ -176,13 +177,17 @@ def chain(tmp_path):
         said = {"1": "the film is good . <Judgement> Positive </Judgement>", "0": "the film is bad . <Judgement> Negative </Judgement>"}  # fmt: skip
         other = {"1": "0", "0": "1"}
         pairs = [Pair("sst2", r["id"], "p", said[r["label"]], said[other[r["label"]]], "label") for r in rows]
-        for kind in ("label", "rationale"):
-            write_jsonl(tmp_path / "pairs" / f"{kind}.{split}.jsonl", [asdict(pair) for pair in pairs])
+        write_jsonl(tmp_path / "pairs" / f"label.{split}.jsonl", [asdict(pair) for pair in pairs])
+        turned = [replace(p, chosen=p.rejected, rejected=p.chosen) for p in pairs[:2]]  # whose labels agree, as it were
+        ranked = [*pairs[2:], *(replace(p, kind="rationale") for p in turned)]
+        write_jsonl(tmp_path / "pairs" / f"rationale.{split}.jsonl", [asdict(pair) for pair in ranked])
+    at_hand = {"label": {"at_hand": 100}, "rationale": {"at_hand": 16}}
+    write_json(tmp_path / "pairs" / "statistics.json", {"train": {"pairs": at_hand}})
 
-    def train(name, checkpoint=NOT_SAVED, **settings):
+    def train(name, checkpoint=NOT_SAVED, method="reward-label", **settings):
         models = {"tiny": Model(kind="decoder", path="resources/micro/micro-llama", max_length=96)}
         values = {"pairs": 24, "batch_size": 8, "lora": {"rank": 2}} | settings
-        spec = resolve(load_config({"reward_model": values}), models, TASKS, Address("tiny", "reward-label", "sst2", "main", 0))  # fmt: skip
+        spec = resolve(load_config({"reward_model": values}), models, TASKS, Address("tiny", method, "sst2", "main", 0))  # fmt: skip
         stands_on = {"backbone": tmp_path / "merged", "pairs": tmp_path / "pairs"}
         return reward_model.train(spec, tmp_path / "data", tmp_path / name, stands_on, checkpoint)
 
@@ -201,6 +206,42 @@ def test_the_candidate_that_tells_most_held_out_pairs_apart_is_kept_and_one_that
     assert without_times(alone)["held_out"] == facts["held_out"]
     weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("out", "alone")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(("method", "at_hand"), [("reward-label", 100), ("reward-rationale", 16)])
+def test_the_record_says_what_was_learnt_from(chain, method, at_hand):
+    facts = chain("out", method=method)
+    names = ("pairs_at_hand", "pairs_kept", "pairs_seen", "distinct_pairs_seen", "passes", "optimiser_steps")
+    assert [facts[name] for name in names] == [at_hand, 16, 24, 16, 1.5, 3]
+    assert facts["rationale_sensitive"] == (0.125 if method == "reward-rationale" else 0)
+    few = chain("few", method=method, pairs=8)
+    assert (few["distinct_pairs_seen"], few["passes"]) == (8, 1.0)
+
+
+def test_a_model_is_chosen_by_held_out_pairs_as_it_learns_from(chain):
+    for method, kind in (("reward-label", "label"), ("reward-rationale", "ranked")):
+        facts = chain(method, method=method, learning_rates=[1e-2])
+        assert facts["validation"] == 100 * facts["held_out"][kind]["accuracy"]
+        assert {name: found["n"] for name, found in facts["held_out"].items()} == {
+            "label": 6, "rationale": 2, "policy": 0, "ranked": 6,
+        }  # fmt: skip
+
+
+def test_held_out_pairs_are_measured_by_file_origin_and_kind(model):
+    own, agreeing = replace(PAIR, origin="policy"), replace(PAIR, kind="rationale", origin="policy")
+    held = {"label": [SIDES[0], replace(SIDES[1], pair=own)], "rationale": [replace(SIDES[0], pair=agreeing), replace(SIDES[2], pair=own)]}  # fmt: skip
+    found, right = measure(*model, held, SETTINGS)
+    margins = [good - bad for good, bad in held_out(*model, SIDES, SETTINGS)]
+    expected = {
+        "label": margins[:1],
+        "policy": margins[1:2],
+        "ranked": [margins[0], margins[2]],
+        "rationale": margins[:1],
+    }
+    assert {name: (some["n"], some["margin"]) for name, some in found.items()} == {
+        name: (len(some), pytest.approx(sum(some) / len(some), abs=1e-5)) for name, some in expected.items()
+    }
+    assert max(right) - min(right) == pytest.approx(0, abs=1e-6)  # of the one supplied pair
 
 
 def test_if_all_rates_diverge_one_message_names_the_run_and_the_rates(chain):

@@ -10,7 +10,7 @@ from rl4nlu.report.figures import scores_figure
 from rl4nlu.report.figures_rllr import over_optimisation_figure, thresholds_figure
 from rl4nlu.report.inputs import load_inputs
 from rl4nlu.report.names import MethodRow
-from rl4nlu.report.tables.rllr import differences_sheet, reward_models_sheet, rllr_sheet
+from rl4nlu.report.tables.rllr import differences_sheet, reward_models_sheet, reward_pairs_sheet, rllr_sheet
 from rl4nlu.scores import collect
 from rl4nlu.scores.comparisons import comparisons_table
 from rl4nlu.scores.tuning import CANDIDATES
@@ -30,8 +30,12 @@ def made(tmp_path_factory):
     for seed in range(3):
         for method, right in (("reward-label", 0.97), ("reward-rationale", 0.6)):
             held_out = {"label": told(100, right), "rationale": told(80, 1.5 - right), "policy": told(0, None)}
+            learnt = {"pairs_at_hand": 900 + seed, "pairs_kept": 300, "pairs_seen": 320, "distinct_pairs_seen": 256}
+            learnt |= {"rationale_sensitive": 0.385, "passes": 1.25}
             run = results / "micro-llama" / method / "rllr" / "main" / f"seed{seed}"
-            write_json(run / "run.json", {"facts": {"held_out": held_out}})
+            write_json(run / "run.json", {"facts": {"held_out": held_out, **learnt}})
+        encoder = results / "micro-llama" / "reward-encoder" / "rllr" / "main" / f"seed{seed}"
+        write_json(encoder / "run.json", {"facts": {"held_out": {"all": told(9, 1.0)}, "pairs_seen": 9}})
         replies = {"rows": 10, "replies": 40, "right": 0.8, "unreadable": 0.0, "ranked_pairs": 10, "same_label": 0.7}
         run = results / "micro-llama" / "pairs" / "rllr" / "main" / f"seed{seed}"
         write_json(run / "run.json", {"facts": {"train": replies, "validation": replies}})
@@ -93,10 +97,17 @@ def test_differences_stand_beside_the_printed_ones(made, printed_only):
 def test_the_two_by_two_of_reward_models(made, printed_only):
     sheet = reward_models_sheet(made)
     found = {line.heads[2]: [cell.text for cell in line.cells] for line in sheet.filled}
-    assert found["Reward model (label)"] == ["97.0", "2.00", "0.050", "53.0", "2.00", "0.050", "", "", ""]
-    assert found["Reward model (rationale)"][:4] == ["60.0", "2.00", "0.050", "90.0"]
+    assert found["Reward model (label)"] == ["97.0", "2.00", "0.050", "", "", "", "53.0", "2.00", "0.050", "", "", ""]
+    assert found["Reward model (rationale)"][:7] == ["60.0", "2.00", "0.050", "", "", "", "90.0"]
     assert any("70.0 % have two equal labels" in note for note in sheet.notes)
     assert reward_models_sheet(printed_only).filled == []
+
+
+def test_what_each_reward_model_learnt_from(made, printed_only):
+    found = {line.heads[2]: [cell.text for cell in line.cells] for line in reward_pairs_sheet(made).filled}
+    row = ["900–902", "300", "38.5", "320", "256", "1.25"]
+    assert found == {"Reward model (label)": row, "Reward model (rationale)": row}
+    assert reward_pairs_sheet(printed_only).filled == []
 
 
 def test_runs_outside_the_grid_are_left_out(tmp_path):
