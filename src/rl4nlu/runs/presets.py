@@ -206,6 +206,7 @@ RLLR_RELEASED = Preset(
         **_each("rllr.batch_size rllr.minibatch_size", f"{BY_MODEL}, 16 or 32, one step a roll-out"),
         "rllr.threshold": f"{BY_MODEL}, 1.0 to 6.2",
         "rllr.whiten_rewards": "not in our notes",
+        **_each("pairs.mix pairs.pairing pairs.equal_numbers", "no code of pairs; RLHF's are called rationale pairs"),
     },
 )
 

@@ -15,6 +15,7 @@ FEW_SHOT = Address("micro-llama", "few-shot", "none", "main", 0)
 REWARD_ENCODER = Address("micro-llama", "reward-encoder", "sst2", "main", 0)
 RLLR = Address("micro-llama", "rllr-mixed", "rllr-sst2", "main", 0)
 REWARD_MODEL = Address("micro-llama", "reward-label", "rllr-sst2", "main", 0)
+PAIRS = Address("micro-llama", "pairs", "rllr-sst2", "main", 0)
 SFT_RATIONALE = Address("micro-llama", "sft-rationale", "rllr-sst2", "main", 0)
 
 LORA_RELEASED = {"rank": 16, "alpha": 32, "dropout": 0.05, "rslora": True, "bias": "all", "targets": "default"}
@@ -93,7 +94,7 @@ def test_a_preset_is_what_its_source_says(preset, address, place, facts):
 
 SECTION_RUNS = {
     "protocol": PPO, "evaluation": PPO, "prompting": FEW_SHOT, "sft": SFT, "ppo": PPO, "reward_encoder": REWARD_ENCODER,
-    "sft_rationale": SFT_RATIONALE, "reward_model": REWARD_MODEL, "rllr": RLLR,
+    "sft_rationale": SFT_RATIONALE, "pairs": PAIRS, "reward_model": REWARD_MODEL, "rllr": RLLR,
 }  # fmt: skip
 
 
