@@ -178,8 +178,10 @@ def chain(tmp_path):
         other = {"1": "0", "0": "1"}
         pairs = [Pair("sst2", r["id"], "p", said[r["label"]], said[other[r["label"]]], "label") for r in rows]
         write_jsonl(tmp_path / "pairs" / f"label.{split}.jsonl", [asdict(pair) for pair in pairs])
-        turned = [replace(p, chosen=p.rejected, rejected=p.chosen) for p in pairs[:2]]  # whose labels agree, as it were
-        ranked = [*pairs[2:], *(replace(p, kind="rationale") for p in turned)]
+        turned = [
+            replace(p, chosen=p.rejected, rejected=p.chosen) for p in pairs[1:4:2]
+        ]  # whose labels agree, as it were
+        ranked = [pairs[0], pairs[2], *pairs[4:], *(replace(p, kind="rationale") for p in turned)]
         write_jsonl(tmp_path / "pairs" / f"rationale.{split}.jsonl", [asdict(pair) for pair in ranked])
     at_hand = {"label": {"at_hand": 100}, "rationale": {"at_hand": 16}}
     write_json(tmp_path / "pairs" / "statistics.json", {"train": {"pairs": at_hand}})
@@ -222,6 +224,7 @@ def test_a_model_is_chosen_by_held_out_pairs_as_it_learns_from(chain):
     for method, kind in (("reward-label", "label"), ("reward-rationale", "ranked")):
         facts = chain(method, method=method, learning_rates=[1e-2])
         assert facts["validation"] == 100 * facts["held_out"][kind]["accuracy"]
+        assert facts["held_out"]["ranked"]["accuracy"] != facts["held_out"]["rationale"]["accuracy"]
         assert {name: found["n"] for name, found in facts["held_out"].items()} == {
             "label": 6, "rationale": 2, "policy": 0, "ranked": 6,
         }  # fmt: skip
