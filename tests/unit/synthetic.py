@@ -13,7 +13,7 @@ from rl4nlu.config import load_models
 from rl4nlu.report.inputs import Inputs, load_inputs
 from rl4nlu.report.typeset import Cell, Sheet
 from rl4nlu.scores import collect
-from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.comparisons import compare_methods
 from rl4nlu.scores.intervals import bootstrap
 from rl4nlu.scores.tuning import candidates_table
 from rl4nlu.tasks.metrics import row_scores, score
@@ -215,7 +215,7 @@ def collected_folder() -> Path:
     for name, table in {
         "metrics": collect.metrics_table(scored, tasks, "embedded", None),
         "runs": collect.runs_table(scored, tasks, "embedded"),
-        "comparisons": comparisons_table(scored, tasks, "embedded", 100, 0),
+        **compare_methods(scored, tasks, "embedded", 100, 0),
         "data": collect.data_table(folder / "data", tasks, "embedded"),
         "history": collect.history_table(scored, tasks, "embedded"),
         "invalid": collect.invalid_table(scored, tasks, "embedded"),

@@ -175,7 +175,6 @@ NO_NAMESAKE = {
     "methods/rl/rollout": "methods/rl/test_loop",
     "planner/device": "planner/test_table",
     "runs/grid": "runs/test_resolve",
-    "scores/comparisons": "scores/test_collect",
     "tasks/rows": "tasks/test_prepare",
 }
 """Modules of over 40 lines without a test module of their own name, and where they are tested."""

@@ -1,4 +1,4 @@
-"""Collect every run's records into metrics.csv, runs.csv, candidates.csv, comparisons.csv and the other files beside them."""
+"""Collect every run's records into tidy files: metrics.csv, means.csv, comparisons.csv, runs.csv and the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rl4nlu.config import load_config, read_yaml
 from rl4nlu.jobs.programs import main_of
 from rl4nlu.runs.grid import open_grid
 from rl4nlu.scores import collect
-from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.comparisons import compare_methods
 from rl4nlu.scores.tuning import candidates_table
 from rl4nlu.tasks.task import load_tasks
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--config", type=Path, help="take only runs of its grid, and mark those made by other settings as stale"
     )
     parser.add_argument("--scale", help="name of the scale; default: the config's")
-    parser.add_argument("--draws", type=int, default=1000, help="resamples and permutations of a paired comparison")
+    parser.add_argument("--draws", type=int, default=1000, help="resamples of the rows")
     parser.add_argument("--seed", type=int, default=0, help="seed of resampling")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the files to")
     arguments = parser.parse_args(argv)
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     tables = {
         "metrics": collect.metrics_table(scored, tasks, scale, digests, arguments.data),
         "runs": collect.runs_table(scored, tasks, scale),
-        "comparisons": comparisons_table(scored, tasks, scale, arguments.draws, arguments.seed),
+        **compare_methods(scored, tasks, scale, arguments.draws, arguments.seed),
         "data": collect.data_table(arguments.data, tasks, scale),
         "history": collect.history_table(scored, tasks, scale),
         "invalid": collect.invalid_table(scored, tasks, scale),

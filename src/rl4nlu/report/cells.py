@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..config import METHODS
 from ..scores.collect import MAIN_VARIANT
+from ..scores.inference import LEVEL
 from ..scores.intervals import mean_sd
 from ..tasks.task import Task
 from .inputs import Inputs
@@ -17,11 +18,9 @@ from .typeset import Cell
 FULL_SEEDS = 3
 
 MARK_NOTES = (
-    f"† fewer than {FULL_SEEDS} seeds. ‡ stale: made by other settings than the config's. ° no reproduced run's 95 % interval "
-    "lies above the better of majority and random. Below a mean over seeds stands ± its standard deviation."
+    f"† fewer than {FULL_SEEDS} seeds. ‡ stale: made by other settings than the config's. ° no method's 95 % interval (over seeds "
+    "and rows) lies above the better of majority and random. Below a mean over seeds stands ± its standard deviation."
 )
-
-SIGNIFICANT = 0.05
 
 
 def number(value: float, digits: int = 1, sign: bool = False) -> str:
@@ -52,13 +51,15 @@ def own_cell(
 
 
 def interval_cell(inputs: Inputs, model: str, row: MethodRow, task: Task) -> Cell:
-    """Mean over seeds ± deviation, and below it the interval over examples."""
+    """Mean over seeds ± deviation, and below it the interval over seeds and rows."""
     cell = own_cell(inputs, model, row, task)
-    values = inputs.values(model, row, task.name, task.columns[0])
-    if not cell.text or values["low"].isna().all():
-        return cell
-    bounds = f"[{number(float(values['low'].mean()))}, {number(float(values['high'].mean()))}]"
-    return Cell(f"{cell.text} {cell.below}".strip(), bounds, cell.marks)
+    mean = inputs.mean(model, row, task.name, task.columns[0])
+    return Cell(f"{cell.text} {cell.below}".strip(), bounds_text(mean), cell.marks) if cell.text else cell
+
+
+def bounds_text(row: pd.Series | None) -> str:
+    """An interval in brackets; nothing where seeds are too few for one."""
+    return "" if row is None or row["low"] != row["low"] else f"[{number(row['low'])}, {number(row['high'])}]"
 
 
 def over_seeds(values: pd.Series, digits: int) -> Cell:
@@ -83,9 +84,8 @@ def range_cell(values: pd.Series, digits: int = 0) -> Cell:
     return Cell(low if low == high else f"{low}–{high}")
 
 
-def difference_cell(row: pd.Series | None) -> Cell:
-    """A row of comparisons.csv: the difference, its interval below, a star where the corrected test is below .05."""
+def difference_cell(row: pd.Series | None, digits: int = 1) -> Cell:
+    """A row of comparisons.csv or overall.csv: the difference, its interval below, a star where the corrected test is below .05."""
     if row is None:
         return Cell()
-    bounds = f"[{number(row['low'])}, {number(row['high'])}]" if row["low"] == row["low"] else ""
-    return Cell(number(row["difference"], sign=True), bounds, "*" if row["p_holm"] < SIGNIFICANT else "")
+    return Cell(number(row["difference"], digits, sign=True), bounds_text(row), "*" if row["p_holm"] < LEVEL else "")

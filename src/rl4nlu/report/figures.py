@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import METHODS
 from ..scores.collect import CATEGORIES, MAIN_VARIANT
+from ..scores.inference import LEVEL
 from .drawing import finish_panel, open_figure, say_empty, use_style
 from .figures_rllr import over_optimisation_figure, thresholds_figure
 from .inputs import Inputs, parts
@@ -49,7 +50,7 @@ def write_figure(figure: Figure, name: str, folder: Path) -> None:
 
 
 def scores_figure(inputs: Inputs) -> Figure:
-    """Every method's score on every task, with the 95 % interval over examples (bounds averaged over seeds)."""
+    """Every method's score on every task, with the 95 % interval over seeds and rows."""
     models = inputs.decoders("main")
     if not models:
         return say_empty("Scores by method: nothing was reproduced in this build.")
@@ -77,11 +78,11 @@ def scores_figure(inputs: Inputs) -> Figure:
                     (line,) = axes.plot([at - 0.42, at + 0.42], [height] * 2, color="#999999", lw=1, ls=style, zorder=1)
                     seen.setdefault(MethodRow(method, "none").label, line)
             for index, (name, row) in enumerate(rows):
-                cell = inputs.values(name, row, task.name, task.columns[0])
-                if cell.empty:
+                mean = inputs.mean(name, row, task.name, task.columns[0])
+                if mean is None:
                     continue
-                x, y = at + (index - (len(rows) - 1) / 2) * 0.8 / len(rows), float(cell["value"].mean())
-                low, high = float(cell["low"].mean()), float(cell["high"].mean())
+                x, y = at + (index - (len(rows) - 1) / 2) * 0.8 / len(rows), float(mean["value"])
+                low, high = float(mean["low"]), float(mean["high"])
                 spread = [[max(0.0, y - low)], [max(0.0, high - y)]] if low == low else None
                 hollow = row.kind == "mt"
                 mark = axes.errorbar(
@@ -155,7 +156,7 @@ def curves_figure(inputs: Inputs) -> Figure:
 
 
 def gains_figure(inputs: Inputs) -> Figure:
-    """PPO's gain over SFT per task with the paired interval; filled where the corrected test says that they differ."""
+    """PPO's gain over SFT per task with its interval over seeds and rows; filled where the corrected test says that they differ."""
     found = inputs.comparisons
     found = found[
         (found["method_a"] == "ppo") & (found["method_b"] == "sft") & found["model_a"].isin(inputs.decoders("main")[:1])
@@ -171,14 +172,14 @@ def gains_figure(inputs: Inputs) -> Figure:
         rows = rows.set_index("task").loc[[t for t in inputs.tasks if t in set(rows["task"])]].iloc[::-1]
         axes.axvline(0, color="#777777", lw=0.8)
         for height, (_, row) in enumerate(rows.iterrows()):
-            sure = row["p_holm"] < 0.05
+            sure = row["p_holm"] < LEVEL
             colour = METHODS["ppo"].colour if row["difference"] >= 0 else "#0072B2"
             axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=1.2)
             axes.plot([row["difference"]], [height], "o", ms=4.5, color=colour, mfc=colour if sure else "white")
         axes.set_yticks(range(len(rows)), [inputs.tasks[t].title for t in rows.index])
         axes.set_ylim(-0.7, len(rows) - 0.3)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("PPO − SFT, points (95 % interval over rows)")
+        axes.set_xlabel("PPO − SFT, points (95 % interval over seeds and rows)")
         axes.set_title({"st": "single-task", "mt": "multi-task"}[kind], loc="left")
     return figure
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ..base.files import REPOSITORY
 from ..config import METHODS, Model, load_models
 from ..scores.collect import DATA, HISTORY, INVALID, MAIN_VARIANT, METRICS, REPLIES, REWARDS, RUNS
-from ..scores.comparisons import COMPARISONS
+from ..scores.comparisons import COMPARISONS, MEANS, OVERALL
 from ..scores.tuning import CANDIDATES
 from ..tasks.task import Task, load_tasks
 from .names import BASELINES, ENCODER_METHODS, PRINTED_MODELS, SOURCE_TITLES, MethodRow
@@ -25,8 +25,10 @@ class Inputs:
     """The collected files, the printed numbers, and the names of tasks and models."""
 
     metrics: pd.DataFrame
+    means: pd.DataFrame
     runs: pd.DataFrame
     comparisons: pd.DataFrame
+    overall: pd.DataFrame
     data: pd.DataFrame
     history: pd.DataFrame
     invalid: pd.DataFrame
@@ -58,6 +60,16 @@ class Inputs:
         """The task's first metric, a value a seed."""
         return self.values(model, row, task.name, task.columns[0], variant)["value"].tolist()
 
+    @cached_property
+    def means_by_cell(self) -> dict[tuple[str, ...], pd.Series]:
+        """Rows of means.csv by (model, method, kind, variant, task, metric)."""
+        names = ("model", "method", "mixture_kind", "variant", "task", "metric")
+        return {key: rows.iloc[0] for key, rows in parts(self.means, *names)}
+
+    def mean(self, model: str, row: MethodRow, task: str, metric: str, variant: str = MAIN_VARIANT) -> pd.Series | None:
+        """The mean over seeds of one cell, with its interval over seeds and rows; None where nothing was reproduced."""
+        return self.means_by_cell.get((model, row.method, row.kind, variant, task, metric))
+
     def title(self, model: str) -> str:
         """A model's name in tables."""
         entry = self.models.get(model)
@@ -81,12 +93,11 @@ class Inputs:
         return self.published[(self.published["paper"] == PAPER_1) & (self.published["table"] == table)]
 
     def near_chance(self, task: Task) -> bool:
-        """Whether no reproduced run has an interval wholly above the better of majority and random."""
-        m = self.metrics
+        """Whether no method has an interval wholly above the better of majority and random."""
+        m = self.means
         m = m[(m["task"] == task.name) & (m["metric"] == task.columns[0]) & (m["variant"] == MAIN_VARIANT)]
-        plain = m[m["method"].isin(BASELINES)].groupby("method")["value"].mean()
-        rest = m[~m["method"].isin(BASELINES)].groupby(["model", "method", "mixture"])["low"].mean()
-        return bool(len(plain) and len(rest) and not (rest > plain.max()).any())
+        plain, rest = (m[m["method"].isin(BASELINES) == is_plain] for is_plain in (True, False))
+        return bool(len(plain) and len(rest) and not (rest["low"] > plain["value"].max()).any())
 
     def provenance(self) -> str:
         """What every table's note says first: what its numbers are."""
@@ -98,8 +109,8 @@ class Inputs:
 
 
 COLLECTED = {
-    "metrics": METRICS, "runs": RUNS, "comparisons": COMPARISONS, "data": DATA, "history": HISTORY, "invalid": INVALID,
-    "rewards": REWARDS, "replies": REPLIES, "candidates": CANDIDATES,
+    "metrics": METRICS, "means": MEANS, "runs": RUNS, "comparisons": COMPARISONS, "overall": OVERALL, "data": DATA,
+    "history": HISTORY, "invalid": INVALID, "rewards": REWARDS, "replies": REPLIES, "candidates": CANDIDATES,
 }  # fmt: skip
 """The files that `workflow/scripts/collect.py` writes, and their columns."""
 

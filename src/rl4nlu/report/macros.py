@@ -8,7 +8,8 @@ from __future__ import annotations
 import pandas as pd
 
 from ..scores.collect import MAIN_VARIANT
-from .cells import FULL_SEEDS, SIGNIFICANT, number
+from ..scores.inference import LEVEL
+from .cells import FULL_SEEDS, bounds_text, number
 from .inputs import Inputs
 from .names import ENCODER_METHODS, MethodRow, method_rows
 from .published import AVERAGES, PAPER_1, recompute_averages
@@ -110,7 +111,7 @@ def scale_numbers(inputs: Inputs) -> dict[str, str]:
 
 
 def paired_numbers(inputs: Inputs) -> dict[str, str]:
-    """Who was ahead, task by task, and on how many tasks the corrected test tells the methods apart.
+    """Who was ahead, task by task and on average, on how many tasks the corrected test tells the methods apart, and what it could find.
 
     A task that is scored with another task's runs is not counted: it would count the same training twice.
     """
@@ -118,12 +119,15 @@ def paired_numbers(inputs: Inputs) -> dict[str, str]:
     out: dict[str, str] = {}
     own = [task.name for task in inputs.tasks.values() if task.trained_with is None]
     found = found[found["model_a"].isin(inputs.decoders("main")) & found["task"].isin(own)]
+    overall = inputs.overall[inputs.overall["model_a"].isin(inputs.decoders("main"))]
     for stem, (label, kinds) in PAIRED.items():
         for kind in kinds:
-            rows = found[found["comparison"] == (f"{label} ({kind})" if kind else label)]
-            sure = rows[rows["p_holm"] < SIGNIFICANT]
+            comparison = f"{label} ({kind})" if kind else label
+            rows, average = (frame[frame["comparison"] == comparison] for frame in (found, overall))
+            tested = average.iloc[0] if len(average) and average["p"].notna().all() else None
+            sure = rows[rows["p_holm"] < LEVEL]
             up, down = rows[rows["difference"] > 0], rows[rows["difference"] < 0]
-            many = rows[rows["runs"] >= FULL_SEEDS]
+            seeds = rows[["seeds_a", "seeds_b"]].astype(float)
             name = stem + kind.capitalize()
             out |= {
                 f"{name}Compared": str(len(rows)),
@@ -135,10 +139,23 @@ def paired_numbers(inputs: Inputs) -> dict[str, str]:
                 f"{name}Gain": number(float(rows["difference"].mean()), sign=True) if len(rows) else "",
                 f"{name}Best": number(float(rows["difference"].max()), sign=True) if len(rows) else "",
                 f"{name}Worst": number(float(rows["difference"].min()), sign=True) if len(rows) else "",
-                f"{name}FullSeedWins": str(int((many["difference"] > 0).sum())),
-                f"{name}FullSeedCompared": str(len(many)),
+                f"{name}Tested": str(int(rows["p"].notna().sum())),
+                f"{name}Seeds": _span(seeds.max(axis=1)),
+                f"{name}Interval": bounds_text(tested),
+                f"{name}Verdict": _verdict(tested),
+                f"{name}Detectable": number(float(tested["detectable"])) if tested is not None else "",
+                f"{name}DetectableTask": number(float(rows["detectable"].median()))
+                if rows["detectable"].notna().any()
+                else "",
             }
     return out
+
+
+def _verdict(average: pd.Series | None) -> str:
+    """What the corrected test says of an average difference, as the text continues `which is …`."""
+    if average is None:
+        return "not tested, for want of seeds"
+    return "significant" if average["p_holm"] < LEVEL else "not significant"
 
 
 def average_numbers(inputs: Inputs) -> dict[str, str]:

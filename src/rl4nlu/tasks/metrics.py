@@ -310,8 +310,7 @@ def summarise_classes(gold: Sequence[int] | Codes, runs: Sequence[Sequence[int] 
         chosen = (which[:, None] == np.arange(classes * width)).astype(float)
         return class_metrics(add_up(chosen, weights).reshape(-1, classes, width))
 
-    right = np.arange(classes * width) // width == np.arange(classes * width) % width
-    return Summary(codes, evaluate, right)
+    return Summary(codes, evaluate)
 
 
 def summarise_numbers(gold: Sequence[float] | Array, runs: Sequence[Sequence[float] | Array]) -> Summary:

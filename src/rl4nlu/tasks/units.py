@@ -34,12 +34,10 @@ class Summary:
         codes: (runs, units) which distinct unit each unit is in each run.
         evaluate: (weights (draws, k) or None, which distinct unit each column is (k,)) -> each metric's values (draws,), in
             percent. A distinct unit may have several columns; their weights add up. None: each column counts once.
-        right: (distinct,) whether the unit is one right answer; None where a unit is more than a single answer.
     """
 
     codes: Codes
     evaluate: Callable[[Array | None, Codes], dict[str, Array]]
-    right: NDArray[np.bool_] | None = None
 
     def values(self, run: int) -> dict[str, float]:
         """The metrics of `run`, in percent."""

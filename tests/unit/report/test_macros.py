@@ -37,6 +37,18 @@ def test_who_was_ahead_agrees_with_the_comparisons() -> None:
     assert float(macros["PpoSftStGain"].replace("−", "-")) == pytest.approx(rows["difference"].mean(), abs=0.051)
 
 
+def test_what_is_said_of_the_mean_is_what_the_test_says() -> None:
+    overall = inputs(True).overall
+    chosen = (overall["comparison"] == "ppo vs sft (st)") & (overall["model_a"] == "micro-llama")
+    found = {
+        name: build_macros(replace(inputs(True), overall=overall.assign(**values).where(chosen)))["PpoSftStVerdict"]
+        for name, values in (("sure", {"p": 0.001, "p_holm": 0.01}), ("unsure", {"p": 0.03, "p_holm": 0.06}))
+    }
+    assert found == {"sure": "significant", "unsure": "not significant"}
+    untested = overall.assign(p=float("nan"), p_holm=float("nan"))
+    assert build_macros(replace(inputs(True), overall=untested))["PpoSftStVerdict"] == "not tested, for want of seeds"
+
+
 def test_the_label_bug_in_numbers() -> None:
     macros = build_macros(inputs(False))
     # a model right on 96.4 % of balanced items, whose "No" is answered by a coin

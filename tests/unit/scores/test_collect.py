@@ -4,10 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from synthetic import make_predictions, make_rows, make_rows_that_share, write_scored, write_tree
+from synthetic import write_tree
 
 from rl4nlu.base.files import read_json, read_jsonl, write_json, write_jsonl
 from rl4nlu.scores.collect import (
@@ -21,9 +20,7 @@ from rl4nlu.scores.collect import (
     mixture_kind,
     runs_table,
 )
-from rl4nlu.scores.comparisons import comparisons_table, pair_seeds, summarise_files
-from rl4nlu.scores.intervals import holm
-from rl4nlu.tasks.metrics import summarise
+from rl4nlu.scores.comparisons import compare_methods
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
@@ -141,78 +138,6 @@ def test_an_altered_label_counts_as_none(tmp_path: Path) -> None:
     assert found[found > 0].to_dict() == {"empty": 1, "no label": 2}
 
 
-def test_methods_are_compared_like_with_like(results: Path) -> None:
-    found = comparisons_table(find_scored(results, TASKS), TASKS, "embedded", 200, 0)
-    seen = {(row["comparison"], row["task"]): row["runs"] for _, row in found.iterrows()}
-    assert seen == {
-        ("ppo vs sft (st)", "cola"): 3,
-        ("ppo vs sft (st)", "sst2"): 1,
-        ("sft vs zero-shot (st)", "cola"): 3,
-        ("sft vs zero-shot (st)", "sst2"): 1,
-        ("ppo vs zero-shot (st)", "cola"): 3,
-        ("ppo vs zero-shot (st)", "sst2"): 1,
-        ("ppo vs zero-shot (mt)", "cola"): 1,
-        ("ppo vs zero-shot (mt)", "sst2"): 1,
-        ("few-shot vs zero-shot", "cola"): 2,
-        ("few-shot vs zero-shot", "record"): 2,
-        ("ppo vs micro-bert-base (st)", "cola"): 3,
-    }
-    assert dict(zip(found["task"], found["metric"], strict=True)) == {
-        "cola": "matthews",
-        "sst2": "accuracy",
-        "record": "record-em",
-    }
-    for _, family in found.groupby("comparison"):
-        assert family["p_holm"].tolist() == pytest.approx(holm(family["p"].tolist()))
-    metrics = metrics_table(find_scored(results, TASKS), TASKS, "embedded", None)
-    own = metrics[
-        (metrics["method"] == "ppo")
-        & (metrics["mixture"] == "cola")
-        & (metrics["variant"] == "main")
-        & (metrics["metric"] == "matthews")
-    ]
-    row = found[(found["comparison"] == "ppo vs sft (st)") & (found["task"] == "cola")].iloc[0]
-    assert row["value_a"] == pytest.approx(own["value"].mean())
-    assert row["low"] <= row["difference"] <= row["high"]
-
-
-def test_seeds_are_paired() -> None:
-    a, b = ({k: Path(f"{name}{k}") for k in seeds} for name, seeds in (("a", (0, 1, 2)), ("b", (1, 2, 3))))
-    assert pair_seeds(a, b) == [(Path("a1"), Path("b1")), (Path("a2"), Path("b2"))]
-    assert pair_seeds(a, {7: Path("c")}) == [(Path(f"a{k}"), Path("c")) for k in range(3)]
-    assert pair_seeds({5: Path("x"), 6: Path("y")}, a) == []
-
-
-def test_runs_on_different_rows_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_tree(tmp_path, TASKS, [("m", method, "cola", "main", [0], ["cola"]) for method in ("sft", "ppo")])
-    address = {"model": "m", "method": "ppo", "mixture": "cola", "variant": "main", "seed": 0}
-    rows = make_rows(TASKS["cola"], 30)
-    folder = tmp_path / "m/ppo/cola/main/seed0"
-    write_scored(
-        folder / "evaluation" / "cola", address, TASKS["cola"], rows, make_predictions(TASKS["cola"], rows, 0.5, "x")
-    )
-    assert comparisons_table(find_scored(tmp_path, TASKS), TASKS, "embedded", 50, 0).empty
-    assert "hold different rows" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", ["multirc", "record", "boolq", "axg"])
-def test_tests_draw_what_the_intervals_draw(tmp_path: Path, name: str) -> None:
-    """From predictions.jsonl, which hold no texts: rows of one passage stay together, as where the rows themselves are known."""
-    task, folders, runs = TASKS[name], [tmp_path / "a", tmp_path / "b"], []
-    rows = make_rows_that_share(task, 60, 3)
-    for seed, folder in enumerate(folders):
-        runs.append(make_predictions(task, rows, 0.7, str(seed), 0.1))
-        write_scored(folder, {"model": "m"}, task, rows, runs[-1])
-    found, metrics = summarise_files(task, folders)
-    wanted = summarise(task, rows, runs)
-    assert found.codes.shape == wanted.codes.shape == (2, 20 if name == "boolq" else 10)
-    weights = np.random.default_rng(0).integers(0, 4, size=(5, found.codes.shape[1])).astype(float)
-    for run in range(2):
-        values, own = (s.evaluate(weights, s.codes[run]) for s in (found, wanted))
-        for metric in metrics:
-            assert values[metric] == pytest.approx(own[metric])
-
-
 def test_a_record_without_a_key_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "m/sft/cola/main/seed0/evaluation/cola/metrics.json", {"model": "m", "n": 1})
     with pytest.raises(ValueError, match=r"evaluation/cola/metrics\.json: no key method, mixture"):
@@ -223,7 +148,7 @@ def test_nothing_collected_is_empty_but_whole(tmp_path: Path) -> None:
     scored = find_scored(tmp_path, TASKS)
     for table in (
         metrics_table(scored, TASKS, "x", None),
-        comparisons_table(scored, TASKS, "x", 10, 0),
+        *compare_methods(scored, TASKS, "x", 10, 0).values(),
         data_table(None, TASKS, "x"),
     ):
         assert table.empty

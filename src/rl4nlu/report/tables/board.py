@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ...scores.inference import LEVEL
 from ...tasks.task import Task
-from ..cells import SIGNIFICANT, mean_cell, number, own_cell
+from ..cells import mean_cell, number, own_cell
 from ..inputs import Inputs
 from ..names import LABEL_ROWS, METRIC_TITLES, MethodRow
 from ..typeset import Cell, Line
@@ -79,10 +80,9 @@ def own_line(board: Board, entry: Entry, label: str) -> Line:
 
 
 def _leads(board: Board, model: str, row: MethodRow, task: Task) -> bool:
-    """Whether no other reproduced row of this model is higher on the task's first metric."""
-    scores = {r: pd.Series(board.inputs.first(model, r, task), dtype=float).mean() for r in LABEL_ROWS}
-    known = [s for s in scores.values() if s == s]
-    return row in scores and len(known) > 1 and scores[row] >= max(known) - 1e-9
+    """Whether the row is the model's best on the task, or not told from it by the corrected test (`leads` of means.csv)."""
+    mean = board.inputs.mean(model, row, task.name, task.columns[0])
+    return row in LABEL_ROWS and mean is not None and bool(mean["leads"])
 
 
 def paper_line(board: Board, entry: Entry, label: str) -> Line:
@@ -116,7 +116,7 @@ def entry_lines(board: Board, entries: Sequence[Entry]) -> list[Line]:
 
 
 def difference_lines(board: Board, models: Sequence[str], paper: str | None) -> list[Line]:
-    """PPO less SFT, ours (with a star where the corrected paired test is below .05) and the paper's."""
+    """PPO less SFT, ours (with a star where the corrected test is below .05) and the paper's."""
     lines: list[Line] = []
     for a, b in PPO_SFT:
         label = f"{a.label} − {b.label}"
@@ -126,7 +126,7 @@ def difference_lines(board: Board, models: Sequence[str], paper: str | None) -> 
             gaps = {t.name: board.inputs.score(model, a, t) - board.inputs.score(model, b, t) for t in board.tasks}
             tested = board.inputs.comparisons
             tested = tested[(tested["comparison"] == f"ppo vs sft ({a.kind})") & (tested["model_a"] == model)]
-            stars = set(tested.loc[tested["p_holm"] < SIGNIFICANT, "task"])
+            stars = set(tested.loc[tested["p_holm"] < LEVEL, "task"])
             cells = [Cell(number(gaps[t.name], sign=True), marks="*" if t.name in stars else "") for t in board.tasks]
             for some in filter(None, (board.averaged, board.common)):
                 cells.append(Cell(number(sum(gaps[t.name] for t in some) / len(some), sign=True)))

@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from ...config import RATIONALE_METHODS
 from ...scores.collect import MAIN_VARIANT
-from ..cells import MARK_NOTES, SIGNIFICANT, number, own_cell
+from ..cells import MARK_NOTES, difference_cell, number, own_cell
 from ..inputs import Inputs, parts
 from ..names import METRIC_TITLES, MethodRow
 from ..typeset import Cell, Line, Sheet
+from .board import RULE
 
 
 def comparisons_sheet(inputs: Inputs) -> Sheet:
-    """Paired differences between methods, task by task, with intervals and corrected significance."""
+    """Differences between methods, task by task and on average, with intervals and corrected tests, and what they could find."""
     rows = inputs.comparisons[inputs.comparisons["model_a"].isin(inputs.decoders("main"))]
     rows = rows[(rows["mixture_kind"] != "mt") | (rows["method_b"] == "sft")]
     rows = rows[~rows["method_a"].isin(RATIONALE_METHODS)]  # they have a table of their own
     kinds = list(dict.fromkeys(rows["comparison"]))
     columns = [comparison_title(inputs, kind) for kind in kinds]
-    title = "Paired differences on the same rows, in points, with 95 % bootstrap intervals."
+    title = "Differences on the same rows, in points, with 95 % intervals over seeds and rows."
     sheet = Sheet("comparisons", title, ("Task", "Metric"), columns)
     tested = {(c, t): f for (c, t), f in rows.groupby(["comparison", "task"])}
     for task in inputs.tasks.values():
         found = [tested.get((kind, task.name)) for kind in kinds]
         if all(f is None for f in found):
             continue
-        cells = []
-        for frame in found:
-            if frame is None:
-                cells.append(Cell())
-                continue
-            one = frame.iloc[0]
-            star = "*" if one["p_holm"] < SIGNIFICANT else ""
-            bounds = f"[{number(one['low'])}, {number(one['high'])}]" if one["low"] == one["low"] else ""
-            cells.append(Cell(number(one["difference"], sign=True), bounds, star))
+        cells = [difference_cell(None if frame is None else frame.iloc[0]) for frame in found]
         metric = next(str(f["metric"].iloc[0]) for f in found if f is not None)
         sheet.lines.append(
             Line((task.title, "/".join(METRIC_TITLES.get(m, m) for m in metric.split("+"))), tuple(cells))
         )
+    overall = inputs.overall[inputs.overall["model_a"].isin(inputs.decoders("main"))]
+    averages = {kind: rows.iloc[0] for kind, rows in overall.groupby("comparison")}
+    shown = [averages.get(kind) for kind in kinds]
+    sheet.lines += [RULE, Line(("Average", "of tasks"), tuple(difference_cell(row) for row in shown))]
+    found_on_average = [Cell(number(float(row["detectable"])) if row is not None else "") for row in shown]
+    median = rows.groupby("comparison")["detectable"].median()
+    on_a_task = [Cell(number(float(median.get(kind, float("nan"))))) for kind in kinds]
+    sheet.lines.append(Line(("Detectable", "average"), tuple(found_on_average)))
+    sheet.lines.append(Line(("Detectable", "one task"), tuple(on_a_task)))
     sheet.notes = [
         inputs.provenance(),
-        "Tasks with two metrics are compared by their mean. "
-        "* p < .05, Holm-corrected over the column. One pair of runs and accuracy: exact McNemar test; otherwise a permutation "
-        "test that exchanges each row's predictions (each group's, where rows belong together) between the methods, all seeds "
-        "at once. comparisons.csv holds every p-value and the remaining comparisons.",
+        "Tasks with two metrics are compared by their mean. Intervals and tests count seeds and rows; no test where a method "
+        "that has seeds was run once. * p < .05, Holm-corrected over the column (averages: over all comparisons' averages). "
+        "The average leaves out tasks that are scored with another task's runs. Detectable: the smallest true difference that "
+        "would be found with 80 % power after correction (one task: the median). comparisons.csv and overall.csv hold every "
+        "p-value and the remaining comparisons.",
     ]
     return sheet
 

@@ -55,7 +55,7 @@ def overlap_cell(inputs: Inputs, model: str, row: MethodRow, task: Task) -> Cell
 
 
 def difference_line(inputs: Inputs, model: str, tasks: list[Task], named: bool) -> Line:
-    """PPO-RM less PPO with the label's reward, with the paired interval and a star where the corrected test is below .05."""
+    """PPO-RM less PPO with the label's reward, with its interval and a star where the corrected test is below .05."""
     c = inputs.comparisons
     c = c[(c["method_a"] == FIRST) & (c["method_b"] == SECOND) & (c["model_a"] == model) & (c["mixture_kind"] == "st")]
     cells = []
@@ -89,9 +89,5 @@ def notes(inputs: Inputs) -> list[str]:
         "steps. The paper's start from a chat model, whose analysis follows the label. Overlap: F1 of the words of the rationale "
         "and of the supplied one for the gold label, in percent, our stand-in for GPT-4o's grade, which has no counterpart here. "
         "The untuned model's grade is not printed.",
-        *(
-            [MARK_NOTES, "* p < .05, paired test, Holm-corrected. Brackets: 95 % bootstrap interval."]
-            if said[1:]
-            else []
-        ),
+        *([MARK_NOTES, "* p < .05, Holm-corrected. Brackets: 95 % interval over seeds and rows."] if said[1:] else []),
     ]

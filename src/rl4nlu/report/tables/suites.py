@@ -49,7 +49,8 @@ def suite_sheet(inputs: Inputs, suite: str, table: str, title: str) -> Sheet:
     if mains:
         sheet.notes += [
             MARK_NOTES,
-            "Bold: highest of the reproduced decoder rows. * PPO and SFT differ, paired test, Holm-corrected p < .05.",
+            "Bold: highest of the reproduced decoder rows with seeds enough for a test, and those that the test doesn't tell from it "
+            "(Holm-corrected over the rows). * PPO and SFT differ, Holm-corrected p < .05 over seeds and rows.",
         ]
     return sheet
 

@@ -1,4 +1,4 @@
-"""Single-task runs with intervals over rows, beside the paper's validation scores (paper 1, Tables 9 and 12)."""
+"""Single-task runs with intervals over seeds and rows, beside the paper's validation scores (paper 1, Tables 9 and 12)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRINTED_ROWS = (MethodRow("ppo", "st"), MethodRow("sft", "st"))
 
 
 def validation_sheet(inputs: Inputs) -> Sheet:
-    """The split that ours is closest to, with intervals over examples; tasks are rows, methods columns."""
+    """The split that ours is closest to, with intervals; tasks are rows, methods columns."""
     tasks = [inputs.tasks[name] for name in AVERAGES[PAPER_1, "9"]]
     model = next(iter(inputs.decoders("main")), None)
     base = inputs.printed("12")
@@ -47,9 +47,7 @@ def validation_sheet(inputs: Inputs) -> Sheet:
     sheet.lines += [RULE, Line(("Average", "of 10"), tuple(cells))]
     sheet.notes = [inputs.provenance()]
     if model:
-        sheet.notes.append(
-            f"Ours: {inputs.title(model)}; brackets: 95 % bootstrap over rows, bounds averaged over seeds. {MARK_NOTES}"
-        )
+        sheet.notes.append(f"Ours: {inputs.title(model)}; brackets: 95 % interval over seeds and rows. {MARK_NOTES}")
     sheet.notes.append("The paper leaves SFT's average unprinted; its cells give 82.34.")
     return sheet
 

@@ -23,12 +23,23 @@ def test_differences_and_stars() -> None:
     assert cells_of(starred, "PPO-ST − SFT-ST", "ours")["RTE"].marks == "*"
 
 
+def test_bold_are_those_that_lead() -> None:
+    found = inputs(True)
+    means = found.means.copy()
+    means["leads"] = (means["method"] == "sft") & (means["task"] == "rte")
+    glue = glue_sheet(replace(found, means=means))
+    assert cells_of(glue, "SFT-ST", "ours")["RTE"].bold
+    assert not cells_of(glue, "PPO-ST", "ours")["RTE"].bold
+    assert not cells_of(glue, "SFT-ST", "ours")["CoLA"].bold
+
+
 def test_stale_and_near_chance_are_marked() -> None:
     found = inputs(True)
     m = found.metrics.copy()
     m.loc[(m["method"] == "sft") & (m["task"] == "mrpc"), "stale"] = True
-    m.loc[(m["task"] == "cola") & ~m["method"].isin(["majority", "random"]), "low"] = -100.0
-    glue = glue_sheet(replace(found, metrics=m))
+    means = found.means.copy()
+    means.loc[(means["task"] == "cola") & ~means["method"].isin(["majority", "random"]), "low"] = -100.0
+    glue = glue_sheet(replace(found, metrics=m, means=means))
     assert cells_of(glue, "SFT-ST", "ours")["MRPC"].marks == "‡"
     names = [name for name, _ in glue.columns]
     assert "CoLA°" in names

@@ -12,7 +12,7 @@ from rl4nlu.report.inputs import Inputs, load_inputs
 from rl4nlu.report.tables.ppo_rm import ppo_rm_sheet
 from rl4nlu.report.tables.rllr import reward_models_sheet
 from rl4nlu.scores import collect
-from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.comparisons import compare_methods
 from rl4nlu.scores.tuning import CANDIDATES
 from rl4nlu.tasks.task import load_tasks
 
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     frames = {
         "metrics": collect.metrics_table(scored, TASKS, "embedded", None, data),
         "runs": collect.runs_table(scored, TASKS, "embedded"),
-        "comparisons": comparisons_table(scored, TASKS, "embedded", 50, 0),
+        **compare_methods(scored, TASKS, "embedded", 50, 0),
         "data": collect.data_table(None, TASKS, "embedded"),
         "history": collect.history_table(scored, TASKS, "embedded"),
         "invalid": collect.invalid_table(scored, TASKS, "embedded"),

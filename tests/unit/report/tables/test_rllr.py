@@ -12,7 +12,7 @@ from rl4nlu.report.inputs import load_inputs
 from rl4nlu.report.names import MethodRow
 from rl4nlu.report.tables.rllr import differences_sheet, reward_models_sheet, reward_pairs_sheet, rllr_sheet
 from rl4nlu.scores import collect
-from rl4nlu.scores.comparisons import comparisons_table
+from rl4nlu.scores.comparisons import compare_methods
 from rl4nlu.scores.tuning import CANDIDATES
 from rl4nlu.tasks.task import load_tasks
 
@@ -55,7 +55,7 @@ def made(tmp_path_factory):
     frames = {
         "metrics": collect.metrics_table(scored, TASKS, "embedded", None),
         "runs": collect.runs_table(scored, TASKS, "embedded"),
-        "comparisons": comparisons_table(scored, TASKS, "embedded", 50, 0),
+        **compare_methods(scored, TASKS, "embedded", 50, 0),
         "data": collect.data_table(None, TASKS, "embedded"),
         "history": collect.history_table(scored, TASKS, "embedded"),
         "invalid": collect.invalid_table(scored, TASKS, "embedded"),

@@ -50,7 +50,7 @@ def test_a_method_that_the_papers_do_not_print_has_its_rows(sheets: dict[str, Sh
         like = frame[(frame["method"] == "ppo") & (frame["mixture_kind"] == "st") & (frame["mixture"] != "rte")]
         return pd.concat([frame, like.assign(method="grpo")], ignore_index=True)
 
-    more = replace(found, **{name: doubled(getattr(found, name)) for name in ("metrics", "runs", "invalid")})
+    more = replace(found, **{name: doubled(getattr(found, name)) for name in ("metrics", "means", "runs", "invalid")})
     made = build_sheets(more)
     own, ppo = (cells_of(made["glue"], f"{name}-ST", "ours") for name in ("GRPO", "PPO"))
     assert own["CoLA"] == ppo["CoLA"]
