@@ -93,6 +93,8 @@ if TYPE_CHECKING:  # what is made below, as type checkers see it
     class Overrides(Settings):
         """Partial sections."""
 
+        protocol: dict[str, Any] = {}  # noqa: RUF012 # pydantic copies it
+
 else:
     Sections = create_model(
         "Sections",

@@ -76,6 +76,11 @@ class Rationales(Settings):
     def _source_is_described(self) -> Rationales:
         if self.source in ("supplied", "chat", "endpoint") and getattr(self, self.source) is None:
             raise ValueError(f"source is {self.source}, and the key {self.source} is missing")
+        for name in ("supplied", "chat", "endpoint"):
+            if getattr(self, name) is not None and self.source != name:
+                raise ValueError(
+                    f"{name} has no effect while source is {self.source}; set source: {name}, or leave it out"
+                )
         if self.ungrounded and self.source not in ("derived", "template"):
             raise ValueError(
                 f"ungrounded rationales are made by derived and template only, and source is {self.source}"

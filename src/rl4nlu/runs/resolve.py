@@ -26,6 +26,7 @@ from ..config import (
     check,
     merge,
 )
+from ..config.idle import refuse_idle
 from ..tasks.own_reward import check_function
 from ..tasks.task import RULES, Task, expand
 from .presets import PRESETS
@@ -93,6 +94,11 @@ def resolve(
     protocol, evaluation = (_merge_section(config, address, name) for name in ("protocol", "evaluation"))
     assert isinstance(protocol, Protocol)
     assert isinstance(evaluation, Evaluation)
+    if protocol.prompt_format == "chat" and entry.loads == "decoder" and not models[address.model].chat:
+        raise ConfigError(
+            f"{config.name}: run {address.path}: protocol.prompt_format is chat, and model {address.model} is not said to have "
+            "a chat template; set chat: true in config/models.yaml if it has one"
+        )
     if entry.rationale:
         protocol = protocol.model_copy(update={"response": "rationale"})
     if protocol.response == "rationale":  # room for the rationale, wherever one is written
@@ -133,7 +139,7 @@ def _merge_section(config: Config, address: Address, name: str) -> Settings:
         (f"variants.{address.variant}", config.variants.get(address.variant, MAIN)),
     ]
     default: Settings = getattr(config, name)
-    values = default.model_dump(mode="json", exclude_unset=True)
+    own = values = default.model_dump(mode="json", exclude_unset=True)
     preset = config.protocol.preset
     for label, layer in layers:
         over = getattr(layer, name)
@@ -145,7 +151,11 @@ def _merge_section(config: Config, address: Address, name: str) -> Settings:
         values = merge(values, over)
     where = " + ".join(label for label, layer in layers if getattr(layer, name)) or "defaults"
     where = where if preset == "corrected" else f"preset {preset} + {where}"
-    return check(type(default), merge(PRESETS[preset].section(name), values), f"{config.name}: {where}: {name}")
+    below = PRESETS[preset].section(name)
+    section = check(type(default), merge(below, values), f"{config.name}: {where}: {name}")
+    over = [(label, getattr(layer, name)) for label, layer in layers]
+    refuse_idle(section, [("preset", below), ("config", own), *over], f"{config.name}: {name}")
+    return section
 
 
 def _check_released_critic(config: Config, address: Address, settings: Rllr) -> None:
@@ -153,7 +163,7 @@ def _check_released_critic(config: Config, address: Address, settings: Rllr) -> 
     reward_model = _merge_section(config, address, "reward_model")
     assert isinstance(reward_model, RewardModel)
     own, critic = settings.lora, reward_model.lora
-    kind = ("rank", "targets", "dropout")
+    kind = ("rank", "targets", *(["dropout"] if settings.dropout_in_logprobs else []))
     if any(getattr(own, name) != getattr(critic, name) for name in kind):
         found, wanted = (", ".join(f"{name} {getattr(lora, name)}" for name in kind) for lora in (own, critic))
         raise ConfigError(

@@ -124,7 +124,7 @@ def test_a_key_of_a_model_touches_what_reads_it(key, value, step):
     ("over", "step"),
     [
         ({"evaluation": {"bootstrap": 9}}, SCORES),
-        ({"evaluation": {"decoding": {"temperature": 0.5}}}, ANSWERS),
+        ({"evaluation": {"decoding": {"how": "sample"}}}, ANSWERS),
         ({"evaluation": {"decoding": {"max_new_tokens": 9}}}, TRAINS),
         ({"data": {"test_rows": 9}}, ANSWERS),
         ({"data": {"validation_rows": 9}}, TRAINS),
@@ -269,17 +269,17 @@ def test_the_released_critic_needs_adapters_of_one_kind_and_says_so_before_any_j
     run = Address("micro-llama", "rllr", "rllr-sst2", "released", 0)
     large = {"targets": "all-linear", "rank": 32}
 
-    def released(policy):
-        variants = {"released": {"rllr": {"value_gradients": "released", "lora": policy}}}
+    def released(policy, **more):
+        variants = {"released": {"rllr": {"value_gradients": "released", "lora": policy, **more}}}
         return spec(run, reward_model={"lora": large}, variants=variants)
 
     with pytest.raises(
         ConfigError,
-        match=r"rank 16, targets default, dropout 0.0\) must be .* reward_model.lora \(rank 32, targets all-linear",
+        match=r"rank 16, targets default\) must be .* reward_model.lora \(rank 32, targets all-linear",
     ):
         released({})
     with pytest.raises(ConfigError, match=r"dropout 0.1\) must be .* dropout 0.0\)"):
-        released({**large, "dropout": 0.1})
+        released({**large, "dropout": 0.1}, dropout_in_logprobs=True)
     assert released(large).settings.lora.rank == 32
 
 
