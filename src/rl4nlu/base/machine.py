@@ -1,7 +1,8 @@
-"""One GPU a job: where several are visible and nothing has dealt them out, a job claims a free one.
+"""The machine that a job runs on: the kernels of its processor that the job keeps to, one GPU a job, what its record says.
 
-A claim is a lock of the operating system on a small file, so that it ends with its process, however that ends.
-Nothing here imports torch: `CUDA_VISIBLE_DEVICES` must be set before torch looks for devices.
+Where several GPUs are visible and nothing has dealt them out, a job claims a free one. A claim is a lock of the operating
+system on a small file, so that it ends with its process, however that ends. Nothing here imports torch, which reads
+`CUDA_VISIBLE_DEVICES` and the variables of `KERNELS` only once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import fcntl
 import gc
 import os
 import platform
+import re
 import resource
 import socket
 import subprocess
@@ -22,7 +24,67 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from .errors import ConfigError
+
 RECORDED_PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "datasets", "numpy", "scikit-learn", "scipy")
+
+KERNELS: dict[str, dict[str, str]] = {
+    "portable": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"},
+    "fast": {},
+}
+"""By a config's `bits`, the variables that choose kernels on a CPU: of torch itself, of oneDNN and of MKL.
+
+MKL computes by the processor's vendor, too: its branches above COMPATIBLE give other bits on AMD than on Intel, STRICT or
+not, in `exp`, `log`, `sqrt` and in products of few rows or columns, such as those with a LoRA matrix.
+"""
+
+
+def pin_kernels(bits: str) -> None:
+    """Make this process compute by the kernels of `bits`; a shell's own values give way to those that `bits` names.
+
+    Raises:
+        ConfigError: this processor does not have them.
+        RuntimeError: torch is imported already, and may have read other values.
+    """
+    wanted = KERNELS[bits]
+    found = {name: os.environ.get(name) for name in wanted}
+    if wanted and not _has_avx2():
+        raise ConfigError(
+            f"bits: {bits} needs an x86-64 processor with AVX2, and this one ({describe_processor()}) is none; "
+            "bits: fast runs here (--config bits=fast), and its numbers are this machine's own"
+        )
+    if found != wanted and sys.modules.get("torch") is not None:
+        raise RuntimeError(f"bits: {bits} comes too late: torch is imported, with {found} instead of {wanted}")
+    os.environ.update(wanted)
+
+
+def _processor_facts() -> dict[str, str]:
+    """What Linux tells of the first core, by name; empty elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+
+
+def _has_avx2() -> bool:
+    return platform.machine() in ("x86_64", "AMD64") and "avx2" in _processor_facts().get("flags", "avx2").split()
+
+
+def describe_processor() -> str:
+    """Vendor and model of the processor, where the system tells them."""
+    told = [value for name in ("vendor_id", "model name") if (value := _processor_facts().get(name))]
+    return ", ".join(told) or platform.processor() or platform.machine()
+
+
+def describe_kernels() -> str | None:
+    """Torch's instruction set on a CPU, the versions of MKL and oneDNN, and what they are kept to; None where torch is not loaded."""
+    if (torch := sys.modules.get("torch")) is None:
+        return None
+    found = re.findall(r"(Math Kernel Library|MKL-DNN) (?:Version )?(\S+)", torch.__config__.show())
+    libraries = [f"{name} {version}" for name, version in found]
+    kept = [f"{name}={os.environ[name]}" for name in KERNELS["portable"] if name in os.environ]
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *libraries, *kept])
 
 
 def git_commit(folder: Path) -> str | None:
@@ -36,9 +98,9 @@ def git_commit(folder: Path) -> str | None:
 
 
 def environment(folder: Path) -> dict[str, Any]:
-    """Where and with what this process runs: versions, host, device, commit, scheduler's job id.
+    """Where and with what this process runs: versions, host, processor, kernels, device, commit, scheduler's job id.
 
-    The device is read only where torch is already loaded, so that light programs stay light.
+    Kernels and device are read only where torch is already loaded, so that light programs stay light.
     """
     versions = {}
     for package in RECORDED_PACKAGES:
@@ -54,7 +116,9 @@ def environment(folder: Path) -> dict[str, Any]:
         "versions": versions,
         "host": socket.gethostname(),
         "machine": platform.machine(),
+        "processor": describe_processor(),
         "cores": os.cpu_count(),
+        "kernels": describe_kernels(),
         "device": device,
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "git_commit": git_commit(folder),

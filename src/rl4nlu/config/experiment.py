@@ -62,6 +62,11 @@ class Scale(Settings):
     threads: int = Field(
         1, ge=1, description="torch threads a job; part of a run, so that numbers do not depend on the host"
     )
+    bits: Literal["portable", "fast"] = Field(
+        "portable",
+        description="of float32 on a CPU; part of a run. portable: the same on every x86-64 processor with AVX2, by kernels "
+        "that all of them have; fast: whatever this processor does fastest. No effect on what a GPU computes",
+    )
     batch: bool = Field(
         False,
         description="let a process go on with other runs of its model and method, to save start-up; changes no number",

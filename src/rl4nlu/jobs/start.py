@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..base.errors import ConfigError
 from ..base.files import REPOSITORY
-from ..base.machine import claim_device, describe_device
+from ..base.machine import claim_device, describe_device, pin_kernels
 from ..config import Config, load_config, read_yaml
 from ..runs.grid import Grid, open_grid
 from ..runs.resolve import resolve
@@ -54,10 +54,11 @@ def header(what: str) -> None:
 
 
 def warm_up(spec: RunSpec, *modules: str) -> None:
-    """One GPU for a model in half precision, the run's number of threads for torch, and then the imports of `modules`.
+    """One GPU for a model in half precision, the run's kernels and number of threads for torch, then the imports of `modules`.
 
-    The number of threads is part of the run, so that its numbers do not depend on the host's cores.
+    Kernels and threads are part of the run, so that its numbers depend neither on the host's processor nor on its cores.
     """
+    pin_kernels(spec.bits)
     if spec.model_spec.dtype != "float32" and (device := claim_device()) is not None:
         print(f"device: GPU {device} of those visible, claimed until this process ends", flush=True)
     os.environ.setdefault("OMP_NUM_THREADS", str(spec.threads))

@@ -123,6 +123,7 @@ def resolve(
         evaluation=evaluation,
         data=config.data,
         threads=config.threads,
+        bits=config.bits,
         start=_find_start(address, settings),
         stands_on=_find_foundations(config, address),
         learning_rate_from=_find_tuning_run(config, address, settings),

@@ -10,6 +10,7 @@ from pydantic import SerializeAsAny, ValidationInfo, field_validator
 
 from ..base.errors import ConfigError
 from ..base.files import digest_of
+from ..base.machine import KERNELS
 from ..config import METHODS, Data, Evaluation, Model, Protocol, Settings
 from ..tasks.task import Task
 
@@ -76,6 +77,7 @@ class RunSpec(Settings):
     evaluation: Evaluation
     data: Data
     threads: int
+    bits: str
     start: str | None = None
     stands_on: dict[str, str] = {}  # noqa: RUF012 # pydantic copies it
     learning_rate_from: str | None = None
@@ -144,6 +146,7 @@ class RunSpec(Settings):
         return digest_of(
             {
                 **_values(self, {"eval_tasks", "evaluation"}),
+                "kernels": KERNELS[self.bits],
                 "model_spec": _values(self.model_spec, PRINTED),
                 "encoder_spec": self.encoder_spec and _values(self.encoder_spec, PRINTED),
                 "train_tasks": tasks,

@@ -31,8 +31,8 @@ RUNS = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "start", "optimiser_steps", "prompts_seen",
     "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "wall_seconds", "learning_rate",
     "learning_rate_from", "candidates", "threshold",
-    "evaluated_rows", "evaluation_tokens", "evaluation_seconds", "peak_cpu_mb", "peak_gpu_mb", "device", "cores",
-    "python", "torch", "transformers", "git_commit", "finished", "digest",
+    "evaluated_rows", "evaluation_tokens", "evaluation_seconds", "peak_cpu_mb", "peak_gpu_mb", "device", "processor",
+    "cores", "kernels", "python", "torch", "transformers", "git_commit", "finished", "digest",
 )  # fmt: skip
 """Columns of runs.csv: one row a run; a fact that was not recorded is empty."""
 
@@ -203,7 +203,10 @@ def runs_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) -> 
                 "evaluation_seconds": round(sum(item.record.get("seconds") or 0.0 for item in items), 3),
                 "peak_cpu_mb": run.get("peak_memory", {}).get("cpu_mb"),
                 "peak_gpu_mb": run.get("peak_memory", {}).get("gpu_mb"),
-                **{name: environment.get(name) for name in ("device", "cores", "python", "git_commit")},
+                **{
+                    name: environment.get(name)
+                    for name in ("device", "processor", "cores", "kernels", "python", "git_commit")
+                },
                 **{name: environment.get("versions", {}).get(name) for name in ("torch", "transformers")},
                 "finished": run.get("finished"),
                 "digest": run.get("digest"),

@@ -1,5 +1,6 @@
 """What a record says of the machine, and claims of GPUs by real processes; the machine needs none."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from rl4nlu.base import machine as devices
+from rl4nlu.base.errors import ConfigError
 
 CLAIM = """
 import os, sys, time
@@ -92,8 +94,74 @@ def test_a_record_says_with_which_versions_it_was_made_and_from_which_commit(tmp
 @pytest.mark.parametrize(("loaded", "gpu", "said"), [(True, True, "A GPU"), (True, False, "cpu"), (False, True, "cpu")])
 def test_a_record_names_the_device_where_torch_is_loaded(tmp_path, monkeypatch, loaded, gpu, said):
     cuda = SimpleNamespace(is_available=lambda: gpu, get_device_name=lambda: "A GPU")
+    monkeypatch.setattr(devices, "describe_kernels", lambda: None)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda) if loaded else None)
     assert devices.environment(tmp_path)["device"] == said
+
+
+def test_a_record_names_the_kernels_where_torch_is_loaded(monkeypatch):
+    shown = "  - Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build 1\n  - Intel(R) MKL-DNN v3.12.0 (Git Hash a)"
+    torch = SimpleNamespace(
+        __config__=SimpleNamespace(show=lambda: shown),
+        backends=SimpleNamespace(cpu=SimpleNamespace(get_cpu_capability=lambda: "AVX2")),
+    )
+    for name in devices.KERNELS["portable"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert (
+        devices.describe_kernels() == "AVX2, Math Kernel Library 2024.2-Product, MKL-DNN v3.12.0, MKL_CBWR=COMPATIBLE"
+    )
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert devices.describe_kernels() is None
+
+
+def test_the_processor_is_told_by_vendor_and_model(monkeypatch):
+    monkeypatch.setattr(devices, "_processor_facts", lambda: {"vendor_id": "AuthenticAMD", "model name": "AMD EPYC"})
+    assert devices.describe_processor() == "AuthenticAMD, AMD EPYC"
+
+
+PINNED = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """A shell that says something else, and a process that has not imported torch."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in PINNED:
+        monkeypatch.setenv(name, "other")
+    return os.environ
+
+
+def test_portable_bits_pin_the_kernels_whatever_the_shell_says(shell):
+    devices.pin_kernels("portable")
+    assert {name: shell[name] for name in PINNED} == PINNED
+
+
+def test_fast_bits_leave_the_kernels_to_the_shell(shell):
+    devices.pin_kernels("fast")
+    assert {shell[name] for name in PINNED} == {"other"}
+
+
+def test_kernels_cannot_be_pinned_once_torch_may_have_read_others(shell, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
+    with pytest.raises(
+        RuntimeError, match=r"bits: portable comes too late: torch is imported, with .*'MKL_CBWR': 'other'"
+    ):
+        devices.pin_kernels("portable")
+    assert shell["MKL_CBWR"] == "other"
+    for name, value in PINNED.items():
+        monkeypatch.setenv(name, value)
+    devices.pin_kernels("portable")
+
+
+@pytest.mark.parametrize(("machine", "flags"), [("aarch64", "avx2"), ("x86_64", "sse4_2 avx")])
+def test_a_processor_without_avx2_has_no_portable_bits(shell, monkeypatch, machine, flags):
+    monkeypatch.setattr(devices.platform, "machine", lambda: machine)
+    monkeypatch.setattr(devices, "_processor_facts", lambda: {"model name": "Old 1", "flags": flags})
+    with pytest.raises(ConfigError, match=r"needs an x86-64 processor with AVX2, and this one \(Old 1\) is none"):
+        devices.pin_kernels("portable")
+    devices.pin_kernels("fast")
 
 
 def program(folder: Path, name: str, *lines: str) -> None:

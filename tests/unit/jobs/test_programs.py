@@ -22,6 +22,7 @@ ROWS = {"source": "microworld", "train_rows": 60, "validation_rows": 10, "test_r
 CONFIG = {
     "name": "tiny",
     "batch": True,
+    "bits": "fast",  # what these tests compute is not compared with another machine, and torch is imported
     "data": ROWS,
     "prompting": {"shots": [1]},
     "sft": {"prompts": 32},
@@ -291,6 +292,15 @@ def test_baselines_are_batched_too(flow):
     assert "nothing to do" in said
     flow.score("micro-llama/random/none/main/seed1")
     assert (flow.results("micro-llama/random/none/main/seed1") / "evaluation" / "sst2" / "metrics.json").is_file()
+
+
+def test_bits_reach_the_process_before_torch_whatever_the_shell_says(flow, monkeypatch):
+    flow.config(CONFIG | {"bits": "portable", "batch": False})
+    monkeypatch.setenv("MKL_CBWR", "AUTO")
+    flow.process("sft.py", FIRST)
+    kernels = read_json(flow.results(FIRST) / "run.json")["environment"]["kernels"]
+    assert kernels.startswith("AVX2, ")
+    assert kernels.endswith("ATEN_CPU_CAPABILITY=avx2, ONEDNN_MAX_CPU_ISA=AVX2, MKL_CBWR=COMPATIBLE")
 
 
 def content(folder: Path) -> dict[str, bytes | dict]:

@@ -72,6 +72,7 @@ def spec_of(model: Path, tasks: tuple[str, ...], **values: Any) -> RunSpec:
         evaluation=Evaluation(),
         data=Data(),
         threads=1,
+        bits="fast",
     )
 
 

@@ -74,6 +74,7 @@ def spec_of(
         evaluation=Evaluation(),
         data=Data(),
         threads=1,
+        bits="fast",
     )
 
 

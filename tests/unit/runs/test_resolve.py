@@ -61,6 +61,7 @@ def test_a_wrong_override_names_its_layer():
         ({"protocol": {"reward_table": "paper"}}, True),
         ({"data": {"train_rows": 9}}, True),
         ({"threads": 2}, True),
+        ({"bits": "fast"}, True),
         ({"sft": {"prompts": 9}}, False),
         ({"protocol": {"parser": "lenient"}}, False),
         ({"protocol": {"random_fallback": True}}, False),
