@@ -35,7 +35,9 @@ KERNELS: dict[str, dict[str, str]] = {
 """By a config's `bits`, the variables that choose kernels on a CPU: of torch itself, of oneDNN and of MKL.
 
 MKL computes by the processor's vendor, too: its branches above COMPATIBLE give other bits on AMD than on Intel, STRICT or
-not, in `exp`, `log`, `sqrt` and in products of few rows or columns, such as those with a LoRA matrix.
+not, in `exp`, `log` and products of few rows or columns, such as those with a LoRA matrix. COMPATIBLE is left with one
+fault: `torch.sqrt` refines an estimate of the processor's own (RSQRTPS), so that optimisers must take their square roots
+elsewhere, as the fused form of AdamW does.
 """
 
 

@@ -217,7 +217,7 @@ def fit(
             per_device_train_batch_size=settings.batch_size,
             learning_rate=learning_rate,
             weight_decay=settings.weight_decay,
-            optim="adamw_torch",
+            optim="adamw_torch_fused",  # takes no square roots from MKL (`base.machine.KERNELS`)
             lr_scheduler_type="linear",
             warmup_steps=0.1,
             seed=spec.seed,

@@ -206,7 +206,7 @@ def arguments(spec: RunSpec, learning_rate: float, steps: int, out: Path) -> SFT
         learning_rate=learning_rate,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",  # takes no square roots from MKL (`base.machine.KERNELS`)
         seed=spec.seed,
         train_sampling_strategy="sequential",
         dataset_kwargs={"skip_prepare_dataset": True},

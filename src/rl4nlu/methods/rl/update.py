@@ -104,4 +104,4 @@ def make_optimiser(policy: Policy, settings: PolicyOptimisation, learning_rate: 
         from transformers.optimization import Adafactor
 
         return Adafactor(groups, lr=learning_rate, scale_parameter=False, relative_step=False, warmup_init=False)
-    return torch.optim.AdamW(groups, weight_decay=0.0)
+    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)  # no square roots of MKL (`base.machine.KERNELS`)

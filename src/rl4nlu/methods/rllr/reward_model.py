@@ -206,7 +206,12 @@ def fit(
         Stopped: the process was asked to stop, and the state is saved.
     """
     parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        parameters,
+        lr=learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=True,  # takes no square roots from MKL (`base.machine.KERNELS`)
+    )
     lengths, groups = [2 * side.length for side in sides], [side.pair.task for side in sides]
     history: list[dict[str, Any]] = []
     clock = Stopwatch()
