@@ -36,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -158,8 +158,8 @@ def main(
         raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from None
 
 
-def run(script: str, side: str, python: str | Path, job: Any, threads: int = 1) -> Run:
-    """`sides[side](job)` of `script` in a new process of `python`.
+def run(script: str, side: str, python: str | Path, job: Any, threads: int = 1, prefix: Sequence[str] = ()) -> Run:
+    """`sides[side](job)` of `script` in a new process of `python`; `prefix` is an emulator's command, if one runs it.
 
     Raises:
         Absent: the side said that something is not here.
@@ -172,7 +172,7 @@ def run(script: str, side: str, python: str | Path, job: Any, threads: int = 1) 
         question, answer = Path(folder, "job.json"), Path(folder, "run.json")
         question.write_text(json.dumps(job))
         done = subprocess.run(
-            [str(python), script, "--side", side, str(question), str(answer)],
+            [*prefix, str(python), script, "--side", side, str(question), str(answer)],
             env={**os.environ, **limits, **own},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
