@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -294,13 +295,19 @@ def test_baselines_are_batched_too(flow):
     assert (flow.results("micro-llama/random/none/main/seed1") / "evaluation" / "sst2" / "metrics.json").is_file()
 
 
-def test_bits_reach_the_process_before_torch_whatever_the_shell_says(flow, monkeypatch):
+def test_portable_bits_depend_neither_on_what_the_processor_offers_nor_on_the_shell(flow, monkeypatch):
     flow.config(CONFIG | {"bits": "portable", "batch": False})
-    monkeypatch.setenv("MKL_CBWR", "AUTO")
-    flow.process("sft.py", FIRST)
-    kernels = read_json(flow.results(FIRST) / "run.json")["environment"]["kernels"]
-    assert kernels.startswith("AVX2, ")
-    assert kernels.endswith("ATEN_CPU_CAPABILITY=avx2, ONEDNN_MAX_CPU_ISA=AVX2, MKL_CBWR=COMPATIBLE")
+    results, weights = flow.results(FIRST), []
+    for shell in ({}, {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_CBWR": "AUTO", "ATEN_CPU_CAPABILITY": "default"}):
+        for name, value in shell.items():
+            monkeypatch.setenv(name, value)
+        flow.process("sft.py", FIRST)
+        kernels = read_json(results / "run.json")["environment"]["kernels"]
+        assert kernels.startswith("AVX2, ")
+        assert kernels.endswith("ATEN_CPU_CAPABILITY=avx2, ONEDNN_MAX_CPU_ISA=AVX2, MKL_CBWR=COMPATIBLE")
+        weights.append((results / "adapter" / "adapter_model.safetensors").read_bytes())
+        shutil.rmtree(results)
+    assert weights[0] == weights[1]
 
 
 def content(folder: Path) -> dict[str, bytes | dict]:
