@@ -1,4 +1,4 @@
-"""`python -m rl4nlu docs`: the generated files; `plan`: what a config's runs cost; `status`: what stands of them."""
+"""`python -m rl4nlu docs`: the generated files; `results`: the numbers that README tells; `plan`: what a config's runs cost; `status`: what stands of them."""
 
 import argparse
 import os
@@ -18,6 +18,18 @@ def main() -> int:
     docs.add_argument("--check", action="store_true", help="write nothing; fail where a file is out of date")
     docs.add_argument("--root", type=Path, default=REPOSITORY, help="folder to write below")
     docs.set_defaults(run=write_docs)
+    results = commands.add_parser(
+        "results", help="write README's results, docs/results.md and docs/results/ from the main job's output"
+    )
+    results.add_argument(
+        "--check",
+        choices=["exact", "inside"],
+        help=(
+            "write nothing; fail where the output isn't equal to docs/results/ (exact) or a mean lies outside of its interval (inside)"
+        ),
+    )
+    results.add_argument("--results", type=Path, default=Path("results"), help="folder of means.csv and the others")
+    results.set_defaults(run=write_results)
     status = commands.add_parser(
         "status", help="finished, running, failed and missing runs; status 0 if all are finished"
     )
@@ -87,6 +99,21 @@ def write_docs(arguments: argparse.Namespace) -> int:
             write_text(path, text)
         print(f"{name}: {'out of date' if arguments.check else 'written'}")
     return 1 if stale and arguments.check else 0
+
+
+def write_results(arguments: argparse.Namespace) -> int:
+    """Write the results that the repository tells of, or with --check compare a build with them (exit status 1: it differs)."""
+    from .report.page import find_differences, read_results, write_page
+
+    fresh = read_results(arguments.results)
+    if not arguments.check:
+        write_page(REPOSITORY, fresh)
+        return 0
+    shipped = read_results(REPOSITORY / "docs" / "results")
+    faults, changed = find_differences(fresh, shipped, arguments.check == "exact")
+    print(*faults, sep="\n", end="\n" if faults else "")
+    print(f"{len(shipped['means'])} means: {changed} differ, {len(faults)} faults")
+    return 1 if faults else 0
 
 
 def show_status(arguments: argparse.Namespace) -> int:
