@@ -32,7 +32,7 @@ def tuning_sheet(inputs: Inputs) -> Sheet:
         ("Tokens sampled", "thousands"), ("CPU-seconds", "of tuning"), ("Seed", "that chose"),
     ]  # fmt: skip
     title = "Tuning: validation score of every candidate learning rate, and what trying them cost."
-    sheet = Sheet("tuning", title, ("Model", "Method", "Trained on"), columns, size="scriptsize", quiet=True)
+    sheet = Sheet("tuning", title, ("Model", "Method", "Trained on"), columns, size="scriptsize")
     methods, mixtures = ({name: at for at, name in enumerate(known)} for known in (METHODS, inputs.tasks))
     groups = sorted(
         parts(compared_candidates(inputs), *ADDRESS),
