@@ -100,6 +100,9 @@ class Protocol(Settings):
     sst2_negative: Literal["Negative", "No"] = Field(
         "Negative", description="word for negative SST-2 items in SFT data and demonstrations (release: No)"
     )
+    superglue_labels: Literal["words", "integers"] = Field(
+        "words", description="SuperGLUE's labels in SFT data: the test prompt's words, or plain integers, as released"
+    )
     sft_prompt: Literal["same", "separate"] = Field(
         "same", description="SFT trains on the test prompt, or on other wording, as released"
     )

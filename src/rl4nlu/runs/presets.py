@@ -72,7 +72,7 @@ PAPER = Preset(
     },
     silent={
         "protocol.parser": "one is implied, none described",
-        **_each("protocol.random_fallback protocol.sst2_negative", "not mentioned"),
+        **_each("protocol.random_fallback protocol.sst2_negative protocol.superglue_labels", "not mentioned"),
         "prompting.demonstrations": UNPRINTED,
         **_each("sft.lora.alpha sft.lora.dropout sft.lora.rslora sft.lora.bias sft.lora.targets", UNPRINTED),
         **_each("ppo.batch_size ppo.minibatch_size", "4, 8, 12 or 16, by task; the choices are not printed"),
@@ -93,6 +93,7 @@ RELEASED = Preset(
         "protocol.stop_at_tag": (False, "release, generation ends at EOS alone"),
         "protocol.schedule": ("constant", "release, the cosine is commented out, or tied to an unused optimiser"),
         "protocol.sst2_negative": ("No", "release, SFT data and demonstrations"),
+        "protocol.superglue_labels": ("integers", "release, SFT data"),
         "protocol.sft_prompt": ("separate", "release, SFT templates"),
         "protocol.prompt_format": ("raw", "release, no chat template"),
         "evaluation.decoding.how": ("sample", "release, inference.py"),

@@ -34,6 +34,17 @@ REASON = "{Insert a short reason here}"
 SST2 = "sst2"
 """The task whose negative word the release writes wrongly in SFT data and demonstrations."""
 
+ZERO_OR_ONE = {"false": "0", "true": "1", "0": "0", "1": "1"}
+INTEGERS = {
+    "boolq": ZERO_OR_ONE,
+    "cb": {"entailment": "1", "contradiction": "2", "neutral": "3"},
+    "copa": ZERO_OR_ONE,
+    "multirc": ZERO_OR_ONE,
+    "wic": ZERO_OR_ONE,
+    "wsc": ZERO_OR_ONE,
+}
+"""By SuperGLUE task, the integers that the release's SFT data have in place of label words (paper 1, its release)."""
+
 Use = Literal["train", "demo", "test"]
 
 Wording = Literal["test", "sft"]
@@ -104,7 +115,8 @@ def label_word(task: Task, label: str | float | None, protocol: Protocol, use: U
     """The word of a canonical label, or a number with one decimal.
 
     Under `protocol.sst2_negative: No` negative SST-2 rows say "No" in SFT data (`train`) and in demonstrations (`demo`),
-    as released, though the parser knows only "Positive" and "Negative" (`test`).
+    as released, though the parser knows only "Positive" and "Negative" (`test`). Under `protocol.superglue_labels: integers`
+    rows of most SuperGLUE tasks have an integer in SFT data, as released, which no parser knows.
 
     Raises:
         ValueError: the row has no label, or one that the task does not know.
@@ -115,6 +127,8 @@ def label_word(task: Task, label: str | float | None, protocol: Protocol, use: U
         raise ValueError(f"task {task.name}: {label!r} is no label; known are {', '.join(task.labels) or 'numbers'}")
     if task.name == SST2 and label == "0" and use != "test":
         return protocol.sst2_negative
+    if protocol.superglue_labels == "integers" and task.name in INTEGERS and use == "train":
+        return INTEGERS[task.name][label]
     return task.labels[label]
 
 

@@ -39,7 +39,7 @@ FACTS = [
         "protocol",
         {"reward_table": "released", "parser": "lenient", "random_fallback": True, "stop_at_tag": False, "schedule": "constant"},
     ),
-    ("released", SFT, "protocol", {"sst2_negative": "No", "sft_prompt": "separate", "prompt_format": "raw"}),
+    ("released", SFT, "protocol", {"sst2_negative": "No", "superglue_labels": "integers", "sft_prompt": "separate", "prompt_format": "raw"}),
     ("released", PPO, "evaluation.decoding", {"how": "sample", "top_k": 0, "max_new_tokens": 31}),
     ("released", FEW_SHOT, "settings", {"shots": [5], "demonstrations": "first"}),
     ("released", SFT, "settings", {"batch_size": 24, "learning_rates": [9e-6]}),

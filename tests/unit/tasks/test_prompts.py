@@ -120,6 +120,26 @@ def test_the_released_sst2_label_bug_is_a_switch() -> None:
     assert read_response(task, answer_text(task, "0", RELEASED)).label is None
 
 
+def test_the_released_integer_labels_of_superglue_are_a_switch_of_sft_data_alone() -> None:
+    integers = Protocol(superglue_labels="integers")
+    expected = {
+        "boolq": {"true": "1", "false": "0"},
+        "cb": {"entailment": "1", "contradiction": "2", "neutral": "3"},
+        "copa": {"0": "0", "1": "1"},
+        "multirc": {"1": "1", "0": "0"},
+        "wic": {"true": "1", "false": "0"},
+        "wsc": {"true": "1", "false": "0"},
+    }
+    for name, task in TASKS.items():
+        words = {label: label_word(task, label, integers) for label in task.labels}
+        assert words == expected.get(name, task.labels)
+        assert all(
+            label_word(task, label, integers, use) == task.labels[label] for label in words for use in ("demo", "test")
+        )
+        for label in expected.get(name, {}):
+            assert read_response(task, answer_text(task, label, integers)).label is None
+
+
 def test_sft_may_train_on_other_wording_and_stsb_then_asks_for_a_paraphrase_judgement() -> None:
     for name in ("cola", "stsb", "boolq"):
         task = TASKS[name]
@@ -179,7 +199,7 @@ def test_a_prompt_that_asks_for_a_reason_leaves_the_tag_to_the_model() -> None:
 @given(st.sampled_from([t for t in TASKS.values() if t.labels]), st.data())
 def test_the_parser_reads_every_reasoned_answer_back(task, data) -> None:
     label = data.draw(st.sampled_from(list(task.labels)))
-    rationale = data.draw(TEXT.filter(str.strip))
+    rationale = data.draw(TEXT.filter(lambda text: text.strip() and "Judgement>" not in text))
     text = answer_text(task, label, REASONED, rationale=rationale)
     assert read_response(task, text, response="rationale").label == label
     assert read_response(task, text, response="rationale").rationale == rationale.strip()
