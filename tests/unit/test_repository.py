@@ -146,7 +146,6 @@ NO_NAMESAKE = {
     "config/ppo_rm": "config/test_experiment",
     "config/rl": "config/test_experiment",
     "config/rllr": "config/test_experiment",
-    "config/settings": "config/test_experiment",
     "config/supervised": "config/test_experiment",
     # the world's grammar and words are seen through the rows and documents that are made of them
     "microworld/claims": "microworld/test_generators",
@@ -166,7 +165,6 @@ NO_NAMESAKE = {
     # tables and figures of one kind are built and looked at together
     "report/drawing": "report/test_figures",
     "report/figures_rllr": "report/tables/test_rllr",
-    "report/tables/comparisons": "report/tables/test_tables",
     "report/tables/printed": "report/tables/test_tables",
     "report/tables/validation": "report/tables/test_tables",
     # parts that their one user shows

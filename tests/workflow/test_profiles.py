@@ -10,7 +10,7 @@ from rl4nlu.config import TRAINED_METHODS
 
 from .conftest import slurm_that_says
 
-CONFIGS = ["config", "smoke", "rllr-sweeps", "single-gpu", "paper", "local-files", "local-rllr"]
+CONFIGS = ["config", "smoke", "rllr-sweeps", "audit", "single-gpu", "paper", "local-files", "local-rllr"]
 PROFILES = {
     "default": ["--workflow-profile", "default"],
     "slurm": ["--workflow-profile", "slurm"],

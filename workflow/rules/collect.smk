@@ -3,7 +3,8 @@
 `source` in the config says from what: `run` builds whatever is missing or stale, `results` takes what is on disk
 and plans no training; with `published` nothing is collected.
 
-OUTPUTS: results/<name>.csv: metrics, runs, comparisons, data, history, invalid, rewards, replies, candidates
+OUTPUTS: results/<name>.csv: metrics, means, runs, comparisons, overall, effects, data, history,
+invalid, rewards, replies, candidates
 """
 
 

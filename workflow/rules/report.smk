@@ -25,6 +25,12 @@ rule paper:
         paper_files(),
 
 
+rule audit:
+    """Each known discrepancy of the papers with and without: table, figure and paper (config/audit.yaml)."""
+    input:
+        audit_files,
+
+
 rule make_tables:
     """Tables, the reproduced beside the published numbers."""
     input:

@@ -5,6 +5,7 @@ import shutil
 
 from rl4nlu.report.figures import FIGURES
 from rl4nlu.report.inputs import COLLECTED, values_shown
+from rl4nlu.report.names import DISCREPANCIES
 from rl4nlu.report.published import published_files
 from rl4nlu.report.tables import TABLES
 
@@ -49,6 +50,20 @@ def in_report(category, kind, name, suffix):
     """A file that `snakemake --report` shows, with the caption of its own name."""
     caption, path = f"../report/{kind}/{name}.rst", f"<paper>/generated/{kind}/{name}.{suffix}"
     return report(path, category=category, caption=caption, labels={kind.removesuffix("s"): name})
+
+
+def audit_files(wildcards):
+    """What shows the effects of the papers' discrepancies, where the config runs any."""
+    if not any(address.variant in DISCREPANCIES for address in RUNS):
+        raise WorkflowError(
+            f"audit: config {SETTINGS.name!r} runs no known discrepancy; add --configfile config/audit.yaml"
+        )
+    return [
+        "<results>/effects.csv",
+        *multi("tables", ["effects"], ("tex", "csv", "md")),
+        *multi("figures", ["effects"], ("pdf", "png")),
+        *paper_files(),
+    ]
 
 
 def tex_program():

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from ..config import METHODS
 from ..scores.collect import CATEGORIES, MAIN_VARIANT
 from ..scores.inference import LEVEL
+from .cells import number
 from .drawing import finish_panel, open_figure, say_empty, use_style
 from .figures_rllr import over_optimisation_figure, thresholds_figure
 from .inputs import Inputs, parts
-from .names import BASELINES, ENCODER_METHODS, LABEL_ROWS, METRIC_TITLES, MethodRow
+from .names import BASELINES, DISCREPANCIES, ENCODER_METHODS, LABEL_ROWS, METRIC_TITLES, MethodRow
+from .published import PAPER_1
+from .tables.comparisons import discrepancy_effects, headline_gains
 from .tables.rllr import RLLR_ROWS, RLLR_SUITE
 from .tables.tuning import compared_candidates
 
@@ -273,6 +276,43 @@ def learning_rates_figure(inputs: Inputs) -> Figure:
     return figure
 
 
+def effects_figure(inputs: Inputs) -> Figure:
+    """Effects of the papers' discrepancies with intervals, a panel a paper; filled where the corrected test tells them from none."""
+    found = discrepancy_effects(inputs)
+    if found.empty:
+        return say_empty("Effects of the papers' discrepancies: none was run in this build (config/audit.yaml does).")
+    gains, main = headline_gains(inputs), inputs.decoders("main")
+    papers = [paper for paper in gains if paper in set(found["paper"])]
+    heights = [int((found["paper"] == paper).sum()) + 1.5 for paper in papers]
+    figure = open_figure(6.9, 0.8 + 0.155 * sum(heights))
+    panels = figure.subplots(len(papers), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axes, paper in zip(panels, papers, strict=True):
+        rows = found[found["paper"] == paper].iloc[::-1].reset_index(drop=True)
+        axes.axvline(0, color="#777777", lw=0.8)
+        axes.axvline(gains[paper], color="#777777", lw=0.8, ls="--")
+        for height, row in rows.iterrows():
+            colour = METHODS[row["method"]].colour
+            fill = colour if row["p_holm"] < LEVEL else "white"
+            axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=1.2)
+            axes.plot([row["difference"]], [height], "o", ms=3.8, color=colour, mfc=fill)
+        for variant, part in rows.groupby("variant", sort=False):
+            others = [inputs.title(model) for model in part["model"].unique() if model not in main]
+            title = "\n".join([DISCREPANCIES[str(variant)][1], *(f"({model})" for model in others)])
+            place = (-0.19, (part.index[0] + part.index[-1]) / 2)
+            axes.annotate(title, place, xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=6.5)
+            axes.axhline(part.index[-1] + 0.5, color="#CCCCCC", lw=0.5)
+        axes.set_yticks(range(len(rows)), [inputs.tasks[name].title for name in rows["task"]], fontsize=6)
+        axes.set_ylim(-0.7, len(rows) - 0.3)
+        axes.grid(axis="y", visible=False)
+        which, claim = ("First", "PPO − SFT") if paper == PAPER_1 else ("Second", "RLLR − SFT")
+        axes.set_title(f"{which} paper; dashed: its printed {claim}, {number(gains[paper], 2, sign=True)}", loc="left")
+    panels[-1].set_xlabel("effect of the discrepancy, points (95 % interval)")
+    methods = [name for name in METHODS if name in set(found["method"])]
+    marks = [panels[0].plot([], [], "o", ms=3.8, color=METHODS[name].colour)[0] for name in methods]
+    figure.legend(marks, [METHODS[name].title for name in methods], loc="outside lower center", ncols=5, frameon=False)
+    return figure
+
+
 FIGURES: dict[str, Callable[[Inputs], Figure]] = {
     "scores": scores_figure,
     "curves": curves_figure,
@@ -281,6 +321,7 @@ FIGURES: dict[str, Callable[[Inputs], Figure]] = {
     "over-optimisation": over_optimisation_figure,
     "thresholds": thresholds_figure,
     "learning-rates": learning_rates_figure,
+    "effects": effects_figure,
 }
 """Every figure in the paper's order; each is written as .pdf and .png, and has a caption in workflow/report/figures."""
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ..base.files import REPOSITORY
 from ..config import METHODS, Model, load_models
 from ..scores.collect import DATA, HISTORY, INVALID, MAIN_VARIANT, METRICS, REPLIES, REWARDS, RUNS
-from ..scores.comparisons import COMPARISONS, MEANS, OVERALL
+from ..scores.comparisons import COMPARISONS, EFFECTS, MEANS, OVERALL
 from ..scores.tuning import CANDIDATES
 from ..tasks.task import Task, load_tasks
 from .names import BASELINES, ENCODER_METHODS, PRINTED_MODELS, SOURCE_TITLES, MethodRow
@@ -29,6 +29,7 @@ class Inputs:
     runs: pd.DataFrame
     comparisons: pd.DataFrame
     overall: pd.DataFrame
+    effects: pd.DataFrame
     data: pd.DataFrame
     history: pd.DataFrame
     invalid: pd.DataFrame
@@ -109,8 +110,8 @@ class Inputs:
 
 
 COLLECTED = {
-    "metrics": METRICS, "means": MEANS, "runs": RUNS, "comparisons": COMPARISONS, "overall": OVERALL, "data": DATA,
-    "history": HISTORY, "invalid": INVALID, "rewards": REWARDS, "replies": REPLIES, "candidates": CANDIDATES,
+    "metrics": METRICS, "means": MEANS, "runs": RUNS, "comparisons": COMPARISONS, "overall": OVERALL, "effects": EFFECTS,
+    "data": DATA, "history": HISTORY, "invalid": INVALID, "rewards": REWARDS, "replies": REPLIES, "candidates": CANDIDATES,
 }  # fmt: skip
 """The files that `workflow/scripts/collect.py` writes, and their columns."""
 

@@ -1,4 +1,4 @@
-r"""Every number of the paper's text, as LaTeX macros: `\nPpoSftWins` and the like, and the switch `\ifreproduced`.
+r"""Every number of the paper's text, as LaTeX macros: `\nPpoSftWins` and the like, and the switches `\ifreproduced`, `\ifaudited`.
 
 The same macros are defined whatever was run; one whose number does not exist prints a dash.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ..config import METHODS
 from ..scores.collect import MAIN_VARIANT
 from ..scores.inference import LEVEL
 from .cells import FULL_SEEDS, bounds_text, number
 from .inputs import Inputs
-from .names import ENCODER_METHODS, MethodRow, method_rows
-from .published import AVERAGES, PAPER_1, recompute_averages
+from .names import DISCREPANCIES, ENCODER_METHODS, MethodRow, method_rows
+from .published import AVERAGES, PAPER_1, PAPER_2, recompute_averages
 from .tables.board import own_average
 from .tables.budgets import seconds_per_batch
+from .tables.comparisons import discrepancy_effects, headline_gains
 from .typeset import tex
 
 NOTHING = "–"
@@ -44,16 +46,19 @@ def build_macros(inputs: Inputs) -> dict[str, str]:
         **paired_numbers(inputs),
         **average_numbers(inputs),
         **budget_numbers(inputs),
+        **effect_numbers(inputs),
         **printed_numbers(inputs),
     }
 
 
-def define_macros(macros: dict[str, str], reproduced: bool) -> str:
-    """The file that main.tex reads."""
+def define_macros(macros: dict[str, str], reproduced: bool, audited: bool) -> str:
+    """The file that main.tex reads; it says whether anything was reproduced, and whether discrepancies were."""
     lines = [
         "% Written by workflow/scripts/text_numbers.py",
         r"\newif\ifreproduced",
         rf"\reproduced{'true' if reproduced else 'false'}",
+        r"\newif\ifaudited",
+        rf"\audited{'true' if audited else 'false'}",
     ]
     lines += [rf"\newcommand{{\n{name}}}{{{tex(text or NOTHING)}}}" for name, text in macros.items()]
     return "\n".join(lines) + "\n"
@@ -216,6 +221,33 @@ def fair_mixtures(runs: pd.DataFrame) -> dict[str, bool]:
     return {
         mixture: given[mixture, "sft"] == given[mixture, "ppo"] and len(given[mixture, "sft"]) == 1 for mixture in both
     }
+
+
+def effect_numbers(inputs: Inputs) -> dict[str, str]:
+    """How many discrepancies of the papers were run, which of them do anything, and how that compares with the printed gains."""
+    found = discrepancy_effects(inputs)
+    sure = found[found["p_holm"] < LEVEL]
+    gains = headline_gains(inputs)
+    beyond = [abs(row["difference"]) >= gains[row["paper"]] for _, row in sure.iterrows()]
+    out = {
+        "Effects": str(len(found)),
+        "EffectDiscrepancies": str(found["variant"].nunique()),
+        "EffectSeeds": _span(found["seeds"]),
+        "EffectsSure": str(len(sure)),
+        "EffectsSureUp": str(int((sure["difference"] > 0).sum())),
+        "EffectsSureDown": str(int((sure["difference"] < 0).sum())),
+        "EffectsBeyondGain": str(sum(beyond)),
+        "EffectsNone": str(int(((found["low"] == 0) & (found["high"] == 0)).sum())),
+        "RllrLeadPrinted": number(gains[PAPER_2], 2),
+    }
+    for name, place in (("Lowest", "idxmin"), ("Highest", "idxmax")):
+        row = found.loc[getattr(found["difference"].astype(float), place)()] if len(found) else None
+        out[f"Effect{name}"] = "" if row is None else number(row["difference"], sign=True)
+        out[f"Effect{name}Of"] = (
+            "" if row is None
+            else f"{DISCREPANCIES[row['variant']][1]}: {METHODS[row['method']].title}, {inputs.tasks[row['task']].title}"
+        )  # fmt: skip
+    return out
 
 
 def printed_numbers(inputs: Inputs) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..config import METHODS
+from .published import PAPER_1, PAPER_2
 
 METRIC_TITLES = {
     "accuracy": "acc.", "f1": "F1", "macro-f1": "F1", "matthews": "MCC", "spearman": "ρ", "pearson": "r",
@@ -35,6 +36,29 @@ def family(model: str) -> str:
     """Which of the paper's models a model stands for (its own name where none)."""
     return next((name for name in MODEL_FAMILIES if name in model), model)
 
+
+DISCREPANCIES = {
+    "sst2-no": (PAPER_1, "SST-2: “No” in SFT data, for Negative"),
+    "sst2-no-guessed": (PAPER_1, "SST-2: “No”, scored as released"),
+    "integers": (PAPER_1, "SuperGLUE: integers in SFT data, for words"),
+    "integers-guessed": (PAPER_1, "SuperGLUE: integers, scored as released"),
+    "random-fallback": (PAPER_1, "Random label for an unreadable answer"),
+    "lenient-parser": (PAPER_1, "Lenient parser of test answers"),
+    "other-prompt": (PAPER_1, "Other prompt in SFT than in the test"),
+    "no-stop": (PAPER_1, "No stop at the closing tag"),
+    "rewards-of-the-text": (PAPER_1, "Rewards 1, 0, −1 for +1, −1, −3"),
+    "cosine": (PAPER_1, "Warm-up and cosine for a constant rate"),
+    "rank-stabilised": (PAPER_1, "Rank-stabilised scale, 8 for 2"),
+    "biases": (PAPER_1, "Biases trained"),
+    "released": (PAPER_1, "The release as a whole"),
+    "critic-gradients": (PAPER_2, "Critic’s gradients by the policy’s adapter"),
+    "dropout-in-logprobs": (PAPER_2, "Dropout in old log-probabilities"),
+    "first-step-clipping": (PAPER_2, "Gradients clipped in the first step alone"),
+    "averaging": (PAPER_2, "Rewards averaged, not capped"),
+    "truncation": (PAPER_2, "Response cut with its label, not the passage"),
+    "rllr-released": (PAPER_2, "The release as a whole"),
+}
+"""Known discrepancies by the name of the variant that has them (`config/audit.yaml`): the paper, and what differs from main."""
 
 BASELINES = tuple(name for name, method in METHODS.items() if method.loads is None)
 """Methods that answer without a model."""

@@ -24,6 +24,7 @@ A config says **what** is run; a profile (`profiles/`) says **how and where**. O
 | `config/smoke.yaml` | every stage once, to check an installation |
 | `config/local-files.yaml` | real GLUE and SuperGLUE rows from a folder, micro models |
 | `config/rllr-sweeps.yaml` | the second paper's wide grids: tau, remedies against over-optimisation, the release's faults |
+| `config/audit.yaml` | each known discrepancy of the papers with and without (`snakemake audit`) |
 | `config/local-rllr.yaml` | the second paper's chain on real rows from a folder, micro models |
 | `config/single-gpu.yaml` | one GPU, a 1.5B model, rows from the hub |
 | `config/paper.yaml` | paper 1's grid at its own scale |

@@ -42,6 +42,12 @@ OVERALL = (
 """Columns of overall.csv: the difference averaged over the tasks of a comparison, without those that are scored with another
 task's runs; `p_holm` is corrected over the file."""
 
+EFFECTS = (
+    "scale", "variant", "model", "method", "mixture", "mixture_kind", "task", "suite", "metric", "seeds", "n", "value", "main",
+    "difference", "low", "high", "df", "test", "p", "p_holm", "detectable",
+)  # fmt: skip
+"""Columns of effects.csv: a variant against the main runs on one task; `p_holm` is corrected within the variant."""
+
 PAIRS = tuple((name, other) for name, method in METHODS.items() for other in method.against)
 """Methods that are tested against each other, the first against the second."""
 
@@ -320,14 +326,59 @@ def overall_table(pairs: dict[str, list[tuple[SeedRuns, SeedRuns]]], scale: str)
     return pd.DataFrame(rows, columns=list(OVERALL))
 
 
+# 3. Effects of variants ---------------------------------------------------------------------------------------------
+
+
+def effects_table(runs_by_seed: Sequence[SeedRuns], scale: str) -> pd.DataFrame:
+    """Every variant against the main runs of its model, method, mixture, task and seeds, corrected within the variant."""
+    main = {
+        (one.model, one.method, one.mixture, one.task.name): one
+        for one in runs_by_seed
+        if one.variant == MAIN_VARIANT and one.kind != "transfer"
+    }
+    families: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for one in runs_by_seed:
+        other = main.get((one.model, one.method, one.mixture, one.task.name))
+        if one.variant == MAIN_VARIANT or other is None or not one.runs.keys() & other.runs.keys():
+            continue
+        if one.resampled is not other.resampled:
+            print(f"not compared: {other_rows(*(next(iter(x.runs.values())).folder for x in (one, other)))}")
+            continue
+        facts = {"variant": one.variant, "metric": "+".join(one.metrics)}
+        families[one.variant].append(describe(one, scale) | facts | measure_effect(one, other))
+    for rows in families.values():
+        correct(rows)
+    return pd.DataFrame([row for rows in families.values() for row in rows], columns=list(EFFECTS))
+
+
+def measure_effect(one: SeedRuns, main: SeedRuns) -> dict[str, Any]:
+    """The columns of a variant's difference from main, over the seeds of both, and of its test.
+
+    Runs of one seed are a pair: they begin with the same weights and see the same rows, if their training differs at all.
+    """
+    seeds = [seed for seed in one.runs if seed in main.runs]
+    own, mains = (dict(zip(side.runs, side.places, strict=True)) for side in (one, main))
+    contrast = one.resampled.contrast(one.metrics, [own[s] for s in seeds], [mains[s] for s in seeds], shared=True)
+    found = infer([contrast])
+    values = {"value": float(contrast.a.mean()), "main": float(contrast.b.mean()), "difference": found.value}
+    seeded = METHODS[one.method].seeded
+    if seeded and len(seeds) == 1:
+        return {"seeds": 1, **values, "test": "", "p": float("nan")}
+    low, high = found.bounds
+    tested: dict[str, Any] = {"low": low, "high": high, "df": found.freedom, "p": found.p}
+    tested["test"] = "seeds and rows" if seeded else "rows"
+    return {"seeds": len(seeds), **values, **tested, "inferred": found}
+
+
 def compare_methods(
     scored: Iterable[Scored], tasks: dict[str, Task], scale: str, draws: int, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """means.csv, comparisons.csv and overall.csv of all scored runs, from `draws` resamples of each task's rows."""
+    """means.csv, comparisons.csv, overall.csv and effects.csv of all scored runs, from `draws` resamples of each task's rows."""
     runs_by_seed = resample_tasks(scored, tasks, draws, seed)
     pairs = find_pairs(runs_by_seed)
     return {
         "means": means_table(runs_by_seed, scale),
         "comparisons": comparisons_table(pairs, scale),
         "overall": overall_table(pairs, scale),
+        "effects": effects_table(runs_by_seed, scale),
     }

@@ -18,11 +18,11 @@ def test_the_same_macros_in_every_build_macros() -> None:
 
 
 def test_the_switch_and_missing_numbers() -> None:
-    text = define_macros(build_macros(inputs(False)), False)
+    text = define_macros(build_macros(inputs(False)), False, False)
     assert r"\reproducedfalse" in text
     assert r"\newcommand{\nPpoSftStGain}{--}" in text
     assert r"\newcommand{\nPaperGluePpoSt}{84.8}" in text
-    assert r"\reproducedtrue" in define_macros(build_macros(inputs(True)), True)
+    assert r"\reproducedtrue" in define_macros(build_macros(inputs(True)), True, False)
 
 
 def test_who_was_ahead_agrees_with_the_comparisons() -> None:

@@ -12,6 +12,7 @@ from rl4nlu.base.files import read_json, read_jsonl, write_json
 from rl4nlu.scores.collect import find_scored, metrics_table
 from rl4nlu.scores.comparisons import (
     COMPARISONS,
+    EFFECTS,
     MEANS,
     OVERALL,
     compare_methods,
@@ -227,3 +228,60 @@ def test_tests_draw_what_the_intervals_draw(tmp_path: Path, name: str) -> None:
         values, own = (s.evaluate(weights, s.codes[run]) for s in (found, wanted))
         for metric in metrics:
             assert values[metric] == pytest.approx(own[metric])
+
+
+def write_answers(results: Path, variant: str, seed: int, right: int, method: str = "sft", n: int = 60) -> None:
+    """A run on SST-2 that has `right` rows right, from the one of its seed on, and the others wrong."""
+    task, rows, other = TASKS["sst2"], make_rows(TASKS["sst2"], n), {"0": "1", "1": "0"}
+    guesses = [row.label if (k - 10 * seed) % n < right else other[row.label] for k, row in enumerate(rows)]
+    address = {"model": "micro-llama", "method": method, "mixture": "sst2", "variant": variant, "seed": seed}
+    folder = results / "micro-llama" / method / "sst2" / variant / f"seed{seed}" / "evaluation" / "sst2"
+    write_scored(folder, address, task, rows, guesses)
+
+
+def effects_of(results: Path) -> pd.DataFrame:
+    return compare_methods(find_scored(results, TASKS), TASKS, "x", 200, 0)["effects"].set_index("variant")
+
+
+def test_a_variant_is_paired_with_main_by_seed(tmp_path: Path) -> None:
+    for seed, right in enumerate((54, 30, 42, 48, 36)):  # a wide spread over seeds, which pairs share
+        for variant, less in (("main", 0), ("same", 0), ("worse", (12, 10, 14, 11, 13)[seed])):
+            write_answers(tmp_path, variant, seed, right - less)
+    write_answers(tmp_path, "few", 4, 6)
+    write_answers(tmp_path, "few", 5, 6)  # main has no run of seed 5
+    write_answers(tmp_path, "alone", 7, 24)
+    write_answers(tmp_path, "worse", 0, 24, method="ppo")  # nor any of PPO
+    found = effects_of(tmp_path)
+    assert list(found.reset_index()) == [EFFECTS[1], *[name for name in EFFECTS if name != "variant"]]
+    assert found[["method", "task", "seeds", "n"]].T.to_dict("list") == {
+        "few": ["sft", "sst2", 1, 60],
+        "same": ["sft", "sst2", 5, 60],
+        "worse": ["sft", "sst2", 5, 60],
+    }
+    same, worse, few = (found.loc[name] for name in ("same", "worse", "few"))
+    assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
+    assert (worse["main"], worse["value"], worse["difference"]) == pytest.approx((70, 50, -20))
+    assert -30 < worse["low"] < -20 < worse["high"] < -10
+    assert (few["difference"], few["test"]) == (pytest.approx(-50), "")
+    assert few[["low", "high", "p", "p_holm"]].isna().all()
+
+
+def test_effects_are_corrected_within_a_variant(tmp_path: Path) -> None:
+    arms = [
+        ("micro-llama", method, task, variant, [0, 1], [task])
+        for method in ("sft", "ppo")
+        for task in ("cola", "rte")
+        for variant in ("main", "a", "b")
+    ]
+    write_tree(tmp_path, TASKS, arms, n=20)
+    found = effects_of(tmp_path)
+    assert len(found) == 8
+    for _, family in found.groupby(level=0):
+        assert family["p_holm"].tolist() == pytest.approx(holm(family["p"].tolist()))
+
+
+def test_a_variant_on_other_rows_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_answers(tmp_path, "main", 0, 20)
+    write_answers(tmp_path, "short", 0, 20, n=30)
+    assert effects_of(tmp_path).empty
+    assert "hold different rows" in capsys.readouterr().out

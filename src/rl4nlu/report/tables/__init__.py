@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..inputs import Inputs
 from ..typeset import Sheet
 from .budgets import budgets_sheet, cost_sheet
-from .comparisons import comparisons_sheet, variants_sheet
+from .comparisons import comparisons_sheet, effects_sheet, variants_sheet
 from .data import data_sheet, invalid_sheet
 from .ppo_rm import ppo_rm_sheet
 from .printed import averages_sheet, other_print_sheet, transfer_sheet
@@ -26,6 +26,7 @@ TABLES: dict[str, Callable[[Inputs], Sheet]] = {
     "budgets": budgets_sheet,
     "invalid": invalid_sheet,
     "variants": variants_sheet,
+    "effects": effects_sheet,
     "other-tasks": other_tasks_sheet,
     "rllr": rllr_sheet,
     "rllr-differences": differences_sheet,
