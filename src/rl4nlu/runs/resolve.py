@@ -26,9 +26,9 @@ from ..config import (
     check,
     merge,
 )
-from ..config.idle import refuse_idle
 from ..tasks.own_reward import check_function
 from ..tasks.task import RULES, Task, expand
+from .idle import refuse_idle
 from .presets import PRESETS
 from .spec import Address, RunSpec
 

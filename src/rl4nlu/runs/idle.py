@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.errors import ConfigError
-from .rl import ClippedOptimisation, PolicyOptimisation, Ppo
-from .rllr import Rllr
-from .settings import Evaluation, Settings
+from ..config import ClippedOptimisation, Evaluation, PolicyOptimisation, Ppo, Rllr, Settings
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ CONDITIONS = (
 
 
 def refuse_idle(section: Settings, layers: Sequence[tuple[str, Mapping[str, Any]]], where: str) -> None:
-    """See the module.
+    """Refuse a section with a key that is idle by its own layer or those below it (see the module).
 
     Args:
         section: as it is resolved.

@@ -4,7 +4,7 @@ import pytest
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import load_config, load_models, merge
-from rl4nlu.config.idle import CONDITIONS
+from rl4nlu.runs.idle import CONDITIONS
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
 from rl4nlu.tasks.task import load_tasks
