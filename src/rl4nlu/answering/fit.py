@@ -1,6 +1,7 @@
 """Prompts that fit the model: demonstrations go whole, the last first; a row that is too long loses the end of its passage.
 
-Both are counted, and nothing is cut silently.
+Both are counted, and nothing is cut silently. Answers are never cut to fit: a run whose labels are longer than its answers
+may be does not start (`check_room`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.errors import ConfigError
-from ..config import Protocol
-from ..tasks.prompts import PromptText, Wording, write_prompt
+from ..config import METHODS, PolicyOptimisation, Protocol
+from ..tasks.prompts import OPEN_TAG, PromptText, Wording, answer_text, turn_start, write_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from ..runs.spec import RunSpec
     from ..tasks.rows import Row
     from ..tasks.task import Task
+
+MOST_NUMBERS = 1000
+"""Steps in which a task's range of numbers is gone through for the longest one."""
 
 
 @dataclass(frozen=True)
@@ -125,3 +130,46 @@ def cut_in_proportion(prompt: list[int], response: list[int], longest: int) -> t
     if total <= longest:
         return prompt, response
     return prompt[: longest * len(prompt) // total], response[: longest * len(response) // total]
+
+
+def check_room(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> None:
+    """See that a run's answers may be as long as its tasks' longest label, closing tag included.
+
+    Else the label would be unreadable whenever it is right: in roll-outs, on validation, in the test.
+
+    Raises:
+        ConfigError: a label is longer than answers may be, in the tokens of the run's model.
+    """
+    for key, room, tasks in _answers_written(spec):
+        for task in tasks:
+            length, answer = max((len(tokens), text) for text, tokens in _answers_of(task, spec.protocol, tokenizer))
+            if length > room:
+                widens = " or rationales.max_tokens" if spec.protocol.response == "rationale" else ""
+                raise ConfigError(
+                    f"run {spec.address.path}: {key} is {room}, and the answer {answer!r} of task {task.name} takes {length} "
+                    f"tokens of {spec.model_spec.path}: it could never be read. Allowed: {length} or more; set {key}{widens}"
+                )
+
+
+def _answers_written(spec: RunSpec) -> list[tuple[str, int, Sequence[Task]]]:
+    """Where a run writes answers: the key of their greatest length, that length in tokens, and the tasks."""
+    method, decoding = METHODS[spec.method], spec.evaluation.decoding
+    validated = spec.train_tasks if method.module is not None else ()
+    tested = [task for task in spec.eval_tasks if not (decoding.how == "score" and task.labels)]
+    found: list[tuple[str, int, Sequence[Task]]] = []
+    if isinstance(spec.settings, PolicyOptimisation):
+        found.append((f"{method.section}.max_new_tokens", spec.settings.max_new_tokens, spec.train_tasks))
+    return [*found, ("evaluation.decoding.max_new_tokens", decoding.max_new_tokens, [*validated, *tested])]
+
+
+def _answers_of(task: Task, protocol: Protocol, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, list[int]]]:
+    """Every answer of a task, without a rationale, and its tokens; of many numbers as many as stand at equal steps."""
+    from ..models.load import encode_answer
+
+    steps = min(MOST_NUMBERS, max(1, round(10 * (task.high - task.low))))
+    numbers = [task.low + (task.high - task.low) * step / steps for step in range(steps + 1)]
+    labelled = protocol.model_copy(update={"response": "label"})
+    texts = [answer_text(task, label, labelled, "test") for label in task.labels or numbers]
+    if protocol.response == "rationale":  # the model opens the tag itself
+        texts = [OPEN_TAG + text for text in texts]
+    return [(text, encode_answer(tokenizer, text, turn_start(protocol))) for text in texts]

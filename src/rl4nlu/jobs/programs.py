@@ -78,6 +78,19 @@ def others_of(
     return ready
 
 
+def check_answers(spec: RunSpec) -> None:
+    """See, before a decoder is trained or asked, that its answers have room (`fit.check_room`).
+
+    Raises:
+        ConfigError: a label is longer than answers may be.
+    """
+    if METHODS[spec.method].loads == "decoder":
+        from ..answering.fit import check_room
+        from ..models.load import load_tokenizer
+
+        check_room(spec, load_tokenizer(spec.model_spec))
+
+
 # Training ----------------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +154,7 @@ def training_piece(
     folder = place.work / spec.method / key
 
     def make(partial: Path) -> dict[str, Any]:
+        check_answers(spec)
         train = import_module(f"rl4nlu.{method.module}").train
         given: dict[str, Any] = {"start_adapter": stands_on["start"] / "adapter"} if "start" in stands_on else {}
         if spec.stands_on:
@@ -229,6 +243,7 @@ def answering_piece(spec: RunSpec, place: Place, trained: Path, key: str, out: P
     folder = place.work / "answering" / named
 
     def make(partial: Path) -> dict[str, Any]:
+        check_answers(spec)
         from ..answering.answer import answer_run
 
         backbone = None
@@ -269,6 +284,7 @@ def prompting_piece(spec: RunSpec, place: Place, out: Path) -> Piece:
     folder = place.work / "prompting" / key
 
     def make(partial: Path) -> dict[str, Any]:
+        check_answers(spec)
         from ..answering.answer import answer_run
 
         journal = Journal(folder.with_name(f"{key}.jsonl") if METHODS[spec.method].loads else None, key)

@@ -1,15 +1,17 @@
 import warnings
 
 import pytest
+from asking import CLOSE, TASKS, spec_of
+from asking import TOKENIZER as TAGGED
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import byte_tokenizer
 
-from rl4nlu.answering.fit import fit_prompts
+from rl4nlu.answering.fit import check_room, fit_prompts
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Protocol
-from rl4nlu.models.load import encode_prompts
-from rl4nlu.tasks.prompts import write_prompt
+from rl4nlu.models.load import encode_answer, encode_prompts
+from rl4nlu.tasks.prompts import OPEN_TAG, answer_text, write_prompt
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_task
 
@@ -84,3 +86,71 @@ def test_a_chat_model_is_given_the_prompt_in_turns() -> None:
     (fitted,) = fit_prompts(tokenizer, BOOLQ, [row], chat, 100_000)
     prompt = write_prompt(BOOLQ, row.fields, (), chat)
     assert tokenizer.decode(fitted.tokens) == f"[user]{prompt.asked}[model]<Judgement>"
+
+
+def run_of(method, task, how="greedy", decoding=500, sampling=500, response="label"):
+    """A run of a method on one task, with so many tokens for tested and for sampled answers."""
+    settings = {
+        "protocol": {"response": response},
+        "evaluation": {"decoding": {"how": how, "max_new_tokens": decoding}},
+        "rationales": {"max_tokens": 8},
+        **{section: {"max_new_tokens": sampling} for section in ("ppo", "grpo", "raft", "rllr", "ppo_rm")},
+    }
+    return spec_of(method, [task], "none" if method in ("zero-shot", "few-shot") else task, **settings)
+
+
+def longest_answer(task):
+    """Tokens (bytes, and the tag as one) of the longest label and the closing tag."""
+    labels = list(TASKS[task].labels) or [1.5]
+    return max(len(encode_answer(TAGGED, answer_text(TASKS[task], x, PROTOCOL, "test"), OPEN_TAG)) for x in labels)
+
+
+WRITTEN = [
+    *[(method, "evaluation.decoding.max_new_tokens", "decoding") for method in ("zero-shot", "few-shot", "sft", "ppo")],
+    *[(method, f"{method}.max_new_tokens", "sampling") for method in ("ppo", "grpo", "raft")],
+]
+
+
+@pytest.mark.parametrize(("method", "key", "which"), WRITTEN)
+@pytest.mark.parametrize("task", ["copa", "cb", "stsb"])
+def test_answers_have_room_for_the_longest_label_and_its_closing_tag_or_the_run_does_not_start(
+    method, key, which, task
+):
+    needed = longest_answer(task)
+    check_room(run_of(method, task, **{which: needed}), TAGGED)
+    with pytest.raises(ConfigError) as caught:
+        check_room(run_of(method, task, **{which: needed - 1}), TAGGED)
+    said = str(caught.value)
+    assert len(said.splitlines()) == 1
+    for part in (f"tiny/{method}/", f"{key} is {needed - 1}", f"task {task}", f"{needed} tokens", f"{needed} or more"):
+        assert part in said
+    if task != "stsb":
+        assert any(f"' {word} {CLOSE}'" in said for word in TASKS[task].words)
+
+
+def test_a_wide_range_of_numbers_needs_room_for_its_longest_number():
+    task = TASKS["stsb"].model_copy(update={"low": -20.0, "high": 100.0})
+    run = run_of("zero-shot", "stsb", decoding=longest_answer("stsb") + 1)
+    with pytest.raises(ConfigError, match=r"-20\.0|100\.0|-1\d\.\d"):
+        check_room(run.model_copy(update={"eval_tasks": (task,)}), TAGGED)
+    run = run_of("zero-shot", "stsb", decoding=longest_answer("stsb") + 2)
+    check_room(run.model_copy(update={"eval_tasks": (task,)}), TAGGED)
+
+
+def test_label_words_that_are_scored_need_no_room_and_numbers_do():
+    check_room(run_of("zero-shot", "copa", "score", decoding=1), TAGGED)
+    with pytest.raises(ConfigError, match="task stsb"):
+        check_room(run_of("zero-shot", "stsb", "score", decoding=1), TAGGED)
+    with pytest.raises(ConfigError, match="task copa"):  # validation answers are greedy
+        check_room(run_of("sft", "copa", "score", decoding=1), TAGGED)
+
+
+@pytest.mark.parametrize("method", ["rllr", "rllr-mixed", "ppo-rationale", "sft-rationale", "pairs"])
+def test_behind_a_rationale_the_model_opens_the_tag_itself_which_takes_room_too(method):
+    needed = longest_answer("sst2") + len(OPEN_TAG)
+    for which in ("decoding", "sampling") if method not in ("sft-rationale", "pairs") else ("decoding",):
+        check_room(run_of(method, "sst2", **{which: needed}), TAGGED)
+        with pytest.raises(
+            ConfigError, match=rf"is {needed - 1}, and the answer '<Judgement> .* or rationales\.max_tok"
+        ):
+            check_room(run_of(method, "sst2", **{which: needed - 1}), TAGGED)

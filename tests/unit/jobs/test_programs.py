@@ -134,6 +134,40 @@ def test_a_process_goes_on_with_the_other_runs_of_its_model_and_method_the_longe
     assert not list((flow.folder / "work" / "sft").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("run", "over", "key"),
+    [
+        (FIRST, {"evaluation": {"decoding": {"max_new_tokens": 1}}}, r"evaluation\.decoding\.max_new_tokens"),
+        ("micro-llama/ppo/sst2/main/seed0", {"ppo": {**CONFIG["ppo"], "max_new_tokens": 1}}, r"ppo\.max_new_tokens"),
+    ],
+)
+def test_a_run_whose_labels_do_not_fit_its_answers_is_not_trained(flow, run, over, key):
+    flow.config({**CONFIG, **over})
+    with pytest.raises(ConfigError, match=f"run {run}: {key} is 1, and the answer ' .*' of task sst2 takes 2 tokens"):
+        flow.train(run)
+    assert flow.trained == []
+
+
+def test_a_model_whose_labels_do_not_fit_its_answers_is_not_asked(flow, monkeypatch):
+    asked = []
+
+    def answer(spec, data, trained, out, **options):
+        asked.append(spec.evaluation.decoding.max_new_tokens)
+        write_text(out / "sst2.jsonl", "")
+
+    monkeypatch.setattr("rl4nlu.answering.answer.answer_run", answer)
+    arms = [*CONFIG["grid"], {"method": "zero-shot", "models": ["micro-llama"], "tasks": ["sst2"]}]
+    for room in (1, 2):
+        flow.config({**CONFIG, "grid": arms, "evaluation": {"decoding": {"max_new_tokens": room}}, "batch": False})
+        arguments = flow.arguments("micro-llama/zero-shot/none/main/seed0")
+        if room == 1:
+            with pytest.raises(ConfigError, match="max_new_tokens is 1, and the answer"):
+                jobs.prompting_program(arguments)
+        else:
+            jobs.prompting_program(arguments)
+    assert asked == [2]
+
+
 def test_without_batch_a_process_trains_its_own_run(flow):
     flow.config({**CONFIG, "batch": False})
     flow.train(FIRST)
