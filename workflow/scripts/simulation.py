@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rl4nlu.base.files import write_text
 from rl4nlu.jobs.programs import main_of
-from rl4nlu.scores.simulation import lay_out, simulation_table
+from rl4nlu.scores.simulation import show_simulation, simulation_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -19,8 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     table = simulation_table(arguments.repeats, arguments.draws)
     write_text(arguments.out / "simulation.csv", table.to_csv(index=False))
-    write_text(arguments.out / "simulation.md", lay_out(table))
-    print(lay_out(table))
+    write_text(arguments.out / "simulation.md", show_simulation(table))
+    print(show_simulation(table))
 
 
 if __name__ == "__main__":

@@ -170,10 +170,11 @@ def second_paper(means: pd.DataFrame, rewards: pd.DataFrame) -> list[str]:
     main = rewards[rewards["variant"] == MAIN_VARIANT]
     for method in ("reward-label", "reward-rationale"):
         for kind in ("label", "policy"):
-            some = main.loc[(main["method"] == method) & (main["pairs"] == kind), "accuracy"].dropna()
+            told = (main["method"] == method) & (main["pairs"] == kind)
+            some = main.loc[told, "accuracy"].dropna().to_numpy(dtype=float)
             if len(some):
                 shares.append(
-                    f"{METHODS[method].title.lower()}, {PAIR_KINDS[kind].lower()} {number(100 * float(some.mean()))}"
+                    f"{METHODS[method].title.lower()}, {PAIR_KINDS[kind].lower()} {number(100 * some.mean())}"
                 )
     return [*lines, f"Held-out pairs that are told apart, %: {'; '.join(shares)}."] if shares else lines
 
@@ -238,11 +239,11 @@ def find_differences(
         exact: every number must be equal; else every mean must lie in its shipped interval over seeds and rows.
     """
     new, old = (frames["means"].set_index(CELL) for frames in (fresh, shipped))
-    faults = [f"{'/'.join(key)}: not in the fresh build" for key in old.index.difference(new.index)]
+    faults = [f"{'/'.join(map(str, key))}: not in the fresh build" for key in old.index.difference(new.index)]
     faults += [f"{'/'.join(key)}: not in docs/results/means.csv" for key in new.index.difference(old.index)]
     changed = 0
     for key in old.index.intersection(new.index):
-        was, now = old.loc[key], new.loc[key]
+        was, now = (rows.loc[[key]].iloc[0] for rows in (old, new))
         if now["value"] == was["value"]:
             continue
         changed += 1

@@ -113,7 +113,7 @@ def simulation_table(repeats: int = 1000, draws: int = 400) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(SIMULATION))
 
 
-def lay_out(table: pd.DataFrame) -> str:
+def show_simulation(table: pd.DataFrame) -> str:
     """The simulation as a Markdown table: a line a situation, the rejections of equal methods by test, then our test's power."""
     columns = [(name, 0) for name in TESTS] + [(TESTS[0], difference) for difference in DIFFERENCES[1:]]
     titles = [f"equal, {name}" if not difference else f"{difference} points apart" for name, difference in columns]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rl4nlu.scores.simulation import TESTS, draw_trainings, lay_out, simulate, simulate_runs, simulation_table
+from rl4nlu.scores.simulation import TESTS, draw_trainings, show_simulation, simulate, simulate_runs, simulation_table
 
 
 @pytest.mark.parametrize(("kind", "deviation"), [("normal", 0), ("normal", 10), ("one in five fails", 10)])
@@ -35,6 +35,6 @@ def test_simulated_runs_are_as_right_as_asked_and_share_their_rows() -> None:
 def test_every_situation_has_a_line() -> None:
     table = simulation_table(repeats=2, draws=10)
     assert set(table["test"]) == set(TESTS)
-    lines = lay_out(table).splitlines()
+    lines = show_simulation(table).splitlines()
     assert len(lines) == 2 + 5 + 5 + 4
     assert all(line.count("|") == lines[0].count("|") for line in lines)
