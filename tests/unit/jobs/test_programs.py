@@ -283,7 +283,8 @@ def test_pairs_keep_a_servers_verdicts_outside_of_the_run(flow, monkeypatch):
             return {}
 
         monkeypatch.setattr(f"rl4nlu.{METHODS[method].module}.train", train)
-        jobs.training_piece(spec, place, {}, flow.folder / "out").make(flow.folder / "partial")
+        stands_on = {role: flow.results(address) for role, address in spec.stands_on.items()}
+        jobs.training_piece(spec, place, stands_on, flow.folder / "out").make(flow.folder / "partial")
     assert given == {"pairs": flow.folder / "work" / "verdicts", "reward-encoder": None}
 
 
