@@ -164,7 +164,10 @@ NO_NAMESAKE = {
     "rationales/template": "rationales/test_writing",
     # tables and figures of one kind are built and looked at together
     "report/drawing": "report/test_figures",
-    "report/figures_rllr": "report/tables/test_rllr",
+    "report/figures/differences": "report/figures/test_figures",
+    "report/figures/rllr": "report/tables/test_rllr",
+    "report/figures/scores": "report/figures/test_figures",
+    "report/figures/training": "report/figures/test_figures",
     "report/tables/printed": "report/tables/test_tables",
     "report/tables/validation": "report/tables/test_tables",
     # parts that their one user shows

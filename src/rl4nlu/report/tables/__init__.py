@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from ..inputs import Inputs
 from ..typeset import Sheet
-from .budgets import budgets_sheet, cost_sheet
+from .budgets import budgets_sheet, cost_sheet, tuning_sheet
 from .comparisons import comparisons_sheet, effects_sheet, variants_sheet
 from .data import data_sheet, invalid_sheet
 from .ppo_rm import ppo_rm_sheet
 from .printed import averages_sheet, other_print_sheet, transfer_sheet
 from .rllr import differences_sheet, reward_models_sheet, reward_pairs_sheet, rllr_sheet
 from .suites import glue_sheet, other_models_sheet, other_tasks_sheet, superglue_sheet
-from .tuning import tuning_sheet
 from .validation import validation_sheet
 
 TABLES: dict[str, Callable[[Inputs], Sheet]] = {

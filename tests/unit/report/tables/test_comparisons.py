@@ -7,7 +7,7 @@ import pytest
 from synthetic import cells_of, inputs
 
 from rl4nlu.config import METHODS
-from rl4nlu.report.figures import effects_figure
+from rl4nlu.report.figures.differences import effects_figure
 from rl4nlu.report.inputs import Inputs
 from rl4nlu.report.macros import build_macros, define_macros
 from rl4nlu.report.names import DISCREPANCIES

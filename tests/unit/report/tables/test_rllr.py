@@ -6,8 +6,8 @@ from synthetic import told, write_tree
 
 from rl4nlu.base.files import REPOSITORY, read_json, write_json, write_jsonl
 from rl4nlu.config import load_models
-from rl4nlu.report.figures import scores_figure
-from rl4nlu.report.figures_rllr import over_optimisation_figure, thresholds_figure
+from rl4nlu.report.figures.rllr import over_optimisation_figure, thresholds_figure
+from rl4nlu.report.figures.scores import scores_figure
 from rl4nlu.report.inputs import load_inputs
 from rl4nlu.report.names import MethodRow
 from rl4nlu.report.tables.rllr import differences_sheet, reward_models_sheet, reward_pairs_sheet, rllr_sheet

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
+
+from ...config import METHODS
+from ..names import BASELINES
 
 if TYPE_CHECKING:  # matplotlib is imported where something is drawn, for the rules only ask for the figures' names
     from matplotlib.axes import Axes
@@ -14,6 +18,10 @@ STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.5,
     "axes.axisbelow": True, "lines.linewidth": 1.1, "pdf.fonttype": 42, "svg.hashsalt": "rl4nlu", "figure.dpi": 150,
 }  # fmt: skip
+
+DRAWN = [name for name, method in METHODS.items() if method.colour and name not in BASELINES]
+MARKERS = dict(zip(DRAWN, cycle("os^D<PX*v"), strict=False))
+"""A mark a method, beside its colour."""
 
 
 def use_style() -> AbstractContextManager[None]:

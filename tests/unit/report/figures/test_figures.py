@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from synthetic import inputs
 
 from rl4nlu.config import METHODS
-from rl4nlu.report.figures import FIGURES, draw_figures, invalid_figure, write_figure
+from rl4nlu.report.figures import FIGURES, draw_figures, write_figure
+from rl4nlu.report.figures.scores import invalid_figure
 from rl4nlu.report.names import MethodRow
 
 

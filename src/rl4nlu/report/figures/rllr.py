@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..config import METHODS
-from ..scores.collect import MAIN_VARIANT
+from ...config import METHODS
+from ...scores.collect import MAIN_VARIANT
+from ..inputs import Inputs
+from ..names import MethodRow
+from ..tables.rllr import RLLR_SUITE
 from .drawing import finish_panel, open_figure, say_empty
-from .inputs import Inputs
-from .names import MethodRow
-from .tables.rllr import RLLR_SUITE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
