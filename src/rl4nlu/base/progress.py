@@ -118,12 +118,14 @@ class Stopwatch:
 
     def go_on(self) -> None:
         """Run from now on."""
-        self._since = time.perf_counter(), time.process_time()
+        self._since: tuple[float, float] | None = (time.perf_counter(), time.process_time())
 
     def pause(self) -> None:
-        """Stop until `go_on`."""
-        self.seconds += time.perf_counter() - self._since[0]
-        self.cpu_seconds += time.process_time() - self._since[1]
+        """Stop until `go_on`; nothing happens where it stands."""
+        if self._since:
+            self.seconds += time.perf_counter() - self._since[0]
+            self.cpu_seconds += time.process_time() - self._since[1]
+        self._since = None
 
     def spent(self) -> dict[str, float]:
         """What it counted up to the last pause: `seconds` and `cpu_seconds`."""

@@ -1,10 +1,11 @@
 """Progress by a clock that the test turns."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 
-from rl4nlu.base.progress import Progress, duration, rate
+from rl4nlu.base.progress import Progress, Stopwatch, duration, rate
 
 
 class Terminal(io.StringIO):
@@ -56,3 +57,24 @@ def test_durations_read_well(seconds, said):
 )
 def test_rates_read_well(done, seconds, said):
     assert rate(done, seconds, "rows") == said
+
+
+def test_a_stopwatch_counts_while_it_runs_and_no_second_twice(monkeypatch):
+    now = {"wall": 100.0, "cpu": 50.0}
+    clocks = SimpleNamespace(perf_counter=lambda: now["wall"], process_time=lambda: now["cpu"])
+    monkeypatch.setattr("rl4nlu.base.progress.time", clocks)
+
+    def pass_by(wall, cpu):
+        now["wall"] += wall
+        now["cpu"] += cpu
+
+    clock = Stopwatch({"seconds": 1.0, "cpu_seconds": 0.5})
+    pass_by(4, 2)
+    clock.pause()
+    clock.pause()  # such as a state that is saved behind the last step
+    pass_by(10, 10)
+    clock.pause()
+    clock.go_on()
+    pass_by(2, 1)
+    clock.pause()
+    assert clock.spent() == {"seconds": 7.0, "cpu_seconds": 3.5}

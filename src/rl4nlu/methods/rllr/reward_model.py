@@ -254,9 +254,9 @@ def fit(
             raise Diverged(f"step {step}: the reward model's loss is {value}")
         history.append({"step": step + 1, "examples": sum(map(len, order[: step + 1])), "loss": value})
         checkpoint.keep(state)
-    clock.pause()
     if done < len(order):  # so that a candidate learning rate is not trained twice
         checkpoint.save(state())
+    clock.pause()
     model.eval()
     return history, clock.spent()
 
