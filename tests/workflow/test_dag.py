@@ -38,9 +38,18 @@ def test_ppo_against_a_learnt_reward_is_planned_with_all_that_it_stands_on(check
 
 
 def test_every_target_can_be_asked_for_by_name(checkout, targets):
-    planned = checkout.snakemake("-n", *targets)
-    for target in targets:
+    named = [target for target in targets if target != "audit"]  # which has a config of its own
+    planned = checkout.snakemake("-n", *named)
+    for target in named:
         assert re.search(rf"^{target} +1$", planned, re.MULTILINE), f"{target} is not planned"
+
+
+def test_the_audit_is_planned_by_its_config_and_refused_by_others(checkout):
+    assert re.search(
+        r"^audit +1$", checkout.snakemake("-n", "audit", "--configfile", "config/audit.yaml"), re.MULTILINE
+    )
+    said = checkout.snakemake("-n", "audit", fails=True)
+    assert "runs no known discrepancy; add --configfile config/audit.yaml" in said
 
 
 def test_tables_from_results_plan_no_training(checkout):
