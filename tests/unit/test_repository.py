@@ -163,7 +163,6 @@ NO_NAMESAKE = {
     "rationales/supplied": "rationales/test_writing",
     "rationales/template": "rationales/test_writing",
     # tables and figures of one kind are built and looked at together
-    "report/drawing": "report/test_figures",
     "report/figures/differences": "report/figures/test_figures",
     "report/figures/drawing": "report/figures/test_figures",
     "report/figures/rllr": "report/tables/test_rllr",
