@@ -171,10 +171,10 @@ def second_paper(means: pd.DataFrame, rewards: pd.DataFrame) -> list[str]:
     for method in ("reward-label", "reward-rationale"):
         for kind in ("label", "policy"):
             told = (main["method"] == method) & (main["pairs"] == kind)
-            some = main.loc[told, "accuracy"].dropna().to_numpy(dtype=float)
-            if len(some):
+            accuracies = main.loc[told, "accuracy"].dropna().to_numpy(dtype=float)
+            if len(accuracies):
                 shares.append(
-                    f"{METHODS[method].title.lower()}, {PAIR_KINDS[kind].lower()} {number(100 * some.mean())}"
+                    f"{METHODS[method].title.lower()}, {PAIR_KINDS[kind].lower()} {number(100 * float(accuracies.mean()))}"
                 )
     return [*lines, f"Held-out pairs that are told apart, %: {'; '.join(shares)}."] if shares else lines
 
