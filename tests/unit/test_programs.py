@@ -34,7 +34,7 @@ def test_collecting_imports_nothing_heavy(tmp_path: Path) -> None:
     write_tree(tmp_path / "results", load_tasks(), [("micro-llama", "sft", "cola", "main", [0, 1], ["cola"])])
     found = imported("collect.py", "--results", tmp_path / "results", "--draws", 20, "--out", tmp_path / "collected")
     assert (tmp_path / "collected" / "metrics.csv").is_file()
-    assert found & HEAVY == set()
+    assert found & HEAVY <= {"scipy"}  # for the t distribution
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from interruptions import lines_of, without_times
 
 from rl4nlu.base.errors import ConfigError, Diverged, Stopped
 from rl4nlu.base.files import REPOSITORY, write_jsonl
+from rl4nlu.base.machine import KERNELS
 from rl4nlu.jobs.failures import explained
 
 RUN = "micro-llama/sft/sst2/main/seed0"
@@ -91,6 +92,7 @@ def train(place: Path, work: Path, out: Path, limit: int | None = None, before: 
     command += ["--work", str(work), "--out", str(out)]
     folders = [str(folder) for folder in (before, REPOSITORY / "src") if folder]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
+    environment |= KERNELS["portable"]  # what is put before the program imports torch before it pins them
 
     def narrow() -> None:
         if limit:

@@ -123,9 +123,9 @@ def test_answers_to_one_prompt_are_read_behind_it_once(monkeypatch) -> None:
     prompts = [[1] + [n] * (300 + n) for n in (7, 8, 9)]
     task = load_tasks()["sst2"]
     asked = [Prompt(task, None, tokens) for tokens in prompts for _ in range(4)]  # type: ignore[arg-type]
-    pieces, states = [], policies.states
+    pieces, predictions = [], policies.predictions
     monkeypatch.setattr(
-        policies, "states", lambda model, rows, *rest: pieces.append(rows) or states(model, rows, *rest)
+        policies, "predictions", lambda model, rows, *rest: pieces.append(rows) or predictions(model, rows, *rest)
     )
     loop.optimise(
         policy,

@@ -182,5 +182,5 @@ def test_its_budget_in_the_default_config_is_ppos(root: Path) -> None:
     for settings in (config.ppo, config.raft):  # type: ignore[attr-defined]
         answers = settings.prompts * settings.answers
         budgets.append((answers, answers // settings.minibatch_size * settings.epochs))
-    assert budgets[0] == budgets[1] == (1600, 200)
+    assert budgets[0] == budgets[1] == (800, 100)
     assert METHODS["raft"].against == ("sft", "ppo")
