@@ -23,9 +23,9 @@ def main() -> int:
     )
     results.add_argument(
         "--check",
-        choices=["exact", "inside"],
+        choices=["exact", "overlap"],
         help=(
-            "write nothing; fail where the output isn't equal to docs/results/ (exact) or a mean lies outside of its interval (inside)"
+            "write nothing; fail where the output isn't equal to docs/results/ (exact) or the intervals of a mean don't overlap"
         ),
     )
     results.add_argument("--results", type=Path, default=Path("results"), help="folder of means.csv and the others")
