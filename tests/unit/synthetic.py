@@ -37,6 +37,20 @@ SKILL = {
     "encoder": 0.86,
 }
 
+SMALL_GRID = [
+    ("micro-llama", "majority", "none", "main", [0], ["cola", "sst2", "axg"]),
+    ("micro-llama", "zero-shot", "none", "main", [0], ["cola", "sst2", "axg", "record"]),
+    ("micro-llama", "few-shot", "none", "main", [0, 1], ["cola", "record"]),
+    ("micro-llama", "sft", "cola", "main", [0, 1, 2], ["cola", "sst2"]),
+    ("micro-llama", "ppo", "cola", "main", [0, 1, 2], ["cola"]),
+    ("micro-llama", "sft", "sst2", "main", [0], ["sst2"]),
+    ("micro-llama", "ppo", "sst2", "main", [0], ["sst2"]),
+    ("micro-llama", "ppo", "glue", "main", [0, 1], ["cola", "sst2"]),
+    ("micro-llama", "ppo", "cola", "released", [0], ["cola"]),
+    ("micro-bert-base", "encoder", "cola", "main", [0, 1, 2], ["cola"]),
+]
+"""A results tree of a few runs: (model, method, mixture, variant, seeds, task names)."""
+
 
 def make_rows(task: Task, n: int) -> list[Row]:
     rng = random.Random(task.name)

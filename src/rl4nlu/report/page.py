@@ -132,6 +132,11 @@ def mean_text(row: pd.Series) -> str:
     return text if row["sd"] != row["sd"] else f"{text} ± {number(row['sd'])}"
 
 
+def interval_text(row: pd.Series) -> str:
+    """A row's interval; nothing where it has none."""
+    return f"{number(row['low'])} to {number(row['high'])}" if row["low"] == row["low"] else ""
+
+
 def averages(overall: pd.DataFrame) -> list[str]:
     """A table of overall.csv: what was compared, the difference, its interval, and whether the test confirms it."""
     lines = ["| comparison | tasks | difference | 95 % interval | p | detectable |", "|---|---|---|---|---|---|"]
@@ -144,7 +149,7 @@ def averages(overall: pd.DataFrame) -> list[str]:
             f"{row['comparison']}{who}",
             str(row["tasks"]),
             number(row["difference"], sign=True) + star,
-            f"{number(row['low'])} to {number(row['high'])}",
+            interval_text(row),
             f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< .001",
             number(row["detectable"]) if row["detectable"] < 100 else "over 100",
         ]
@@ -197,7 +202,7 @@ def page(results: dict[str, pd.DataFrame]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for _, row in means.iterrows():
-        interval = f"{number(row['low'])} to {number(row['high'])}" if row["low"] == row["low"] else ""
+        interval = interval_text(row)
         name = row["method"] if row["variant"] == MAIN_VARIANT else f"{row['method']}, {row['variant']}"
         cells = [
             row["model"],
@@ -220,9 +225,10 @@ def page(results: dict[str, pd.DataFrame]) -> str:
         tested = row["p"] == row["p"]
         cells = [row["comparison"], row["model_a"], row["task"], f"{row['seeds_a']}, {row['seeds_b']}"]
         cells.append(number(row["difference"], 2, sign=True))
-        interval = f"{number(row['low'])} to {number(row['high'])}"
         cells += (
-            [interval, f"{row['p']:.3f}", f"{row['p_holm']:.3f}", number(row["detectable"])] if tested else [""] * 4
+            [interval_text(row), f"{row['p']:.3f}", f"{row['p_holm']:.3f}", number(row["detectable"])]
+            if tested
+            else [""] * 4
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -7,8 +7,8 @@ imported. `comparisons.py` adds the paired tests between methods.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from ..base.files import read_json, read_jsonl
 from ..config import METHODS, SUPPORTING_METHODS
 from ..rationales import overlap
+from ..runs.spec import Address
 from ..tasks.reading import read_response
 from ..tasks.rows import load_rationales
 from ..tasks.task import Task
@@ -255,23 +256,22 @@ def history_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) 
     return pd.DataFrame(rows, columns=list(HISTORY))
 
 
+def find_records(
+    results: Path, methods: Collection[str], runs: Collection[str] | None = None
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The address and the run.json of every run by one of `methods`, in order of path (`runs`: only these addresses)."""
+    for path in sorted(results.glob("*/*/*/*/seed*/run.json")):
+        address = Address.parse("/".join(path.parts[-6:-1]))
+        if address.method in methods and (runs is None or address.path in runs):
+            yield asdict(address), read_json(path)
+
+
 def reward_tables(results: Path, scale: str, runs: Collection[str] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """rewards.csv and replies.csv, from the records of reward models and of pairs (`runs`: only these addresses)."""
     rewards, replies = [], []
-    for path in sorted(results.glob("*/*/*/*/seed*/run.json")):
-        model, method, mixture, variant, seed = path.parts[-6:-1]
-        if method not in SUPPORTING_METHODS or (runs is not None and "/".join(path.parts[-6:-1]) not in runs):
-            continue
-        facts = read_json(path)["facts"]
-        address = {
-            "scale": scale,
-            "model": model,
-            "method": method,
-            "mixture": mixture,
-            "variant": variant,
-            "seed": int(seed.removeprefix("seed")),
-        }
-        if method == "pairs":
+    for run, record in find_records(results, SUPPORTING_METHODS, runs):
+        facts, address = record["facts"], {"scale": scale, **run}
+        if run["method"] == "pairs":
             replies += [{**address, "split": split, **facts[split]} for split in ("train", "validation")]
         address |= {name: facts.get(name) for name in LEARNT_FROM}
         rewards += [{**address, "pairs": kind, **numbers} for kind, numbers in facts.get("held_out", {}).items()]

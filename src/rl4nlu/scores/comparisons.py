@@ -91,6 +91,12 @@ class SeedRuns:
         """The mean over seeds."""
         return infer([self.resampled.contrast(metrics, self.places)])
 
+    def is_on_the_rows_of(self, other: SeedRuns) -> bool:
+        """Whether the two can be compared; what hinders it is told."""
+        if self.resampled is not other.resampled:
+            tell_other_rows(next(iter(self.runs.values())), next(iter(other.runs.values())))
+        return self.resampled is other.resampled
+
     def less(self, other: SeedRuns) -> Contrast:
         """The difference from another method on the same rows."""
         return self.resampled.contrast(self.metrics, self.places, other.places, share_trainings(self, other))
@@ -110,16 +116,15 @@ def resample_tasks(scored: Iterable[Scored], tasks: dict[str, Task], draws: int,
         for predictions in group_by_rows(folders):
             some = list(predictions)
             summary, metrics = summarise_files(task, list(predictions.values()))
-            kept = [metric for metric in task.metrics if metric in summary.values(0)] or metrics
-            resampled = resample(summary, list(dict.fromkeys([*kept, *metrics])), draws, seed)
+            resampled = resample(summary, draws, seed)
             for (kind, *address), runs in own.items():
                 inside = [item.folder in some for item in runs.values()]
                 if all(inside):
                     places = tuple(some.index(item.folder) for item in runs.values())
                     found.append(SeedRuns(task, kind, *address, runs, resampled, places, tuple(metrics)))  # type: ignore[misc, call-arg, arg-type]
                 elif any(inside) and inside[0]:
-                    other = next(item.folder for item, here in zip(runs.values(), inside, strict=True) if not here)
-                    print(f"not compared: {other_rows(next(iter(runs.values())).folder, other)}")
+                    other = next(item for item, here in zip(runs.values(), inside, strict=True) if not here)
+                    tell_other_rows(next(iter(runs.values())), other)
     return found
 
 
@@ -128,18 +133,19 @@ def group_by_rows(folders: Sequence[Path]) -> list[dict[Path, list[dict[str, Any
     groups: dict[tuple[Any, ...], dict[Path, list[dict[str, Any]]]] = defaultdict(dict)
     for folder in folders:
         lines = read_jsonl(folder / "predictions.jsonl")
-        groups[tuple(label(line) for line in lines)][folder] = lines
+        groups[tuple(map(read_row, lines))][folder] = lines
     return list(groups.values())
 
 
-def label(line: dict[str, Any]) -> Labelled:
+def read_row(line: dict[str, Any]) -> Labelled:
     """The row of a line of predictions.jsonl."""
     return Labelled(line["id"], line["gold"], line["group"], line.get("cluster"))
 
 
-def other_rows(first: Path, second: Path) -> str:
-    """What is said of two runs that cannot be compared."""
-    return f"{first / 'predictions.jsonl'} and {second / 'predictions.jsonl'} hold different rows; score both again"
+def tell_other_rows(first: Scored, second: Scored) -> None:
+    """Say of two runs that they cannot be compared, such as results of an older config; the rest can still be."""
+    files = (item.folder / "predictions.jsonl" for item in (first, second))
+    print(f"not compared: {' and '.join(map(str, files))} hold different rows; score both again")
 
 
 def summarise_files(task: Task, runs: Sequence[list[dict[str, Any]]]) -> tuple[Summary, list[str]]:
@@ -148,7 +154,7 @@ def summarise_files(task: Task, runs: Sequence[list[dict[str, Any]]]) -> tuple[S
     ReCoRD's texts are not in predictions.jsonl: there the chosen candidate's being a gold answer (its exact match) is
     compared.
     """
-    rows: list[Any] = [label(line) for line in runs[0]]
+    rows: list[Any] = list(map(read_row, runs[0]))
     predictions = [[line["prediction"] for line in run] for run in runs]
     if task.layout != "record":
         return summarise(task, rows, predictions, clusters=[row.cluster for row in rows]), task.columns
@@ -254,14 +260,11 @@ def find_pairs(runs_by_seed: Sequence[SeedRuns]) -> dict[str, list[tuple[SeedRun
     for method_a, method_b in PAIRS:
         for a in main:
             for b in main:
-                fits = (a.method, b.method, a.task.name) == (method_a, method_b, b.task.name) and b.kind in (
-                    "none",
-                    a.kind,
-                )
+                fits = (a.method, b.method, a.task.name) == (method_a, method_b, b.task.name)
+                fits = fits and b.kind in ("none", a.kind)
                 if not fits or (a.model != b.model and METHODS[method_b].loads != "encoder"):
                     continue
-                if a.resampled is not b.resampled:  # such as results of an older config: the rest can still be compared
-                    print(f"not compared: {other_rows(*(next(iter(x.runs.values())).folder for x in (a, b)))}")
+                if not a.is_on_the_rows_of(b):
                     continue
                 label = f"{method_a} vs {b.model if METHODS[method_b].loads == 'encoder' else method_b}"
                 found[f"{label} ({a.kind})" if a.kind != "none" else label].append((a, b))
@@ -270,10 +273,17 @@ def find_pairs(runs_by_seed: Sequence[SeedRuns]) -> dict[str, list[tuple[SeedRun
 
 def measure_difference(*groups: Sequence[tuple[SeedRuns, SeedRuns]]) -> dict[str, Any]:
     """The columns of a difference, averaged over tasks, and of its test; without a test where a method's seeds are too few."""
+    compared = [one for group in groups for pair in group for one in pair]
     found = infer(*([a.less(b) for a, b in group] for group in groups))
-    if not all(one.tells_seeds for group in groups for pair in group for one in pair):
+    return write_test(
+        found, all(one.tells_seeds for one in compared), any(METHODS[one.method].seeded for one in compared)
+    )
+
+
+def write_test(found: Inference, can_be_tested: bool, seeded: bool) -> dict[str, Any]:
+    """The columns of a difference and of its test; those of the test are empty where there is none."""
+    if not can_be_tested:
         return {"difference": found.value, "test": "", "p": float("nan")}
-    seeded = any(METHODS[one.method].seeded for group in groups for pair in group for one in pair)
     low, high = found.bounds
     return {
         **{"difference": found.value, "low": low, "high": high, "df": found.freedom, "p": found.p},
@@ -341,8 +351,7 @@ def effects_table(runs_by_seed: Sequence[SeedRuns], scale: str) -> pd.DataFrame:
         other = main.get((one.model, one.method, one.mixture, one.task.name))
         if one.variant == MAIN_VARIANT or other is None or not one.runs.keys() & other.runs.keys():
             continue
-        if one.resampled is not other.resampled:
-            print(f"not compared: {other_rows(*(next(iter(x.runs.values())).folder for x in (one, other)))}")
+        if not one.is_on_the_rows_of(other):
             continue
         facts = {"variant": one.variant, "metric": "+".join(one.metrics)}
         families[one.variant].append(describe(one, scale) | facts | measure_effect(one, other))
@@ -359,15 +368,9 @@ def measure_effect(one: SeedRuns, main: SeedRuns) -> dict[str, Any]:
     seeds = [seed for seed in one.runs if seed in main.runs]
     own, mains = (dict(zip(side.runs, side.places, strict=True)) for side in (one, main))
     contrast = one.resampled.contrast(one.metrics, [own[s] for s in seeds], [mains[s] for s in seeds], shared=True)
-    found = infer([contrast])
-    values = {"value": float(contrast.a.mean()), "main": float(contrast.b.mean()), "difference": found.value}
+    values = {"value": float(contrast.a.mean()), "main": float(contrast.b.mean())}
     seeded = METHODS[one.method].seeded
-    if seeded and len(seeds) == 1:
-        return {"seeds": 1, **values, "test": "", "p": float("nan")}
-    low, high = found.bounds
-    tested: dict[str, Any] = {"low": low, "high": high, "df": found.freedom, "p": found.p}
-    tested["test"] = "seeds and rows" if seeded else "rows"
-    return {"seeds": len(seeds), **values, **tested, "inferred": found}
+    return {"seeds": len(seeds), **values, **write_test(infer([contrast]), len(seeds) > 1 or not seeded, seeded)}
 
 
 def compare_methods(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..tasks.metrics import summarise_classes
-from .inference import LEVEL, Resampled, infer, resample
+from .inference import LEVEL, TAILS, Resampled, infer, resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +67,8 @@ def reject(found: Resampled, seeds: int, generator: np.random.Generator) -> dict
         "both resampled": sides[0] - sides[1],
     }
     outside = {
-        name: bool((np.percentile(values, 100 * LEVEL / 2) > 0) or (np.percentile(values, 100 - 100 * LEVEL / 2) < 0))
-        for name, values in intervals.items()
+        name: bool(low > 0 or high < 0)
+        for name, (low, high) in ((name, np.percentile(values, TAILS)) for name, values in intervals.items())
     }
     return {"seeds and rows": infer([found.contrast(["accuracy"], a, b)]).p < LEVEL} | outside
 
@@ -91,7 +91,7 @@ def simulate(
         lead = np.array([difference / 200, -difference / 200])[:, None]
         accuracies = ACCURACY + lead + deviation / 100 * draw_trainings(kind, seeds, generator)
         first, second = simulate_runs(list(accuracies), generator)
-        found = resample(summarise_classes([0] * ROWS, [*first, *second], 2), ["accuracy"], draws, repeat)
+        found = resample(summarise_classes([0] * ROWS, [*first, *second], 2), draws, repeat)
         for name, rejected in reject(found, seeds, generator).items():
             counts[name] += rejected
     facts = {"trainings": kind, "seeds": seeds, "seed_deviation": deviation, "difference": difference}

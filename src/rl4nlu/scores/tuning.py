@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..base.files import read_json
 from ..config import METHODS
 from ..tasks.task import Task
-from .collect import mixture_kind
+from .collect import find_records, mixture_kind
 
 CANDIDATES = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "learning_rate", "validation", "metric", "loss",
@@ -35,23 +34,13 @@ def candidates_table(
 ) -> pd.DataFrame:
     """candidates.csv, from the run.json of every run that learns (`runs`: only these addresses)."""
     suites, rows = {task.suite for task in tasks.values()}, []
-    for path in sorted(results.glob("*/*/*/*/seed*/run.json")):
-        model, method, mixture, variant, seed = path.parts[-6:-1]
-        if method not in METHODS or not METHODS[method].learns:
-            continue
-        if runs is not None and "/".join(path.parts[-6:-1]) not in runs:
-            continue
-        record = read_json(path)
+    for run, record in find_records(results, [name for name, method in METHODS.items() if method.learns], runs):
         facts, spec = record["facts"], record["spec"]
         shared = {
             "scale": scale,
-            "model": model,
-            "method": method,
-            "mixture": mixture,
-            "mixture_kind": mixture_kind(mixture, tasks.get(mixture), suites),
-            "variant": variant,
-            "seed": int(seed.removeprefix("seed")),
-            "metric": chosen_by(method, spec["train_tasks"]),
+            **run,
+            "mixture_kind": mixture_kind(run["mixture"], tasks.get(run["mixture"]), suites),
+            "metric": chosen_by(run["method"], spec["train_tasks"]),
             "learning_rate_from": spec.get("learning_rate_from"),
         }
         for candidate in facts["candidates"]:

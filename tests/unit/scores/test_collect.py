@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import write_tree
+from synthetic import SMALL_GRID, write_tree
 
 from rl4nlu.base.files import read_json, read_jsonl, write_json, write_jsonl
 from rl4nlu.scores.collect import (
@@ -24,31 +24,19 @@ from rl4nlu.scores.comparisons import compare_methods
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
-GRID = [
-    ("micro-llama", "majority", "none", "main", [0], ["cola", "sst2", "axg"]),
-    ("micro-llama", "zero-shot", "none", "main", [0], ["cola", "sst2", "axg", "record"]),
-    ("micro-llama", "few-shot", "none", "main", [0, 1], ["cola", "record"]),
-    ("micro-llama", "sft", "cola", "main", [0, 1, 2], ["cola", "sst2"]),
-    ("micro-llama", "ppo", "cola", "main", [0, 1, 2], ["cola"]),
-    ("micro-llama", "sft", "sst2", "main", [0], ["sst2"]),
-    ("micro-llama", "ppo", "sst2", "main", [0], ["sst2"]),
-    ("micro-llama", "ppo", "glue", "main", [0], ["cola", "sst2"]),
-    ("micro-llama", "ppo", "cola", "released", [0], ["cola"]),
-    ("micro-bert-base", "encoder", "cola", "main", [0, 1, 2], ["cola"]),
-]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    write_tree(folder, TASKS, GRID)
+    write_tree(folder, TASKS, SMALL_GRID)
     return folder
 
 
 def test_one_row_a_number(results: Path) -> None:
     found = metrics_table(find_scored(results, TASKS), TASKS, "embedded", None)
     assert tuple(found) == METRICS
-    numbers = sum(len(TASKS[name].metrics) * len(arm[4]) for arm in GRID for name in arm[5])
+    numbers = sum(len(TASKS[name].metrics) * len(arm[4]) for arm in SMALL_GRID for name in arm[5])
     assert len(found) == numbers
     one = found[
         (found["method"] == "ppo") & (found["variant"] == "main") & (found["mixture"] == "cola") & (found["seed"] == 1)
@@ -81,7 +69,7 @@ def test_rows_of_other_settings_are_stale(results: Path) -> None:
 
 def test_costs_come_from_the_runs_record(results: Path) -> None:
     found = runs_table(find_scored(results, TASKS), TASKS, "embedded")
-    assert len(found) == sum(len(arm[4]) for arm in GRID)
+    assert len(found) == sum(len(arm[4]) for arm in SMALL_GRID)
     ppo = found[(found["method"] == "ppo") & (found["mixture"] == "cola")].iloc[0]
     assert (ppo["optimiser_steps"], ppo["prompts_seen"], ppo["tokens_generated"], ppo["candidates"]) == (
         80,

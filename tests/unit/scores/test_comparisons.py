@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from synthetic import make_predictions, make_rows, make_rows_that_share, write_scored, write_tree
+from synthetic import SMALL_GRID, make_predictions, make_rows, make_rows_that_share, write_scored, write_tree
 
 from rl4nlu.base.files import read_json, read_jsonl, write_json
 from rl4nlu.scores.collect import find_scored, metrics_table
@@ -26,24 +26,12 @@ from rl4nlu.tasks.metrics import summarise
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
-GRID = [
-    ("micro-llama", "majority", "none", "main", [0], ["cola", "sst2", "axg"]),
-    ("micro-llama", "zero-shot", "none", "main", [0], ["cola", "sst2", "axg", "record"]),
-    ("micro-llama", "few-shot", "none", "main", [0, 1], ["cola", "record"]),
-    ("micro-llama", "sft", "cola", "main", [0, 1, 2], ["cola", "sst2"]),
-    ("micro-llama", "ppo", "cola", "main", [0, 1, 2], ["cola"]),
-    ("micro-llama", "sft", "sst2", "main", [0], ["sst2"]),
-    ("micro-llama", "ppo", "sst2", "main", [0], ["sst2"]),
-    ("micro-llama", "ppo", "glue", "main", [0, 1], ["cola", "sst2"]),
-    ("micro-llama", "ppo", "cola", "released", [0], ["cola"]),
-    ("micro-bert-base", "encoder", "cola", "main", [0, 1, 2], ["cola"]),
-]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    write_tree(folder, TASKS, GRID)
+    write_tree(folder, TASKS, SMALL_GRID)
     return folder
 
 

@@ -83,13 +83,13 @@ def test_resamples_are_of_whole_units_and_the_same_for_all_runs(name: str) -> No
     rows = make_rows(task, 60)
     runs = [make_predictions(task, rows, skill, str(skill), 0.05) for skill in (0.9, 0.9, 0.4)]
     metric = task.metrics[0]
-    found = resample(summarise(task, rows, runs), [metric], 250, 0)
+    found = resample(summarise(task, rows, runs), 250, 0)
     assert found.observed[metric] == pytest.approx([score(task, rows, run)[metric] for run in runs])
     assert found.drawn[metric].shape == (250, 3)
     assert found.drawn[metric][:, 0] == pytest.approx(found.drawn[metric][:, 1])  # two equal runs
     assert np.std(found.drawn[metric][:, 2]) > 1
     assert found.units == len({row.group or row.id for row in rows})
-    again = resample(summarise(task, rows, runs), [metric], 250, 0)
+    again = resample(summarise(task, rows, runs), 250, 0)
     assert (again.drawn[metric] == found.drawn[metric]).all()
 
 
@@ -98,7 +98,7 @@ def test_the_variance_of_the_rows_is_the_binomials() -> None:
     gold = [0] * 400
     a = [int(i % 4 == 0) for i in range(400)]
     b = [int((i // 4) % 2 == 0) for i in range(400)]
-    found = resample(summarise_classes(gold, [a, b], 2), ["accuracy"], 4000, 0)
+    found = resample(summarise_classes(gold, [a, b], 2), 4000, 0)
     difference = found.contrast(["accuracy"], [0], [1])
     right = 1 - np.array([a, b])
     assert difference.rows == pytest.approx(1e4 * np.var(right[0] - right[1]) / 400, rel=0.1)
@@ -108,6 +108,6 @@ def test_the_variance_of_the_rows_is_the_binomials() -> None:
 def test_a_method_against_itself_does_not_differ() -> None:
     gold = [0, 1] * 50
     run = [g if i % 7 else 1 - g for i, g in enumerate(gold)]
-    found = resample(summarise_classes(gold, [run, run], 2), ["accuracy"], 200, 0)
+    found = resample(summarise_classes(gold, [run, run], 2), 200, 0)
     same = infer([found.contrast(["accuracy"], [0], [1])])
     assert (same.value, same.bounds, same.p) == (0, (0, 0), 1)
