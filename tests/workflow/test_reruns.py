@@ -89,7 +89,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "a figure's colour": ("config/rl.py", "#D55E00", "#D55E01", {"make_figures"}),
     "the second paper's printed numbers": ("resources/published/rllr.csv", "\n", "\n\n", REPORT),
     # how answers are scored
-    "an interval's formula": ("scores/intervals.py", "(2.5, 97.5)", "(5.0, 95.0)", {"score_run"}),
+    "an interval's formula": ("scores/inference.py", "TAILS = (100 * LEVEL / 2", "TAILS = (100 * LEVEL", {"score_run"}),
     "the bootstrap count": ("config/smoke.yaml", "bootstrap: 200", "bootstrap: 300", {"score_run"}),
     # what trains
     "the encoder's warm-up": (
