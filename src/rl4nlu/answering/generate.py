@@ -164,9 +164,12 @@ def read_prompts(model: Any, prompts: list[list[int]], prefix: Prefix, pad: int)
 
 
 def choose(
-    logits: torch.Tensor, uniform: torch.Tensor | None, temperature: float = 1.0, top_k: int = 0
+    logits: torch.Tensor, uniform: torch.Tensor | None, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
 ) -> torch.Tensor:
     """Next tokens (B,): the likeliest, or drawn with one uniform number a row by inverting the distribution function.
+
+    Drawn among the `top_k` likeliest and, of these, among the nucleus: the fewest likeliest tokens whose probabilities add up
+    to `top_p` or more (Holtzman et al. 2020, section 3.1), in the order and with the edges of transformers' warpers.
 
     Raises:
         FloatingPointError: the logits hold NaN.
@@ -180,6 +183,11 @@ def choose(
     if top_k:
         least = scaled.topk(min(top_k, scaled.shape[-1]), dim=-1).values[:, -1:]
         scaled = scaled.masked_fill(scaled < least, -torch.inf)
+    if top_p < 1:
+        ascending, order = scaled.sort(dim=-1)
+        outside = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p
+        outside[:, -1] = False  # the likeliest always stays
+        scaled = scaled.masked_fill(outside.scatter(1, order, outside), -torch.inf)
     cumulative = scaled.softmax(dim=-1).cumsum(dim=-1)
     total = cumulative[:, -1:]
     if total.isnan().any():
@@ -209,16 +217,47 @@ def _ended(tokenizer: PreTrainedTokenizerBase, ends: set[int], stop: str | None)
     return ended
 
 
+def write_on(
+    decoder: Any,
+    batch: Batch,
+    rows: list[int],
+    completions: list[list[int]],
+    over: Callable[[int], bool],
+    next_tokens: Callable[[torch.Tensor, list[int]], torch.Tensor],
+) -> None:
+    """Let every row of a batch that is read write on in `completions` until it is `over`; rows that are leave the batch."""
+    while True:
+        tokens = next_tokens(batch.logits, rows)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            completions[row].append(token)
+        going = [n for n, row in enumerate(rows) if not over(row)]
+        if not going:
+            return
+        if len(going) < len(rows):
+            batch.select(going)
+            rows, tokens = [rows[n] for n in going], tokens[going]
+        batch.extend(torch.ones_like(tokens)[:, None])
+        batch.logits = forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
+
+
+def _each(number: int | Sequence[int], rows: int) -> list[int]:
+    """A number for all rows, or one a row, as one a row."""
+    return [number] * rows if isinstance(number, int) else list(number)
+
+
 @torch.no_grad()
 def generate_tokens(
     model: Any,
     prompts: list[list[int]],
     *,
     tokenizer: PreTrainedTokenizerBase,
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
+    min_new_tokens: int | Sequence[int] = 0,
+    begun: Sequence[list[int]] | None = None,
     sample: bool = False,
     temperature: float = 1.0,
     top_k: int = 0,
+    top_p: float = 1.0,
     generator: torch.Generator | None = None,
     stop: str | None = None,
     batch_tokens: int = 8192,
@@ -232,11 +271,15 @@ def generate_tokens(
         model: a decoder, with or without adapters; its training mode is left alone (dropout acts in it).
         prompts: tokens, none of them empty.
         tokenizer: decodes completions to look for `stop`, and names the padding and end tokens.
-        max_new_tokens: longest completion.
-        sample: draw from softmax(logits / temperature) among the `top_k` likeliest (0: all), else greedy.
+        max_new_tokens: longest completion, of all rows or of each.
+        min_new_tokens: tokens, of all rows or of each, before which no end token is chosen (`stop` still ends a completion).
+        begun: how each completion begins. These tokens are read, not chosen; all else is as if they had been: they are part
+            of the completion and count in its length, and what follows takes the draws of its place.
+        sample: draw from softmax(logits / temperature) as `choose` says, else greedy.
         temperature: of sampling.
-        top_k: of sampling.
-        generator: source of the draws; needed when sampling. It advances by rows × max_new_tokens numbers.
+        top_k: of sampling; 0: off.
+        top_p: of sampling; 1: off.
+        generator: source of the draws; needed when sampling. It advances by rows × the largest `max_new_tokens` numbers.
         stop: text that ends a completion; it may span several tokens.
         batch_tokens: bound on rows × (prompt + completion) of a batch.
         prefix_share: least share of tokens that a cached common prefix must save; above 1: never cache.
@@ -252,39 +295,44 @@ def generate_tokens(
         raise ValueError("sampling needs a torch.Generator")
     decoder = plain(model)
     where = next(decoder.parameters()).device
+    most, least = (_each(number, len(prompts)) for number in (max_new_tokens, min_new_tokens))
     uniforms = None
     if sample:
         assert generator is not None
-        uniforms = torch.rand(len(prompts), max_new_tokens, generator=generator, device=generator.device).to(where)
-    pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
-    completions: list[list[int]] = [list(done.get(row, ())) for row in range(len(prompts))]
-    batches = unfinished(length_batches([len(p) + max_new_tokens for p in prompts], batch_tokens), done)
+        drawn = torch.rand(len(prompts), max(most, default=0), generator=generator, device=generator.device)
+        uniforms = drawn.to(where)
+    given = begun or [[]] * len(prompts)
+    read = [prompt + start for prompt, start in zip(prompts, given, strict=True)]
+    pad, ends = int(tokenizer.pad_token_id), end_tokens(decoder, tokenizer)  # type: ignore[arg-type]
+    completions: list[list[int]] = [list(done.get(row, start)) for row, start in enumerate(given)]
+    batches = length_batches([len(prompt) + room for prompt, room in zip(prompts, most, strict=True)], batch_tokens)
+    going_on = [[row for row in rows if len(given[row]) < most[row]] for rows in batches]
+    batches = unfinished([rows for rows in going_on if rows], done)
+    ended = _ended(tokenizer, ends, stop)
+
+    def over(row: int) -> bool:
+        return len(completions[row]) >= most[row] or ended(completions[row])
+
+    def next_tokens(logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
+        places = [len(completions[row]) for row in rows]
+        early = [n for n, row in enumerate(rows) if places[n] < least[row]]
+        if early:
+            logits[torch.tensor(early)[:, None], torch.tensor(sorted(ends))] = -torch.inf
+        return choose(logits, None if uniforms is None else uniforms[rows, places], temperature, top_k, top_p)
+
     with compute_in_dtype(decoder):
-        prefix = cache_prefix(decoder, shared_prefix(prompts, prefix_share)) if batches else []
-        ended = _ended(tokenizer, end_tokens(decoder, tokenizer), stop)
-        for numbers in batches:
-            rows = numbers
+        prefix = cache_prefix(decoder, shared_prefix(read, prefix_share)) if batches else []
+        for rows in batches:
             for row in rows:
-                completions[row] = []
-            different = list(dict.fromkeys(tuple(prompts[r]) for r in rows))
+                completions[row] = list(given[row])
+            different = list(dict.fromkeys(tuple(read[r]) for r in rows))
             batch = read_prompts(decoder, [list(prompt) for prompt in different], prefix, pad)
             if len(different) < len(rows):
-                batch.select([different.index(tuple(prompts[r])) for r in rows])
-            for step in range(max_new_tokens):
-                tokens = choose(batch.logits, None if uniforms is None else uniforms[rows, step], temperature, top_k)
-                for row, token in zip(rows, tokens.tolist(), strict=True):
-                    completions[row].append(token)
-                going = [n for n, row in enumerate(rows) if not ended(completions[row])]
-                if not going or step + 1 == max_new_tokens:
-                    break
-                if len(going) < len(rows):
-                    batch.select(going)
-                    rows, tokens = [rows[n] for n in going], tokens[going]
-                batch.extend(torch.ones_like(tokens)[:, None])
-                batch.logits = forward(decoder, tokens[:, None], batch.mask, batch.cache, keep=1)[:, -1]
+                batch.select([different.index(tuple(read[r])) for r in rows])
+            write_on(decoder, batch, rows, completions, over, next_tokens)
             del batch  # or two caches would be in memory while the next batch is read
             if keep:
-                keep(numbers, [completions[row] for row in numbers])
+                keep(rows, [completions[row] for row in rows])
     return completions
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_decoders import ALWAYS, MODELS, NEVER, TOKENIZER, VOCABULARY, prompts_of
 from tiny_models import RuleDecoder, byte_tokenizer, tiny_decoder
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from rl4nlu.answering import generate as generation
 from rl4nlu.answering.generate import (
@@ -131,6 +132,99 @@ def test_inverse_sampling_follows_the_distribution():
     assert choose(logits, torch.tensor([0.0])).item() == 0
     assert choose(logits.roll(-1), torch.tensor([0.0])).item() == 1  # never a token of zero probability
     assert choose(logits, torch.tensor([1.0])).item() == 3
+
+
+@pytest.mark.parametrize(("temperature", "top_k", "top_p"), [
+    (1.0, 0, 0.92), (0.7, 0, 0.5), (1.3, 5, 0.9), (1.0, 3, 0.999), (1.0, 0, 1e-9), (1.0, 50, 1.0), (2.0, 1, 0.3),
+])  # fmt: skip
+def test_nucleus_temperature_and_top_k_keep_the_tokens_that_transformers_warpers_keep(temperature, top_k, top_p):
+    """Nine tokens of ten rows, one row flat, one with a sure token: what 2,000 even draws give, against the warpers' distribution."""
+    logits = 2 * torch.randn(10, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    logits[3], logits[4, 2] = torch.arange(9) * 1e-6, 40.0
+    warped = TemperatureLogitsWarper(temperature)(None, logits)
+    warped = TopKLogitsWarper(top_k)(None, warped) if top_k else warped
+    warped = TopPLogitsWarper(top_p)(None, warped)
+    uniforms = (torch.arange(2_000) + 0.5) / 2_000
+    for row, theirs in zip(logits, warped.softmax(-1), strict=True):
+        drawn = choose(row.expand(2_000, 9), uniforms, temperature, top_k, top_p)
+        share = torch.bincount(drawn, minlength=9) / 2_000
+        assert ((share > 0) == (theirs > 1e-3)).logical_or(theirs < 1e-3).all()
+        assert share[theirs == 0].sum() == 0
+        assert share.tolist() == pytest.approx(theirs.tolist(), abs=1e-3)
+
+
+def test_the_nucleus_is_reached_exactly_and_never_empty():
+    """Of four equal tokens; the numbers are exact."""
+    uniforms = (torch.arange(1_000) + 0.5) / 1_000
+    for top_p, kept in ((0.0, 1), (0.01, 1), (0.25, 1), (0.26, 2), (0.5, 2), (0.75, 3), (0.76, 4), (1.0, 4)):
+        assert len(set(choose(torch.zeros(1_000, 4), uniforms, top_p=top_p).tolist())) == kept
+        if top_p < 1:
+            assert TopPLogitsWarper(top_p)(None, torch.zeros(1, 4)).isfinite().sum() == kept
+
+
+def test_no_end_token_before_the_least_length_like_transformers():
+    model = tiny_decoder("llama", VOCABULARY)
+    with torch.no_grad():
+        model.lm_head.weight[1] *= 3
+    prompts = prompts_of([5] * 40)
+    free = generate_tokens(model, prompts, tokenizer=TOKENIZER, max_new_tokens=10)
+    least = [4 + row % 3 for row in range(40)]
+    ours = generate_tokens(model, prompts, tokenizer=TOKENIZER, max_new_tokens=10, min_new_tokens=least)
+    assert ours != free
+    assert any(len(c) == least[row] + 1 for row, c in enumerate(ours))
+    for row, (prompt, completion) in enumerate(zip(prompts, ours, strict=True)):
+        given = {"max_new_tokens": 10, "min_new_tokens": least[row], "do_sample": False}
+        assert completion == model.generate(torch.tensor([prompt]), **given)[0, len(prompt) :].tolist()
+    sampled = generate_tokens(
+        model, prompts, tokenizer=TOKENIZER, max_new_tokens=6, min_new_tokens=6, sample=True,
+        generator=torch.Generator().manual_seed(2),
+    )  # fmt: skip
+    assert {len(c) for c in sampled} == {6}
+    assert not any(1 in c for c in sampled)
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_every_row_has_its_own_room_and_the_others_do_not_feel_it(model, sample):
+    prompts = prompts_of([9, 4, 17, 1, 30])
+
+    def run(room, **more):
+        return generate_tokens(
+            model, prompts, tokenizer=TOKENIZER, max_new_tokens=room, sample=sample,
+            generator=torch.Generator().manual_seed(5), **more,
+        )  # fmt: skip
+
+    whole, rooms = run(12), [12, 1, 5, 0, 7]
+    assert run(rooms) == [completion[:room] for completion, room in zip(whole, rooms, strict=True)]
+    assert run([12] * 5) == whole
+    kept = []
+    run(rooms, batch_tokens=1, keep=lambda rows, found: kept.extend(rows))
+    assert sorted(kept) == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_cut_completion_that_is_continued_is_the_uncut_one(model, sample):
+    """At every place, together and alone; the draws are those of the places."""
+    prompts = prompts_of([9, 4, 17, 1, 30], shared=6)
+
+    def run(begun, **more):
+        generator = torch.Generator().manual_seed(5)
+        given = {"max_new_tokens": 8, "top_p": 0.9, "sample": sample, "generator": generator}
+        return generate_tokens(model, prompts, tokenizer=TOKENIZER, begun=begun, **given, **more)
+
+    whole = run(None)
+    for cut in range(8):
+        assert run([completion[:cut] for completion in whole]) == whole
+    assert run([c[:cut] for c, cut in zip(whole, (0, 3, 8, 1, 5), strict=True)], batch_tokens=1) == whole
+    assert run([[7, 7], [], [], [], []])[0][:2] == [7, 7]
+
+
+def test_a_stop_text_may_lie_across_the_seam_of_what_is_begun():
+    tokenizer = byte_tokenizer()
+    model = RuleDecoder(tokenizer, lambda prompt: "Yes </J>\nand more")
+    prompts, whole = [tokenizer.encode("a<Judgement>")], tokenizer.encode("Yes </J>")
+    for cut in range(len(whole)):
+        run = {"tokenizer": tokenizer, "max_new_tokens": 30, "stop": "</J>"}
+        assert generate_tokens(model, prompts, begun=[whole[:cut]], **run) == [whole]
 
 
 def test_nan_logits_and_empty_prompts_are_refused():
