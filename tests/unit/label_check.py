@@ -382,9 +382,31 @@ def _wsc(row: Row) -> bool:
     return _claimed(target["span1_text"]) == _referent(row["text"])
 
 
+def _commongen(row: Row) -> list[str]:
+    """The references that state facts of exactly the given words, words of one fact standing together."""
+    words = row["concepts"]
+    fitting = []
+    for reference in row["label"]:
+        said = [{person, *values} for _, person, values, _ in parse_facts(reference)]
+        together = all(
+            max(map(words.index, one)) - min(map(words.index, one)) < len(one) or said[0] & said[1] for one in said
+        )
+        if set().union(*said) == set(words) and together:
+            fitting.append(reference)
+    return fitting
+
+
+def _tldr(row: Row) -> list[Parsed]:
+    """The facts of a passage that name who is asked about."""
+    passage, name = re.fullmatch(r"(.+) What about (\w+)\?\nTL;DR:", row["prompt"]).groups()  # type: ignore[union-attr]
+    return [fact for fact in parse_facts(passage) if name in (fact[1], *fact[2])]
+
+
 _NUMBER = {"entailment": 0, "neutral": 1, "contradiction": 2}
 _EXPECTED: dict[str, Callable[[Row], Any]] = {
     "movie-reviews": _movie_reviews,
+    "imdb": _movie_reviews,
+    "commongen": _commongen,
     "ag-news": _ag_news,
     "app-reviews": _app_reviews,
     "cola": _cola,
@@ -418,6 +440,8 @@ def wrong_rows(task: str, rows: Iterable[Row]) -> list[tuple[Row, Any]]:
             found: Any = _multirc(row)
         elif task == "record":
             given, found = {a["text"] for a in row["qas"][0]["answers"]}, _record(row)
+        elif task == "tldr":
+            given, found = parse_facts(row["label"]), _tldr(row)
         else:
             given, found = row["derivation"].get("clean_label", row["label"]), _EXPECTED[task](row)
         if given != found:

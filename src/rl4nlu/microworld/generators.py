@@ -1,4 +1,4 @@
-"""`rows`: labelled rows of any task, balanced, no row in two splits, with the official field names and label forms.
+"""`rows`: rows of any task, their labels balanced, no row in two splits, with the official field names and label forms.
 
 What a row says as a whole decides its split, and pretraining reads rows of train alone. Some tasks ask several things of
 one text (of a sentence with a pronoun, which of two names it means): whoever wants such texts in one split alone says
@@ -16,6 +16,7 @@ from typing import Any
 
 from . import fact_tasks as ft
 from . import opinion_tasks as ot
+from . import text_tasks as tt
 from . import word_tasks as wt
 from .claims import NLI, GeneratedRow, Knobs
 from .world import unmark
@@ -47,12 +48,17 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     "movie-reviews": (ot.movie_reviews, 2),
     "ag-news": (ot.ag_news, 4),
     "app-reviews": (ot.app_reviews, 5),
+    "imdb": (tt.imdb, 2),
+    "commongen": (tt.commongen, 1),
+    "tldr": (tt.tldr, 1),
 }
 TASKS = tuple(MAKERS)
+TEXT_TASKS = ("imdb", "commongen", "tldr")
+"""Tasks whose answers are texts: what stands under `label` is one or several of these, or says what the row's text is like."""
 VOCABULARY_TASKS = TASKS[: TASKS.index("movie-reviews")]
 """Tasks whose rows gave the shipped models their words; every later task makes do with these."""
 GENERATED_SPLITS = ("train", "validation", "test")
-NOISELESS = ("stsb", "multirc", "record", "axg", "ax", "axb")
+NOISELESS = ("stsb", "multirc", "record", "axg", "ax", "axb", *TEXT_TASKS)
 # labels in the order of a maker's `want`
 LABELS: dict[str, tuple[Any, ...]] = {
     "cb": NLI,

@@ -38,8 +38,12 @@ def movie_reviews(rng: random.Random, knobs: Knobs, want: int) -> GeneratedRow:
 
     A clause that is conceded (before `but` and `yet`, behind `although`) never counts.
     """
-    good, count = bool(want), rng.randint(2, knobs.clauses + 1)
-    verdict = rng.random() < 0.5
+    return review(rng, knobs, want, rng.randint(2, knobs.clauses + 1))
+
+
+def review(rng: random.Random, knobs: Knobs, want: int, count: int) -> GeneratedRow:
+    """A movie review of `count` sentences."""
+    good, verdict = bool(want), rng.random() < 0.5
     sure = 0 if verdict else count // 2 + 1
     signs = [good] * sure
     signs += [good != (rng.random() < knobs.distractors) for _ in range(count - sure - int(verdict))]

@@ -30,6 +30,9 @@ FIELDS = {
     "movie-reviews": {"text"},
     "ag-news": {"text"},
     "app-reviews": {"review"},
+    "imdb": {"text"},
+    "commongen": {"concepts"},
+    "tldr": {"prompt"},
 }
 
 
@@ -57,7 +60,7 @@ def test_no_row_stands_in_two_splits(task: str) -> None:
     assert all(split_of(r) == "test" for r in rows(task, "test", 20, 8)[:20:2])
 
 
-@pytest.mark.parametrize("task", [t for t in TASKS if t not in ("stsb", "multirc", "record")])
+@pytest.mark.parametrize("task", [t for t in TASKS if t not in ("stsb", "multirc", "record", "commongen", "tldr")])
 def test_labels_are_balanced(task: str) -> None:
     counts = Counter(r["label"] for r in rows(task, "validation", 240, 1))
     assert max(counts.values()) - min(counts.values()) <= 48, counts
