@@ -25,7 +25,7 @@ def predicted(task: Any, rows: list[Any]) -> list[Any]:
     def one(row: Any) -> Any:
         if rng.random() < 0.03:
             return None
-        if task.parser == "number":
+        if task.answer == "number":
             return round(min(task.high, max(task.low, row.label + rng.gauss(0, 1))), 1)
         return row.label if rng.random() < 0.7 else rng.choice(list(task.labels))
 
@@ -66,7 +66,7 @@ def loops(job: dict[str, Any], clock: measure.Clock) -> Any:
     }
     task, rows = measure.rows(job["task"], Path(job["data"]))
     predictions = predicted(task, rows)
-    gold, guess = (numbers if task.parser == "number" else class_numbers)(task, rows, predictions)
+    gold, guess = (numbers if task.answer == "number" else class_numbers)(task, rows, predictions)
     codes = summarise(task, rows, [predictions]).codes[0]
     _, example, counts = np.unique(codes, return_index=True, return_counts=True)
     drawn = np.random.default_rng(SEED).multinomial(len(codes), counts / len(codes), size=DRAWS)

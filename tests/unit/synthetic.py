@@ -56,7 +56,7 @@ def make_rows(task: Task, n: int) -> list[Row]:
     rng = random.Random(task.name)
     rows = []
     for place in range(n):
-        label = round(rng.uniform(task.low, task.high), 1) if task.parser == "number" else rng.choice(list(task.labels))
+        label = round(rng.uniform(task.low, task.high), 1) if task.answer == "number" else rng.choice(list(task.labels))
         group = f"{task.name}/group{place // 2}" if task.layout != "plain" else None
         fields = dict.fromkeys(task.fields, f"word{place}")
         rows.append(Row(f"{task.name}/test:{place}", fields, label, group))
@@ -83,7 +83,7 @@ def make_predictions(task: Task, rows: list[Row], skill: float, seed: str, inval
     for row in rows:
         if rng.random() < invalid:
             out.append(None)
-        elif task.parser == "number":
+        elif task.answer == "number":
             value = row.label if rng.random() < skill else rng.uniform(task.low, task.high)
             out.append(round(min(task.high, max(task.low, value + rng.gauss(0, 0.4))), 1))
         else:

@@ -82,6 +82,10 @@ class Scale(Settings):
     )
     data_root: str | None = Field(None, description="short for data.data_root, for the command line")
     data: Data = Data()
+    judges: dict[str, str] = Field(
+        {},
+        description="task of texts -> classifier of models.yaml that judges its answers, for the metric and reward judge",
+    )
     rationales: Rationales = Rationales()
     protocol: Protocol = Protocol()
     evaluation: Evaluation = Evaluation()

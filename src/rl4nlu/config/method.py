@@ -28,6 +28,7 @@ class Method:
         loads: what answers the rows: a decoder, an encoder, or nothing but label frequencies.
         answered_by: module `rl4nlu.<answered_by>`, whose `open_answerer` answers the rows.
         with_encoder: it also runs the encoder that `reward_encoder.encoder` names.
+        texts: it may train on and answer tasks of texts.
         rationale: its responses are a rationale and then a label, whatever `protocol.response` says.
         scored: it answers tasks.
         seeded: its numbers depend on the seed, so that tables mark cells of few seeds.
@@ -46,6 +47,7 @@ class Method:
     loads: Literal["decoder", "encoder"] | None = "decoder"
     answered_by: str = "answering.decoder"
     with_encoder: bool = False
+    texts: bool = False
     rationale: bool = False
     scored: bool = True
     seeded: bool = True

@@ -149,9 +149,12 @@ RL = {
         Ppo,
         "ppo",
         "methods.rl.ppo",
+        texts=True,
         against=("sft", "zero-shot", "grpo", "encoder"),
         colour="#D55E00",
     ),
-    "grpo": Method("GRPO", "grpo", Grpo, "grpo", "methods.rl.grpo"),
-    "raft": Method("RAFT", "raft", Raft, "raft", "methods.rl.raft", against=("sft", "ppo"), colour="#661100"),
+    "grpo": Method("GRPO", "grpo", Grpo, "grpo", "methods.rl.grpo", texts=True),
+    "raft": Method(
+        "RAFT", "raft", Raft, "raft", "methods.rl.raft", texts=True, against=("sft", "ppo"), colour="#661100"
+    ),
 }

@@ -19,7 +19,9 @@ class Settings(BaseModel):
 class Model(Settings):
     """A foundation model: one entry of `config/models.yaml`."""
 
-    kind: Literal["decoder", "encoder"] = Field(description="decoders are prompted and tuned; encoders are fine-tuned")
+    kind: Literal["decoder", "encoder", "classifier"] = Field(
+        description="decoders are prompted and tuned; encoders are fine-tuned; classifiers only judge texts"
+    )
     path: str = Field(description="hub repository, or a folder (relative to the repository root)")
     revision: str | None = Field(None, description="hub commit; recorded, and required for a hub model at paper scale")
     title: str | None = Field(None, description="name in tables and figures; the key when absent")
@@ -30,6 +32,10 @@ class Model(Settings):
     chat: bool = Field(False, description="has a chat template that `protocol.prompt_format: chat` may use")
     max_length: int = Field(2048, ge=64, description="longest prompt plus answer, in tokens")
     table: Literal["main", "other"] = Field("main", description="rows of Tables 1 and 10, or of Table 2 (other models)")
+    positive: int = Field(1, ge=0, description="which of a classifier's outputs is its judgement, from 0")
+    score: Literal["probability", "logit"] = Field(
+        "probability", description="of a classifier: the output's share after softmax, or the output itself"
+    )
 
     @model_validator(mode="after")
     def _encoders_are_float32(self) -> Model:

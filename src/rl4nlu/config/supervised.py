@@ -58,16 +58,16 @@ PROMPTING: dict[str, Method] = {
     name: Method(title, "prompting", Prompting, "prompting", leaves=("answers",), **more)  # type: ignore[arg-type]
     for name, title, more in (
         ("majority", "Majority", {**GUESSED, "seeded": False, "colour": "#BBBBBB"}),
-        ("random", "Random", {**GUESSED, "colour": "#BBBBBB"}),
-        ("zero-shot", "Zero-shot", {"seeded": False, "colour": "#56B4E9"}),
+        ("random", "Random", {**GUESSED, "texts": True, "colour": "#BBBBBB"}),
+        ("zero-shot", "Zero-shot", {"texts": True, "seeded": False, "colour": "#56B4E9"}),
         (
             "few-shot",
             "Few-shot",
-            {"answered_by": "answering.few_shot", "colour": "#0072B2", "against": ("zero-shot",)},
+            {"texts": True, "answered_by": "answering.few_shot", "colour": "#0072B2", "against": ("zero-shot",)},
         ),
     )
 }
-SFT = {"sft": Method("SFT", "sft", Sft, "sft", "methods.sft", against=("zero-shot",), colour="#E69F00")}
+SFT = {"sft": Method("SFT", "sft", Sft, "sft", "methods.sft", texts=True, against=("zero-shot",), colour="#E69F00")}
 ENCODER = {
     "encoder": Method(
         "Encoder",

@@ -65,6 +65,7 @@ class Item:
 
 def text_pairs(task: Task, row: Row) -> list[tuple[str, str | None]]:
     """The texts that the encoder reads for a row: one pair, or for multiple choice one pair a choice."""
+    assert task.pair is not None
     first = task.pair.text_a.format_map(row.fields)
     if task.head == "multiple-choice":
         return [(first, choice.format_map(row.fields)) for choice in task.choices]

@@ -87,7 +87,7 @@ def code_of(settings: Rationales) -> tuple[str, ...]:
 
 def values_read(task: Task, settings: Rationales) -> dict[str, Any]:
     """Settings that the rationales depend on: of the task, what is asked and how answers are read, and of the config."""
-    kept = {"name", "description", "query", "fields", "labels", "parser"}
+    kept = {"name", "description", "query", "fields", "labels", "answer"}
     source = task.sources.microworld if settings.source == "derived" else None
     return {
         "task": task.model_dump(mode="json", include=kept),

@@ -17,7 +17,7 @@ from ..config import (
     load_models,
 )
 from ..config.experiment import MAIN
-from ..tasks.available import source_of, why_absent
+from ..tasks.sources.available import source_of, why_absent
 from ..tasks.task import Task, expand, load_tasks
 from .resolve import add_followers, check_name, resolve, training_tasks
 from .spec import Address, RunSpec
@@ -77,10 +77,10 @@ def list_runs(
         where = f"{config.name}: grid.{index}"
         for model in arm.models:
             check_name(model, models, f"{where}.models")
-            if arm.method in TRAINED_METHODS and (arm.method == "encoder") != (models[model].kind == "encoder"):
-                raise ConfigError(
-                    f"{where}: method {arm.method} does not fit {model}, whose kind is {models[model].kind}"
-                )
+            kind = models[model].kind
+            unfit = (arm.method == "encoder") != (kind == "encoder") and arm.method in TRAINED_METHODS
+            if unfit or kind == "classifier":
+                raise ConfigError(f"{where}: method {arm.method} does not fit {model}, whose kind is {kind}")
         for variant in arm.variants:
             check_name(variant, {"main": MAIN, **config.variants}, f"{where}.variants")
         named = expand([t for t in arm.tasks if t not in absent], tasks) if arm.tasks else None

@@ -267,7 +267,7 @@ def tally(
         runs: one prediction a row: canonical label, number, or None (unparseable).
         confidences: of the positive label, by run and row; only ReCoRD's choice of one candidate uses them.
     """
-    if task.parser == "number":
+    if task.answer == "number":
         wanted = numbers(task, rows, runs[0])[0]
         return summarise_numbers(wanted, [numbers(task, rows, run)[1] for run in runs])
     classes = len(task.labels)
@@ -352,7 +352,7 @@ def score(
 
 def row_scores(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float]:
     """How right each row is: 1 or 0, or for numbers 1 - |error| / range (clamped); 0 where unparseable."""
-    if task.parser == "number":
+    if task.answer == "number":
         gold, predicted = numbers(task, rows, predictions)
         near = 1 - np.abs(predicted - gold) / (task.high - task.low)
         return [0.0 if p is None else float(s) for s, p in zip(near, predictions, strict=True)]

@@ -17,8 +17,8 @@ from typing import Any
 from ..base.errors import ConfigError
 from ..base.files import file_digest, write_json, write_jsonl
 from ..config import Data
-from .available import source_of, why_absent
 from .rows import SPLITS, Row
+from .sources.available import source_of, why_absent
 from .sources.layouts import to_rows
 from .task import Task
 from .units import text_kept_apart
@@ -38,7 +38,7 @@ def code_of(task: Task, data: Data) -> tuple[str, ...]:
 def values_read(task: Task, data: Data) -> dict[str, Any]:
     """Settings that the rows depend on, but for where files lie: of the task, of its own source alone, and of `data`."""
     name, source = source_of(task, data)
-    kept = {"name", "suite", "fields", "layout", "labels", "parser", "low", "high", "trained_with", "carve_by"}
+    kept = {"name", "suite", "fields", "layout", "labels", "answer", "low", "high", "trained_with", "carve_by"}
     return {
         "task": task.model_dump(mode="json", include=kept),
         "source": [name, source and source.model_dump(mode="json", exclude={"root"})],

@@ -68,7 +68,7 @@ class PromptText:
 
 def answer_format(task: Task) -> str:
     """What may stand between the tags, in words: the label words, or the range of numbers."""
-    if task.parser == "number":
+    if task.answer == "number":
         return f"{{Insert only a number from {task.low:g} to {task.high:g} here}}"
     quoted = [f'"{word}"' for word in task.words]
     return f"{{Insert only {', '.join(quoted[:-1])} or {quoted[-1]} here}}"
@@ -121,7 +121,7 @@ def label_word(task: Task, label: str | float | None, protocol: Protocol, use: U
     Raises:
         ValueError: the row has no label, or one that the task does not know.
     """
-    if task.parser == "number" and isinstance(label, int | float):
+    if task.answer == "number" and isinstance(label, int | float):
         return f"{label:.1f}"
     if not isinstance(label, str) or label not in task.labels:
         raise ValueError(f"task {task.name}: {label!r} is no label; known are {', '.join(task.labels) or 'numbers'}")

@@ -72,7 +72,7 @@ def read_response(task: Task, text: str, strict: bool = True, response: Response
 
 
 def _find_answer(task: Task, judgement: str, strict: bool) -> str | float | None:
-    if task.parser == "number":
+    if task.answer == "number":
         number = first_number(judgement)
         return number if strict or number is None else min(max(number, task.low), task.high)
     return _strict_label(task, judgement) if strict else _lenient_label(task, judgement)
@@ -85,7 +85,7 @@ def _find_fault(task: Task, judgement: str, opened: bool, closed: bool) -> Fault
         return "no closing tag"
     if not judgement.strip():
         return "empty"
-    if task.parser == "number":
+    if task.answer == "number":
         return "no number"
     named = sum(word.lower() in judgement.lower() for word in task.words)
     return "several labels" if named > 1 else "altered label" if named else "no label"

@@ -85,9 +85,9 @@ class Row:
     Attributes:
         id: where it comes from, unique in its task, such as `glue/CoLA/dev.tsv:17`.
         fields: the task's text fields.
-        label: canonical label (a key of `task.labels`), or a number for tasks with `parser: number`.
+        label: canonical label (a key of `task.labels`), or a number for tasks with `answer: number`; None where texts are answered.
         group: rows that are scored together share it (MultiRC question, ReCoRD query, AX-g pair).
-        answers: gold texts (ReCoRD).
+        answers: gold texts (ReCoRD), or the references of a text.
         derivation: why the label holds (microworld).
         rationale: a text that argues for the label, where one is shown or trained on; never stored with the row.
     """

@@ -1,4 +1,4 @@
-"""Tasks as files: where the rows come from, the prompt, label words, parser, reward and metrics of each.
+"""Tasks as files: where the rows come from, the prompt, the kind of answer, reward and metrics of each.
 
 `config/tasks/<suite>/<name>.yaml` is one task; its name is the file's stem. The classes below are closed: an unknown
 key, a placeholder that no field fills, two labels with one word, an unknown metric end in one `ConfigError` that names
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from string import Formatter
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +17,8 @@ from pydantic import Field, field_validator, model_validator
 from ..base.errors import ConfigError, nearest
 from ..base.files import REPOSITORY
 from ..config import OWN_REWARD, Settings, check, read_yaml
+from .sources.columns import Sources
+from .templates import JUDGED, Judged, TextPair, placeholders
 
 WORD_METRICS = ("accuracy", "f1", "macro-f1", "matthews")
 LAYOUT_METRICS = {
@@ -27,98 +28,34 @@ LAYOUT_METRICS = {
     "pairs": ("gender-parity",),
 }
 NUMBER_METRICS = ("spearman", "pearson")
-METRIC_NAMES = (*WORD_METRICS, *NUMBER_METRICS, *(name for names in LAYOUT_METRICS.values() for name in names))
-"""Every metric that a task file may name; `metrics.py` computes them."""
+TEXT_METRICS = (
+    "judge", "perplexity", "output-perplexity", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "cider", "coverage", "meteor",
+    "bertscore", "spice", "polarity", "facts",
+)  # fmt: skip
+METRIC_NAMES = (
+    *WORD_METRICS,
+    *NUMBER_METRICS,
+    *(name for names in LAYOUT_METRICS.values() for name in names),
+    *TEXT_METRICS,
+)
+"""Every metric that a task file may name; `metrics.py` computes them, and `texts` those of texts."""
 
-RULES = ("label-match", "distance")
-"""Rewards that `methods.rl.rewards` has; others are functions of the user's own."""
+LOWER_IS_BETTER = ("perplexity", "output-perplexity")
+"""Metrics of which less is better."""
+
+REWARDS = {"labels": ("label-match",), "number": ("distance",), "text": ("judge", "coverage-cider", "overlap")}
+"""By kind of answer, the rewards that `methods.rl.rewards` has; others are functions of the user's own."""
+RULES = tuple(name for names in REWARDS.values() for name in names)
+
+LABEL_KEYS = ("labels", "low", "high", "pair", "choices", "sft_description", "sft_query")
+TEXT_KEYS = ("least_tokens", "most_tokens", "most_prompt_tokens", "keep", "concepts", "judge")
+"""Keys that a task of texts, or one of labels or numbers, leaves out."""
+
+NEEDED_BY = {"judge": ("judge",), "concepts": ("coverage", "coverage-cider")}
+"""Keys of a task of texts, and the rewards and metrics that need them."""
 
 LAYOUT_FIELDS = {"multirc": ("passage", "question", "answer"), "record": ("passage", "query", "candidate")}
 """Fields of a record in the layouts that make several records of one official row."""
-
-
-class TextPair(Settings):
-    """What an encoder reads: one text, or two."""
-
-    text_a: str = Field(description="first text; {field} stands for a field of the record")
-    text_b: str | None = Field(None, description="second text, if any")
-
-
-class Columns(Settings):
-    """How the values of a source's row become a record; the keys that all sources share."""
-
-    fields: dict[str, str | int] = Field(
-        {}, description="field -> column name, position from 0, or path such as target.span1_text; a field not named here has a column of its own name"
-    )  # fmt: skip
-    label: str | int = Field("label", description="column of the label")
-    labels: dict[str, str] = Field({}, description="the source's label -> canonical label, where they differ")
-    bins: dict[str, float] = Field(
-        {}, description="canonical label -> least number, ascending: makes classes of a source whose labels are numbers"
-    )
-    most_dropped: float = Field(
-        0.05, ge=0, le=1, description="share of a split's rows that may be malformed before reading it is an error"
-    )
-
-
-class Hub(Columns):
-    """A data set of the Hugging Face hub."""
-
-    repository: str = Field(description="repository name, or a folder that datasets.load_dataset opens")
-    config: str | None = Field(None, description="configuration (subset) of the data set")
-    revision: str | None = Field(None, description="commit, tag or branch; null: the newest, whose commit is recorded")
-    train: str = Field("train", description="split to train on and to carve validation from")
-    test: str = Field("validation", description="split that is reported: the official dev, whose labels are public")
-
-
-class Local(Columns):
-    """Files in a folder: the official ones, or your own."""
-
-    format: Literal["tsv", "csv", "jsonl"] = Field(
-        description="tsv: tabs, no quoting, as GLUE; csv: commas and double quotes; jsonl: one JSON object a line"
-    )
-    train: str | None = Field(None, description="file to train on and to carve validation from")
-    test: str = Field(description="file that is reported")
-    header: bool = Field(True, description="first line of a tsv or csv file names the columns")
-    root: str | None = Field(
-        None, description="folder of the files, relative to the repository root; null: data.data_root"
-    )
-
-
-class Microworld(Columns):
-    """Rows that the microworld generates."""
-
-    task: str | None = Field(None, description="generator; null: the task's own name")
-    train_rows: int = Field(2000, ge=10, description="rows for train and validation where data.train_rows is null")
-    test_rows: int = Field(400, ge=1, description="reported rows where data.test_rows is null")
-    knobs: dict[str, float] = Field({}, description="difficulty knobs of the generator")
-
-
-class Sources(Settings):
-    """Where the rows come from, by the value of `data.source`."""
-
-    hub: Hub | None = None
-    local: Local | None = None
-    microworld: Microworld | None = None
-
-
-def placeholders(template: str) -> list[str]:
-    """Names between braces in a template.
-
-    Raises:
-        ValueError: a brace is unbalanced, or holds more than a name.
-    """
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        raise ValueError(f"{template!r}: {error}; write {{field}} for a field of the record") from None
-    names = []
-    for _, name, spec, conversion in parts:
-        if name is None:
-            continue
-        if spec or conversion or not name.isidentifier():
-            raise ValueError(f"{template!r}: between braces stands a field's name alone, found {name!r}")
-        names.append(name)
-    return names
 
 
 class Task(Settings):
@@ -128,7 +65,9 @@ class Task(Settings):
     suite: str = Field("", description="the file's folder; not written in the file")
     title: str = Field(description="name in tables and figures")
     column: int = Field(1000, description="position among the suite's columns in tables")
-    description: str = Field(description="what the model is told to be and to do; the same for every row")
+    description: str = Field(
+        description="what the model is told to be and to do; the same for every row, and may be empty where texts are answered"
+    )
     query: str = Field(description="one row's question; {field} stands for a field")
     sft_description: str | None = Field(
         None, description="wording that SFT trains on under protocol.sft_prompt: separate"
@@ -141,20 +80,39 @@ class Task(Settings):
     labels: dict[str, str] = Field(
         {}, description="canonical label -> label word; the first is the positive class of F1; none for numbers"
     )
-    parser: Literal["words", "number"] = Field("words", description="how an answer is read")
+    answer: Literal["labels", "number", "text"] = Field(
+        "labels", description="what is answered: one of the labels, a number, or a text that ends at the end token"
+    )
     reward: str = Field(
         "label-match",
-        description="of reinforcement learning: label-match, distance (parser: number), or a Python function of your own, "
-        "module:function (see config/example_reward.py)",
+        description="of reinforcement learning: label-match (answer: labels), distance (number), judge, coverage-cider, overlap "
+        "(text), or a Python function of your own, module:function (see config/example_reward.py)",
     )
-    low: float = Field(0.0, description="least number (parser: number)")
-    high: float = Field(0.0, description="greatest number (parser: number)")
+    low: float = Field(0.0, description="least number (answer: number)")
+    high: float = Field(0.0, description="greatest number (answer: number)")
+    least_tokens: int = Field(0, ge=0, description="of an answer, the end token not counted (answer: text)")
+    most_tokens: int = Field(0, ge=0, description="of an answer, the end token not counted (answer: text)")
+    most_prompt_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="longest prompt, demonstrations not counted (answer: text); null: as long as the model reads",
+    )
+    keep: Literal["start", "end"] = Field(
+        "start", description="which part of the shortened field stays where a prompt is too long (answer: text)"
+    )
+    concepts: str | None = Field(
+        None, description="field whose words an answer should hold, for coverage and coverage-cider (answer: text)"
+    )
+    judge: Judged | None = Field(
+        None,
+        description="what a judge reads, for the metric and the reward judge (answer: text); the config names the judge",
+    )
     metrics: list[str] = Field(min_length=1, description="official metrics; the first one decides choices")
     reported: list[str] = Field([], description="those in tables and averages; none: all of them")
     in_average: bool = Field(False, description="counts in the suite's average")
     trained_with: str | None = Field(None, description="task whose training rows and runs serve this one, too")
     chance: bool = Field(False, description="micro models may stay near chance; marked in tables")
-    pair: TextPair = Field(description="what an encoder reads")
+    pair: TextPair | None = Field(None, description="what an encoder reads; none of texts")
     head: Literal["classification", "regression", "multiple-choice"] = Field(
         "classification", description="of an encoder"
     )
@@ -164,7 +122,7 @@ class Task(Settings):
         description="field whose equal values stay together when validation is carved from train (null: equal rows) and when "
         "test rows are drawn for intervals and tests (null: rows and groups are drawn one by one)",
     )
-    shorten: str | None = Field(None, description="field whose end is cut where a prompt is too long; null: the first")
+    shorten: str | None = Field(None, description="field that is cut where a prompt is too long; null: the first")
     source: Literal["hub", "local", "microworld"] | None = Field(
         None, description="always this source, whatever data.source says (for a task of your own)"
     )
@@ -194,25 +152,45 @@ class Task(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Task:
-        for check_part in (self._check_texts, self._check_answers, self._check_metrics, self._check_sources):
+        for check_part in (
+            self._check_keys,
+            self._check_templates,
+            self._check_answers,
+            self._check_metrics,
+            self._check_sources,
+        ):
             check_part()
         return self
 
-    def _check_texts(self) -> None:
+    def _check_keys(self) -> None:
+        """Keys of one kind of answer alone are not given to another kind."""
+        known = type(self).model_fields
+        for key in LABEL_KEYS if self.answer == "text" else TEXT_KEYS:
+            if getattr(self, key) != known[key].default:
+                raise ValueError(f"{key}: answer {self.answer} has no such key")
+        if self.answer != "text" and self.pair is None:
+            raise ValueError(f"pair: is missing; answer {self.answer} needs what an encoder reads")
+
+    def _check_templates(self) -> None:
         if (self.sft_description is None) != (self.sft_query is None):
             raise ValueError("sft_description and sft_query: give both or neither")
-        templates = {"query": self.query, "sft_query": self.sft_query, "pair.text_a": self.pair.text_a}
-        templates |= {"pair.text_b": self.pair.text_b, **{f"choices.{i}": c for i, c in enumerate(self.choices)}}
+        templates = {"query": self.query, "sft_query": self.sft_query}
+        templates |= {f"choices.{i}": choice for i, choice in enumerate(self.choices)}
+        for key, pair in (("pair", self.pair), ("judge", self.judge)):
+            templates |= {f"{key}.text_a": pair.text_a, f"{key}.text_b": pair.text_b} if pair else {}
         for key, template in templates.items():
+            allowed = [*self.fields, *(JUDGED if key.startswith("judge.") else ())]
             for name in placeholders(template or ""):
-                self._one_of(key, name, self.fields, f"placeholder {{{name}}}")
+                self._one_of(key, name, allowed, f"placeholder {{{name}}}")
         if not placeholders(self.query):
             raise ValueError(
                 f"query: names no field, so that all rows would look alike; fields: {', '.join(self.fields)}"
             )
-        for key, value in (("carve_by", self.carve_by), ("shorten", self.shorten)):
+        for key, value in (("carve_by", self.carve_by), ("shorten", self.shorten), ("concepts", self.concepts)):
             if value is not None:
                 self._one_of(key, value, self.fields, "field")
+        if self.judge and (taken := set(JUDGED) & set(self.fields)):
+            raise ValueError(f"fields: {', '.join(taken)} is what a judge's template calls something else")
         if len(set(self.fields)) < len(self.fields):
             raise ValueError(f"fields: a name stands twice in {self.fields}")
         if self.layout in LAYOUT_FIELDS and set(self.fields) != set(LAYOUT_FIELDS[self.layout]):
@@ -221,16 +199,20 @@ class Task(Settings):
             )
 
     def _check_answers(self) -> None:
-        numbers = self.parser == "number"
-        reward = "distance" if numbers else "label-match"
-        unfit = self.reward in RULES and self.reward != reward
-        if unfit or numbers != (self.head == "regression"):
+        fitting = REWARDS[self.answer]
+        if self.reward in RULES and self.reward not in fitting:
             raise ValueError(
-                f"parser {self.parser} goes with reward {reward} (or a function of your own) and head "
-                f"{'regression' if numbers else 'classification or multiple-choice'}, found {self.reward} and {self.head}"
+                f"reward: answer {self.answer} goes with {', '.join(fitting)} or a function of your own, found {self.reward}"
             )
+        if self.answer == "text":
+            self._check_lengths()
+            return
+        numbers = self.answer == "number"
+        if numbers != (self.head == "regression"):
+            heads = "regression" if numbers else "classification or multiple-choice"
+            raise ValueError(f"head: answer {self.answer} goes with {heads}, found {self.head}")
         if numbers and (self.labels or self.low >= self.high):
-            raise ValueError("parser number needs low < high and no labels")
+            raise ValueError("answer number needs low < high and no labels")
         if not numbers and len(self.labels) < 2:
             raise ValueError(f"labels: at least two are needed, found {self.labels}")
         for label, word in self.labels.items():
@@ -249,16 +231,34 @@ class Task(Settings):
                 f"choices: head multiple-choice needs one for each of {len(self.labels)} labels, others none"
             )
 
+    def _check_lengths(self) -> None:
+        if not max(1, self.least_tokens) <= self.most_tokens:
+            raise ValueError(
+                f"most_tokens: answer text needs the longest answer, at least {max(1, self.least_tokens)} tokens, found {self.most_tokens}"
+            )
+        if self.layout != "plain":
+            raise ValueError(f"layout: answer text goes with plain, found {self.layout}")
+        if self.in_average:
+            raise ValueError("in_average: the metrics of texts have no common scale to be averaged on")
+
     def _check_metrics(self) -> None:
-        fitting = NUMBER_METRICS if self.parser == "number" else (*WORD_METRICS, *LAYOUT_METRICS[self.layout])
+        fitting = {
+            "labels": (*WORD_METRICS, *LAYOUT_METRICS[self.layout]),
+            "number": NUMBER_METRICS,
+            "text": TEXT_METRICS,
+        }[self.answer]
         for name in self.metrics:
             self._one_of("metrics", name, list(METRIC_NAMES), "metric")
             if name not in fitting:
                 raise ValueError(
-                    f"metrics: {name!r} does not fit parser {self.parser} and layout {self.layout}. Allowed: {', '.join(fitting)}."
+                    f"metrics: {name!r} does not fit answer {self.answer} and layout {self.layout}. Allowed: {', '.join(fitting)}."
                 )
         for name in self.reported:
             self._one_of("reported", name, self.metrics, "metric")
+        for key, asking in NEEDED_BY.items():
+            asked = [name for name in (self.reward, *self.metrics) if name in asking]
+            if asked and getattr(self, key) is None:
+                raise ValueError(f"{key}: is missing, and {asked[0]} needs it")
 
     def _check_sources(self) -> None:
         given = {name: source for name in ("hub", "local", "microworld") if (source := getattr(self.sources, name))}
@@ -305,6 +305,8 @@ def read_task(path: Path) -> Task:
     where = f"{path.parent.name}/{path.name}"
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: expected keys and values, found {type(values).__name__}")
+    if "parser" in values:
+        raise ConfigError(f"{where}: parser: is called answer now; allowed: labels (once words), number, text")
     for key in {"name", "suite"} & values.keys():
         raise ConfigError(f"{where}: {key}: is not written in the file; it comes from the path <suite>/<name>.yaml")
     if not re.fullmatch(r"[a-z0-9-]+", path.stem) or not re.fullmatch(r"[a-z0-9-]+", path.parent.name):

@@ -124,7 +124,7 @@ def test_numbers_are_clamped_and_unparseable_ones_are_the_middle_of_the_range_an
 def test_what_stands_in_an_unparseable_answers_place_does_not_depend_on_the_gold_label(name: str) -> None:
     """The same answers under other gold labels: as if the same had been said each time, whatever was right."""
     task = TASKS[name]
-    if task.parser == "number":
+    if task.answer == "number":
         answers = [None, 1.0, None, 4.0]
         read = [numbers_of(task, rows_of(gold), answers)[1].tolist() for gold in ([0.0] * 4, [5.0] * 4, [0.0, 5.0] * 2)]
     else:

@@ -8,7 +8,8 @@ import yaml
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Config
-from rl4nlu.tasks.task import METRIC_NAMES, expand, load_task, load_tasks, placeholders, read_task
+from rl4nlu.tasks.task import METRIC_NAMES, Task, expand, load_task, load_tasks, read_task
+from rl4nlu.tasks.templates import placeholders
 
 GLUE = ["mnli", "mnli-mm", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte", "wnli", "ax"]
 SUPERGLUE = ["boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc", "axb", "axg"]
@@ -31,6 +32,21 @@ OWN = {
     "metrics": ["accuracy"],
     "pair": {"text_a": "{text}"},
     "sources": {"local": {"format": "csv", "train": "train.csv", "test": "test.csv"}},
+}
+
+
+OWN_TEXT = {
+    "title": "Own text",
+    "description": "",
+    "query": "{text}",
+    "fields": ["text", "concepts"],
+    "answer": "text",
+    "most_tokens": 8,
+    "concepts": "concepts",
+    "judge": {"title": "Mood", "text_a": "{prompt} {answer}", "text_b": "{text}"},
+    "reward": "judge",
+    "metrics": ["judge", "perplexity", "coverage"],
+    "sources": {"local": {"format": "jsonl", "train": "train.jsonl", "test": "test.jsonl"}},
 }
 
 
@@ -77,7 +93,7 @@ def test_wording_is_short_and_every_source_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [{}, {"parser": "number", "head": "regression", "labels": {}, "high": 5.0, "metrics": ["spearman"]}]
+    "kind", [{}, {"answer": "number", "head": "regression", "labels": {}, "high": 5.0, "metrics": ["spearman"]}]
 )
 def test_a_function_of_ones_own_rewards_labels_and_numbers_alike(tmp_path: Path, kind: dict) -> None:
     assert read_task(write(tmp_path, OWN | kind | {"reward": "mine.rewards:f"})).reward == "mine.rewards:f"
@@ -96,13 +112,15 @@ FAULTS = [
     ({"labels": {"1": "Yes"}}, ["labels", "at least two"]),
     ({"labels": {"1": "Yes ", "0": "No"}}, ["labels.1", "spaces"]),
     ({"metrics": ["acuracy"]}, ["metrics", "'acuracy'", "did you mean 'accuracy'", "Allowed"]),
-    ({"metrics": ["spearman"]}, ["metrics", "'spearman'", "does not fit parser words"]),
+    ({"metrics": ["spearman"]}, ["metrics", "'spearman'", "does not fit answer labels"]),
     ({"metrics": ["multirc-em"]}, ["does not fit", "layout plain"]),
     ({"reported": ["f1"]}, ["reported", "'f1'", "Allowed: accuracy"]),
-    ({"parser": "number"}, ["parser number", "distance", "regression"]),
+    ({"answer": "number"}, ["reward", "answer number", "distance", "found label-match"]),
+    ({"answer": "number", "reward": "distance"}, ["head", "answer number", "regression", "found classification"]),
     ({"reward": "label_match"}, ["reward", "label_match", "did you mean 'label-match'", "module:function"]),
-    ({"reward": "distance"}, ["parser words", "label-match (or a function of your own)"]),
-    ({"parser": "wrods"}, ["parser", "wrods", "did you mean 'words'"]),
+    ({"reward": "distance"}, ["answer labels", "label-match or a function of your own", "found distance"]),
+    ({"answer": "lables"}, ["answer", "lables", "did you mean 'labels'"]),
+    ({"parser": "number"}, ["parser", "is called answer now", "labels (once words), number, text"]),
     ({"head": "multiple-choice"}, ["choices", "2 labels"]),
     ({"layout": "record"}, ["fields", "passage, query, candidate"]),
     ({"carve_by": "passage"}, ["carve_by", "'passage'", "Allowed: text"]),
@@ -132,6 +150,49 @@ def test_a_fault_gives_one_message_with_file_key_and_what_is_allowed(
     assert len(message.splitlines()) == 1
     for part in expected:
         assert part in message
+
+
+TEXT_FAULTS = [
+    ({"labels": {"1": "Yes", "0": "No"}}, ["labels", "answer text has no such key"]),
+    ({"pair": {"text_a": "{text}"}}, ["pair", "answer text has no such key"]),
+    ({"metrics": ["accuracy"]}, ["metrics", "'accuracy'", "does not fit answer text", "Allowed: judge, perplexity"]),
+    ({"reward": "label-match"}, ["reward", "answer text", "judge, coverage-cider, overlap", "found label-match"]),
+    ({"most_tokens": 0}, ["most_tokens", "longest answer", "at least 1", "found 0"]),
+    ({"least_tokens": 9}, ["most_tokens", "at least 9", "found 8"]),
+    ({"judge": None}, ["judge", "is missing", "judge needs it"]),
+    ({"concepts": None}, ["concepts", "is missing", "coverage needs it"]),
+    ({"concepts": "txet"}, ["concepts", "unknown field 'txet'", "did you mean 'text'"]),
+    ({"judge": {"title": "Mood", "text_a": "{promt}"}}, ["judge.text_a", "{promt}", "did you mean 'prompt'"]),
+    ({"fields": ["text", "concepts", "prompt"]}, ["fields", "prompt", "judge's template"]),
+    ({"layout": "pairs"}, ["layout", "answer text", "found pairs"]),
+    ({"in_average": True}, ["in_average", "no common scale"]),
+    ({"keep": "middle"}, ["keep", "middle", "'start' or 'end'"]),
+    ({"sources": {"microworld": {"labels": {"good": "1"}}}}, ["sources.microworld.labels.good", "'1'"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), TEXT_FAULTS, ids=[str(change)[:50] for change, _ in TEXT_FAULTS])
+def test_a_fault_of_a_task_of_texts_gives_one_message(tmp_path: Path, change: dict, expected: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_task(write(tmp_path, {**copy.deepcopy(OWN_TEXT), **change}))
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    for part in ("mine/own.yaml", *expected):
+        assert part in message
+
+
+@pytest.mark.parametrize("key", [{"keep": "end"}, {"most_tokens": 3}, {"concepts": "text"}])
+def test_labels_and_numbers_have_no_keys_of_texts(tmp_path: Path, key: dict) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(key))}: answer labels has no such key"):
+        read_task(write(tmp_path, OWN | key))
+    with pytest.raises(ConfigError, match="pair: is missing"):
+        read_task(write(tmp_path, {name: value for name, value in OWN.items() if name != "pair"}))
+
+
+def test_a_task_of_texts_is_read_and_survives_its_record(tmp_path: Path) -> None:
+    task = read_task(write(tmp_path, OWN_TEXT))
+    assert (task.answer, task.words, task.pair, task.columns) == ("text", [], None, OWN_TEXT["metrics"])
+    assert Task.model_validate(task.model_dump(mode="json")) == task
 
 
 def test_a_good_file_is_read_and_takes_its_name_from_the_path(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def collect_responses(
     wanted = settings.prompts if split == "train" else settings.validation_prompts
     asked = []
     for task in spec.train_tasks:
-        if task.parser != "words":
+        if task.answer != "labels":
             raise ConfigError(f"task {task.name}: ranks need label words, and this task's answers are numbers")
         rows = load_rows(data, task.name, split)
         if not rows:

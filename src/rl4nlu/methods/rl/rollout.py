@@ -81,7 +81,7 @@ def is_right(task: Task, answer: str | float | None, row: Row) -> bool:
     """Whether a label names the row's; numbers may be off by half a point (for learning curves only)."""
     if answer is None or row.label is None:
         return False
-    return abs(float(answer) - float(row.label)) <= 0.5 if task.parser == "number" else answer == row.label
+    return abs(float(answer) - float(row.label)) <= 0.5 if task.answer == "number" else answer == row.label
 
 
 def plan_prompts(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Prompt], int]:

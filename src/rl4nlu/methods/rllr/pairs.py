@@ -101,7 +101,7 @@ def make_questions(spec: RunSpec, data: Path, split: str) -> list[Question]:
     """
     found = []
     for task in spec.train_tasks:
-        if task.parser != "words":
+        if task.answer != "labels":
             raise ConfigError(f"task {task.name}: pairs need label words, and this task's answers are numbers")
         reasons = load_rationales(data, task.name, split)
         for row in load_rows(data, task.name, split):

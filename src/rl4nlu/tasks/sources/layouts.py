@@ -15,7 +15,8 @@ from typing import Any
 
 from ...base.errors import ConfigError, nearest
 from ..rows import Row
-from ..task import Columns, Task
+from ..task import Task
+from .columns import Columns
 
 HIGHLIGHT, PLACEHOLDER = "@highlight", "@placeholder"
 
@@ -90,7 +91,7 @@ def label_of(task: Task, columns: Columns, value: Any) -> str | float:
         Malformed: it is none of the task's labels, or out of its range.
     """
     raw = str(value).lower() if isinstance(value, bool) else text_of(value, "the label")
-    if task.parser == "number":
+    if task.answer == "number":
         try:
             number = float(raw)
         except ValueError:
@@ -124,8 +125,22 @@ def bin_label(bins: dict[str, float], raw: str) -> str:
 def unfold_plain(task: Task, columns: Columns, raw: Raw) -> list[Row]:
     """One record of one row."""
     fields = {name: text_of(pick(raw.values, columns.fields.get(name, name)), name) for name in task.fields}
-    label = label_of(task, columns, pick(raw.values, columns.label))
-    return [Row(raw.where, fields, label, derivation=derivation(raw))]
+    gold = pick(raw.values, columns.label)
+    if task.answer == "text":
+        return [Row(raw.where, fields, None, answers=references_of(gold), derivation=derivation(raw))]
+    return [Row(raw.where, fields, label_of(task, columns, gold), derivation=derivation(raw))]
+
+
+def references_of(value: Any) -> list[str]:
+    """The gold texts of a row: one text, or a list of at least one; each once.
+
+    Raises:
+        Malformed: there is none, or one is empty or no text.
+    """
+    texts = value if isinstance(value, list) else [value]
+    if not texts:
+        raise Malformed("there is no reference")
+    return list(dict.fromkeys(text_of(text, "a reference") for text in texts))
 
 
 def derivation(raw: Raw) -> dict[str, Any] | None:

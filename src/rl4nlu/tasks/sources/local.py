@@ -14,8 +14,9 @@ from typing import Any
 
 from ...base.errors import ConfigError, nearest
 from ...config import Data
-from ..available import files_of, folder_of
-from ..task import Local, Task
+from ..task import Task
+from .available import files_of, folder_of
+from .columns import Local
 from .layouts import Raw, SourceSplit
 
 

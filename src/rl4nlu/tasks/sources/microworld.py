@@ -11,8 +11,9 @@ from typing import Any
 
 from ...base.errors import ConfigError
 from ...config import Data
-from ..task import Microworld, Task
+from ..task import Task
 from ..units import text_kept_apart
+from .columns import Microworld
 from .layouts import UNFOLD, Raw, SourceSplit, to_rows
 
 ROWS_IN_NEST = {"multirc": 2, "record": 2}

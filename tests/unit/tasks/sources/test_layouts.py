@@ -4,8 +4,9 @@ import pytest
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.tasks.sources import hub
-from rl4nlu.tasks.sources.layouts import Columns, Malformed, Raw, SourceSplit, label_of, pick, to_rows
-from rl4nlu.tasks.task import load_tasks
+from rl4nlu.tasks.sources.columns import Columns
+from rl4nlu.tasks.sources.layouts import Malformed, Raw, SourceSplit, label_of, pick, to_rows
+from rl4nlu.tasks.task import Task, load_tasks
 
 TASKS = load_tasks()
 
@@ -154,3 +155,24 @@ def test_the_hubs_flat_multirc_and_record_rows_equal_the_nested_ones() -> None:
     )
     assert [(r.fields["answer"], r.label) for r in made] == [("a", "0"), ("b", "1"), ("c", "1")]
     assert made[0].group == made[1].group != made[2].group
+
+
+TEXT = Task(
+    title="Text", description="", query="{text}", fields=["text"], answer="text", most_tokens=8, reward="overlap",
+    metrics=["rouge-l"], sources={"microworld": {}},
+)  # fmt: skip
+
+
+def test_texts_have_references_in_place_of_a_label() -> None:
+    values = [{"text": "a", "label": " b "}, {"text": "c", "label": ["d", "e", "d"]}]
+    rows, dropped = to_rows(TEXT, reading("text", values))
+    assert [(row.label, row.answers) for row in rows] == [(None, ["b"]), (None, ["d", "e"])]
+    assert dropped == []
+
+
+@pytest.mark.parametrize("label", ["", " ", None, [], ["a", ""]])
+def test_a_text_with_an_empty_reference_is_dropped_and_counted(label) -> None:
+    values = [{"text": "a", "label": "b"}, {"text": "c", "label": label}]
+    rows, dropped = to_rows(TEXT, reading("text", values, most_dropped=0.5))
+    assert [row.answers for row in rows] == [["b"]]
+    assert [(line["where"], "reference" in line["reason"]) for line in dropped] == [("f:2", True)]

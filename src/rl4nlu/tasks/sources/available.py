@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..base.errors import ConfigError, nearest
-from ..base.files import REPOSITORY
-from ..config import Data
-from .task import Hub, Local, Microworld, Task
+from ...base.errors import ConfigError, nearest
+from ...base.files import REPOSITORY
+from ...config import Data
+from ..task import Task
+from .columns import Hub, Local, Microworld
 
 
 def source_of(task: Task, data: Data) -> tuple[str, Hub | Local | Microworld | None]:
