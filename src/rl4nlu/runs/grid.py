@@ -17,14 +17,14 @@ from ..config import (
     load_models,
 )
 from ..config.experiment import MAIN
-from ..tasks.sources.available import source_of, why_absent
+from ..tasks.sources.available import at_source, source_of, why_absent
 from ..tasks.task import Task, expand, load_tasks
 from .resolve import add_followers, check_name, resolve, training_tasks
 from .spec import Address, RunSpec
 
 
 def available_tasks(data: Data, tasks: dict[str, Task]) -> tuple[dict[str, Task], dict[str, str]]:
-    """The tasks that have rows in this config's source, and why the others have none (by name).
+    """The tasks that have rows in this config's source, with its lengths, and why the others have none (by name).
 
     Raises:
         ConfigError: files are absent, and data.skip_absent does not allow it.
@@ -38,7 +38,7 @@ def available_tasks(data: Data, tasks: dict[str, Task]) -> tuple[dict[str, Task]
     for name, task in tasks.items():
         if task.trained_with in absent and name not in absent:
             absent[name] = f"task {name} is left out: it is trained with {task.trained_with}, which is left out"
-    return {name: task for name, task in tasks.items() if name not in absent}, absent
+    return {name: at_source(task, data) for name, task in tasks.items() if name not in absent}, absent
 
 
 @dataclass(frozen=True)

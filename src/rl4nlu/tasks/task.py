@@ -17,12 +17,13 @@ from pydantic import Field, field_validator, model_validator
 from ..base.errors import ConfigError, nearest
 from ..base.files import REPOSITORY
 from ..config import OWN_REWARD, Settings, check, read_yaml
-from .sources.columns import Sources
+from .sources.columns import LENGTHS, Sources
 from .templates import JUDGED, Judged, TextPair, placeholders
 
 WORD_METRICS = ("accuracy", "f1", "macro-f1", "matthews")
 LAYOUT_METRICS = {
     "plain": (),
+    "continuation": (),
     "multirc": ("multirc-f1a", "multirc-em"),
     "record": ("record-f1", "record-em"),
     "pairs": ("gender-parity",),
@@ -48,12 +49,13 @@ REWARDS = {"labels": ("label-match",), "number": ("distance",), "text": ("judge"
 RULES = tuple(name for names in REWARDS.values() for name in names)
 
 LABEL_KEYS = ("labels", "low", "high", "pair", "choices", "sft_description", "sft_query")
-TEXT_KEYS = ("least_tokens", "most_tokens", "most_prompt_tokens", "keep", "concepts", "judge")
+TEXT_KEYS = (*LENGTHS, "keep", "concepts", "judge", "supervised_on")
 """Keys that a task of texts, or one of labels or numbers, leaves out."""
 
 NEEDED_BY = {"judge": ("judge",), "concepts": ("coverage", "coverage-cider")}
 """Keys of a task of texts, and the rewards and metrics that need them."""
 
+TEXT_LAYOUTS = ("plain", "continuation")
 LAYOUT_FIELDS = {"multirc": ("passage", "question", "answer"), "record": ("passage", "query", "candidate")}
 """Fields of a record in the layouts that make several records of one official row."""
 
@@ -74,8 +76,10 @@ class Task(Settings):
     )
     sft_query: str | None = Field(None, description="as sft_description, for the query")
     fields: list[str] = Field(min_length=1, description="text fields of a record")
-    layout: Literal["plain", "multirc", "record", "pairs"] = Field(
-        "plain", description="plain: a record a row; multirc, record: nested rows; pairs: two rows that belong together"
+    layout: Literal["plain", "continuation", "multirc", "record", "pairs"] = Field(
+        "plain",
+        description="plain: a record a row; continuation: likewise, of a text whose first half is asked with and whose second half "
+        "is the reference; multirc, record: nested rows; pairs: two rows that belong together",
     )
     labels: dict[str, str] = Field(
         {}, description="canonical label -> label word; the first is the positive class of F1; none for numbers"
@@ -102,6 +106,9 @@ class Task(Settings):
     )
     concepts: str | None = Field(
         None, description="field whose words an answer should hold, for coverage and coverage-cider (answer: text)"
+    )
+    supervised_on: dict[str, str] = Field(
+        {}, description="field -> value of the rows that SFT learns from and that are shown as solved (answer: text)"
     )
     judge: Judged | None = Field(
         None,
@@ -186,7 +193,8 @@ class Task(Settings):
             raise ValueError(
                 f"query: names no field, so that all rows would look alike; fields: {', '.join(self.fields)}"
             )
-        for key, value in (("carve_by", self.carve_by), ("shorten", self.shorten), ("concepts", self.concepts)):
+        named = [("carve_by", self.carve_by), ("shorten", self.shorten), ("concepts", self.concepts)]
+        for key, value in named + [("supervised_on", name) for name in self.supervised_on]:
             if value is not None:
                 self._one_of(key, value, self.fields, "field")
         if self.judge and (taken := set(JUDGED) & set(self.fields)):
@@ -207,6 +215,8 @@ class Task(Settings):
         if self.answer == "text":
             self._check_lengths()
             return
+        if self.layout == "continuation":
+            raise ValueError(f"layout: continuation goes with answer text, found {self.answer}")
         numbers = self.answer == "number"
         if numbers != (self.head == "regression"):
             heads = "regression" if numbers else "classification or multiple-choice"
@@ -232,12 +242,15 @@ class Task(Settings):
             )
 
     def _check_lengths(self) -> None:
-        if not max(1, self.least_tokens) <= self.most_tokens:
-            raise ValueError(
-                f"most_tokens: answer text needs the longest answer, at least {max(1, self.least_tokens)} tokens, found {self.most_tokens}"
-            )
-        if self.layout != "plain":
-            raise ValueError(f"layout: answer text goes with plain, found {self.layout}")
+        stated = {"": {}, **{f"sources.{n}.": s.lengths for n, s in self.sources.given.items()}}
+        for where, lengths in stated.items():
+            least, most = (lengths.get(key, getattr(self, key)) for key in ("least_tokens", "most_tokens"))
+            if not max(1, least) <= most:
+                raise ValueError(
+                    f"{where}most_tokens: answer text needs the longest answer, at least {max(1, least)} tokens, found {most}"
+                )
+        if self.layout not in TEXT_LAYOUTS:
+            raise ValueError(f"layout: answer text goes with {' or '.join(TEXT_LAYOUTS)}, found {self.layout}")
         if self.in_average:
             raise ValueError("in_average: the metrics of texts have no common scale to be averaged on")
 
@@ -261,7 +274,7 @@ class Task(Settings):
                 raise ValueError(f"{key}: is missing, and {asked[0]} needs it")
 
     def _check_sources(self) -> None:
-        given = {name: source for name in ("hub", "local", "microworld") if (source := getattr(self.sources, name))}
+        given = self.sources.given
         if not given:
             raise ValueError("sources: none is given; name at least one of hub, local, microworld")
         if self.source and self.source not in given:
@@ -269,6 +282,10 @@ class Task(Settings):
         for name, source in given.items():
             for field in source.fields:
                 self._one_of(f"sources.{name}.fields", field, self.fields, "field")
+            for field in source.rewrite:
+                self._one_of(f"sources.{name}.rewrite", field, self.fields, "field")
+            for key in source.lengths if self.answer != "text" else ():
+                raise ValueError(f"sources.{name}.{key}: answer {self.answer} has no such key")
             for raw, label in source.labels.items():
                 self._one_of(f"sources.{name}.labels.{raw}", label, list(self.labels), "label")
             for label in source.bins:

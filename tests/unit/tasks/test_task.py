@@ -164,7 +164,11 @@ TEXT_FAULTS = [
     ({"concepts": "txet"}, ["concepts", "unknown field 'txet'", "did you mean 'text'"]),
     ({"judge": {"title": "Mood", "text_a": "{promt}"}}, ["judge.text_a", "{promt}", "did you mean 'prompt'"]),
     ({"fields": ["text", "concepts", "prompt"]}, ["fields", "prompt", "judge's template"]),
-    ({"layout": "pairs"}, ["layout", "answer text", "found pairs"]),
+    ({"layout": "pairs"}, ["layout", "answer text goes with plain or continuation, found pairs"]),
+    ({"supervised_on": {"kind": "1"}}, ["supervised_on", "unknown field 'kind'", "Allowed: text, concepts"]),
+    ({"sources": {"microworld": {"rewrite": {"txet": {"a": "b"}}}}}, ["sources.microworld.rewrite", "did you mean 'text'"]),
+    ({"sources": {"microworld": {"rewrite": {"text": {"(a": "b"}}}}}, ["sources.microworld.rewrite", "text: '(a' is no regular expression"]),
+    ({"sources": {"microworld": {"least_tokens": 9}}}, ["sources.microworld.most_tokens", "at least 9 tokens, found 8"]),
     ({"in_average": True}, ["in_average", "no common scale"]),
     ({"keep": "middle"}, ["keep", "middle", "'start' or 'end'"]),
     ({"sources": {"microworld": {"labels": {"good": "1"}}}}, ["sources.microworld.labels.good", "'1'"]),
@@ -181,10 +185,16 @@ def test_a_fault_of_a_task_of_texts_gives_one_message(tmp_path: Path, change: di
         assert part in message
 
 
-@pytest.mark.parametrize("key", [{"keep": "end"}, {"most_tokens": 3}, {"concepts": "text"}])
+@pytest.mark.parametrize(
+    "key", [{"keep": "end"}, {"most_tokens": 3}, {"concepts": "text"}, {"supervised_on": {"text": "1"}}]
+)
 def test_labels_and_numbers_have_no_keys_of_texts(tmp_path: Path, key: dict) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(key))}: answer labels has no such key"):
         read_task(write(tmp_path, OWN | key))
+    with pytest.raises(ConfigError, match=r"sources\.microworld\.most_tokens: answer labels has no such key"):
+        read_task(write(tmp_path, OWN | {"sources": {"microworld": {"most_tokens": 3}}}))
+    with pytest.raises(ConfigError, match="layout: continuation goes with answer text, found labels"):
+        read_task(write(tmp_path, OWN | {"layout": "continuation"}))
     with pytest.raises(ConfigError, match="pair: is missing"):
         read_task(write(tmp_path, {name: value for name, value in OWN.items() if name != "pair"}))
 

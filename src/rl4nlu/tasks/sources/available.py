@@ -17,6 +17,12 @@ def source_of(task: Task, data: Data) -> tuple[str, Hub | Local | Microworld | N
     return name, getattr(task.sources, name)
 
 
+def at_source(task: Task, data: Data) -> Task:
+    """The task with the lengths that its source states."""
+    source = source_of(task, data)[1]
+    return task.model_copy(update=source.lengths) if source else task
+
+
 def folder_of(source: Local, data: Data) -> Path:
     """Folder that the source's paths start from.
 
@@ -30,17 +36,18 @@ def folder_of(source: Local, data: Data) -> Path:
     return Path(data.data_root)
 
 
-def files_of(source: Local, data: Data) -> dict[str, Path]:
-    """Split -> file of a task; a task that another one trains for has no train file."""
+def files_of(source: Local, data: Data) -> dict[str, list[Path]]:
+    """Split -> files of a task, several where they stand side by side; a task that another one trains for has no train file."""
     folder = folder_of(source, data)
-    names = {"train": source.train, "test": source.test}
-    return {split: folder / name for split, name in names.items() if name is not None}
+    train = list(source.train.values()) if isinstance(source.train, dict) else [source.train]
+    names = {"train": [name for name in train if name is not None], "test": [source.test]}
+    return {split: [folder / name for name in found] for split, found in names.items() if found}
 
 
 def local_files(task: Task, data: Data) -> list[Path]:
     """Files that a task's rows are read from; none when they do not come from files."""
     _, source = source_of(task, data)
-    return list(files_of(source, data).values()) if isinstance(source, Local) else []
+    return [path for paths in files_of(source, data).values() for path in paths] if isinstance(source, Local) else []
 
 
 def why_absent(task: Task, data: Data) -> str | None:

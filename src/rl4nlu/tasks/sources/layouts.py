@@ -9,8 +9,9 @@ than `most_dropped` of a split's rows are, the mapping is wrong rather than the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...base.errors import ConfigError, nearest
@@ -124,11 +125,40 @@ def bin_label(bins: dict[str, float], raw: str) -> str:
 
 def unfold_plain(task: Task, columns: Columns, raw: Raw) -> list[Row]:
     """One record of one row."""
-    fields = {name: text_of(pick(raw.values, columns.fields.get(name, name)), name) for name in task.fields}
-    gold = pick(raw.values, columns.label)
+    fields, gold = fields_of(task.fields, columns, raw), pick(raw.values, columns.label)
     if task.answer == "text":
         return [Row(raw.where, fields, None, answers=references_of(gold), derivation=derivation(raw))]
     return [Row(raw.where, fields, label_of(task, columns, gold), derivation=derivation(raw))]
+
+
+def fields_of(names: Sequence[str], columns: Columns, raw: Raw) -> dict[str, str]:
+    """The named fields of a row, rewritten as the source asks; a list of words is a text.
+
+    Raises:
+        Malformed: one is missing or empty.
+    """
+    fields = {}
+    for name in names:
+        value = pick(raw.values, columns.fields.get(name, name))
+        text = " ".join(map(str, value)) if isinstance(value, list) else text_of(value, name)
+        for pattern, instead in columns.rewrite.get(name, {}).items():
+            text = re.sub(pattern, instead, text)
+        fields[name] = text_of(text, name)
+    return fields
+
+
+def unfold_continuation(task: Task, columns: Columns, raw: Raw) -> list[Row]:
+    """One record of a text that is cut in two: the first half of its words is the first field, the rest the reference.
+
+    Words are what white space parts (paper 3: the first half of a review is the prompt).
+    """
+    first, *others = task.fields
+    words = text_of(pick(raw.values, columns.label), first).split()
+    half = len(words) // 2
+    if not half:
+        raise Malformed(f"{first} is one word and cannot be cut in two")
+    fields = {first: " ".join(words[:half]), **fields_of(others, columns, raw)}
+    return [Row(raw.where, fields, None, answers=[" ".join(words[half:])], derivation=derivation(raw))]
 
 
 def references_of(value: Any) -> list[str]:
@@ -220,8 +250,22 @@ def pair_up(rows: list[Row], positions: list[int]) -> list[Row]:
     return out
 
 
+def join_references(rows: list[Row]) -> list[Row]:
+    """One row for all that ask the same, with the references of each: where sources have a row a reference."""
+    found: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        asked = tuple(row.fields.values())
+        if asked in found:
+            row = replace(
+                found[asked], answers=list(dict.fromkeys([*(found[asked].answers or []), *(row.answers or [])]))
+            )
+        found[asked] = row
+    return list(found.values())
+
+
 UNFOLD: dict[str, Callable[[Task, Columns, Raw], list[Row]]] = {
     "plain": unfold_plain,
+    "continuation": unfold_continuation,
     "pairs": unfold_plain,
     "multirc": unfold_multirc,
     "record": unfold_record,
@@ -254,4 +298,6 @@ def to_rows(task: Task, reading: SourceSplit) -> tuple[list[Row], list[dict[str,
         )
     if task.layout == "pairs":
         rows = pair_up(rows, positions)
+    if task.answer == "text":
+        rows = join_references(rows)
     return rows, dropped

@@ -27,8 +27,13 @@ def read(task: Task, source: Local, data: Data) -> tuple[dict[str, SourceSplit],
         ConfigError: a file has no header where one is expected, or lacks a column.
     """
     folder, files = folder_of(source, data), files_of(source, data)
-    readings = {split: read_file(path, source, path.relative_to(folder).as_posix()) for split, path in files.items()}
-    return readings, {"files": {split: path.relative_to(folder).as_posix() for split, path in files.items()}}
+    names = {split: [path.relative_to(folder).as_posix() for path in paths] for split, paths in files.items()}
+    readings = {
+        split: read_file(paths[0], source, names[split][0]) for split, paths in files.items() if len(paths) == 1
+    }
+    if isinstance(source.train, dict):
+        readings["train"] = read_side_by_side(list(source.train), files["train"], names["train"], source)
+    return readings, {"files": {split: one if not more else [one, *more] for split, (one, *more) in names.items()}}
 
 
 def read_file(path: Path, source: Local, name: str) -> SourceSplit:
@@ -41,6 +46,28 @@ def read_file(path: Path, source: Local, name: str) -> SourceSplit:
         _read_cells(_csv_rows(lines, name), source, name, reading)
     else:
         _read_cells([(number, line.split("\t")) for number, line in lines], source, name, reading)
+    return reading
+
+
+def read_side_by_side(columns: list[str], paths: list[Path], names: list[str], source: Local) -> SourceSplit:
+    """Rows of files that hold a column each, one value a line; a row is named by the first of them.
+
+    Raises:
+        ConfigError: one has another number of lines than the first.
+    """
+    reading = SourceSplit([], source)
+    values: dict[int, dict[str, str]] = {}
+    counts = []
+    for column, path, name in zip(columns, paths, names, strict=True):
+        lines, dropped = decoded_lines(path, name)
+        reading.dropped += dropped
+        for number, text in lines:
+            values.setdefault(number, {})[column] = text
+        counts.append(path.read_bytes().removesuffix(b"\n").count(b"\n") + 1)
+    if len(set(counts)) > 1:
+        found = ", ".join(f"{name} has {count}" for name, count in zip(names, counts, strict=True))
+        raise ConfigError(f"files side by side need as many lines as each other: {found}")
+    reading.rows = [Raw(f"{names[0]}:{number}", values[number]) for number in sorted(values)]
     return reading
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Data
-from rl4nlu.tasks.sources.available import files_of, local_files, source_of, why_absent
-from rl4nlu.tasks.task import load_tasks
+from rl4nlu.tasks.sources.available import at_source, files_of, local_files, source_of, why_absent
+from rl4nlu.tasks.task import Task, load_tasks
 
 TASKS = load_tasks()
 
@@ -42,3 +42,15 @@ def test_files_are_those_of_local_tasks_alone(tmp_path: Path) -> None:
     assert source is not None
     with pytest.raises(ConfigError, match="data_root: is missing"):
         files_of(source, Data(source="local"))
+
+
+def test_a_source_may_state_other_lengths() -> None:
+    task = Task(
+        title="Text", description="", query="{text}", fields=["text"], answer="text", most_tokens=8, most_prompt_tokens=9,
+        reward="overlap", metrics=["rouge-l"], sources={"microworld": {"most_tokens": 30, "least_tokens": 0}, "hub": {"repository": "r"}},
+    )  # fmt: skip
+    task = task.model_copy(update={"least_tokens": 4})
+    micro, hub = (at_source(task, Data(source=name)) for name in ("microworld", "hub"))
+    assert (micro.least_tokens, micro.most_tokens, micro.most_prompt_tokens) == (0, 30, 9)
+    assert hub == task
+    assert at_source(TASKS["cola"], Data()) == TASKS["cola"]

@@ -176,3 +176,32 @@ def test_a_text_with_an_empty_reference_is_dropped_and_counted(label) -> None:
     rows, dropped = to_rows(TEXT, reading("text", values, most_dropped=0.5))
     assert [row.answers for row in rows] == [["b"]]
     assert [(line["where"], "reference" in line["reason"]) for line in dropped] == [("f:2", True)]
+
+
+def test_rows_that_ask_the_same_are_one_with_the_references_of_all() -> None:
+    values = [{"text": text, "label": said} for text, said in (("a", "x"), ("b", "y"), ("a", "z"), ("a", "x"))]
+    rows, _ = to_rows(TEXT, reading("text", values))
+    assert [(row.id, row.fields["text"], row.answers) for row in rows] == [
+        ("f:1", "a", ["x", "z"]), ("f:2", "b", ["y"])
+    ]  # fmt: skip
+    labelled = TASKS["cola"].model_copy(update={"fields": ["text"]})
+    assert len(to_rows(labelled, reading("cola", [{"text": "a", "label": 1}] * 2))[0]) == 2
+
+
+def test_fields_are_rewritten_and_lists_of_words_become_texts() -> None:
+    rewrite = {"text": {r"_[A-Z]\b": "", "#": " "}}
+    values = [{"text": "field_N#look_V#stand_V", "label": "x"}, {"text": ["ski", "mountain"], "label": "y"}]
+    rows, dropped = to_rows(TEXT, reading("text", [*values, {"text": "#", "label": "z"}], rewrite=rewrite, most_dropped=0.5))  # fmt: skip
+    assert [row.fields["text"] for row in rows] == ["field look stand", "ski mountain"]
+    assert [line["reason"] for line in dropped] == ["text is empty"]
+
+
+def test_a_continued_text_is_cut_at_half_of_its_words() -> None:
+    task = TEXT.model_copy(update={"layout": "continuation", "fields": ["text", "kind"]})
+    values = [{"whole": " one  two\nthree four five ", "kind": 1}, {"whole": "one", "kind": 0}]
+    found = reading("text", values, label="whole", most_dropped=0.5)
+    rows, dropped = to_rows(task, found)
+    assert [(row.fields, row.label, row.answers) for row in rows] == [
+        ({"text": "one two", "kind": "1"}, None, ["three four five"])
+    ]
+    assert [line["reason"] for line in dropped] == ["text is one word and cannot be cut in two"]

@@ -145,3 +145,25 @@ def test_official_multirc_has_its_known_number_of_answers(official_data: Path) -
     task = TASKS["multirc"]
     readings, _ = local.read(task, task.sources.local, Data(source="local", data_root=str(official_data)))
     assert [len(to_rows(task, readings[s])[0]) for s in ("train", "test")] == [27243, 4848]
+
+
+def read_side_by_side(folder: Path, words: bytes, said: bytes):
+    for name, content in (("a.src", words), ("a.tgt", said), ("b.jsonl", b'{"words": "x", "said": ["y", "z"]}\n')):
+        (folder / name).write_bytes(content)
+    source = Local(format="jsonl", train={"words": "a.src", "said": "a.tgt"}, test="b.jsonl")
+    return local.read(TASKS["cola"], source, Data(source="local", data_root=str(folder)))
+
+
+def test_files_of_one_column_each_are_read_side_by_side(tmp_path: Path) -> None:
+    readings, origin = read_side_by_side(tmp_path, b"ski hill\nsea\ntown\n", b"I ski.\n\n\xff\n")
+    assert [(row.where, row.values) for row in readings["train"].rows] == [
+        ("a.src:1", {"words": "ski hill", "said": "I ski."}), ("a.src:2", {"words": "sea"}), ("a.src:3", {"words": "town"})
+    ]  # fmt: skip
+    assert [line["where"] for line in readings["train"].dropped] == ["a.tgt:3"]
+    assert readings["test"].rows[0].values == {"words": "x", "said": ["y", "z"]}
+    assert origin["files"] == {"train": ["a.src", "a.tgt"], "test": "b.jsonl"}
+
+
+def test_files_side_by_side_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"as many lines as each other: a\.src has 2, a\.tgt has 1"):
+        read_side_by_side(tmp_path, b"ski\nsea\n", b"I ski.")
