@@ -45,6 +45,9 @@ class PolicyOptimisation(Settings):
     max_new_tokens: int = Field(8, ge=1, description="longest sampled answer")
     temperature: float = Field(1.0, gt=0)
     top_k: int = Field(0, ge=0, description="sampled from the likeliest tokens only; 0: off")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="sampled from the fewest tokens with this probability in all; 1: off"
+    )
     evaluate_every: int = Field(0, ge=0, description="roll-outs between validation scores; 0: at the end only")
     keep: Literal["last", "best"] = Field(
         "last",
@@ -112,6 +115,11 @@ class Ppo(ClippedOptimisation):
     kl_horizon: int = Field(10000, ge=1, description="in prompts (adaptive control)")
     whiten_advantages: bool = True
     whiten_rewards: bool = False
+    supervised_coefficient: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the cross-entropy of gold answers to a minibatch's prompts (paper 3's release: 0.1)",
+    )
 
 
 class Grpo(ClippedOptimisation):

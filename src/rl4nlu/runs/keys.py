@@ -25,7 +25,7 @@ def data_digest(spec: RunSpec, data: Path) -> str:
     for task in spec.train_tasks:
         digests = task_digests(data, task.name)
         records[task.name] = [digests["train"], digests["validation"]]
-        if spec.method in ("sft-rationale", "pairs"):
+        if spec.reads_rationales:
             records[task.name].append(rationales_digest(data, task.name))
     return digest_of(records)
 

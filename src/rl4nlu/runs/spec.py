@@ -110,6 +110,18 @@ class RunSpec(Settings):
         chooses = METHODS[self.method].learns and self.learning_rate_from is None
         return len(self.settings.learning_rates) if chooses else 1  # type: ignore[attr-defined]
 
+    @property
+    def reads_gold(self) -> bool:
+        """Whether a policy that is trained by its own answers reads gold ones, too: learns them, or has them as its guide."""
+        settings = self.settings
+        return getattr(settings, "supervised_coefficient", 0) > 0 or getattr(settings, "guide", None) == "references"
+
+    @property
+    def reads_rationales(self) -> bool:
+        """Whether it trains on its tasks' rationales."""
+        reads = self.method in ("sft-rationale", "pairs")
+        return reads or (self.reads_gold and self.protocol.response == "rationale")
+
     def reward_key(self, task: Task) -> str:
         """The key that names the reward of a task's answers: the section's, or the task's own."""
         if getattr(self.settings, "reward", None) is not None:

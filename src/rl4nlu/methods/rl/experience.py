@@ -20,8 +20,8 @@ Passes = Sequence[tuple[list[int], TokenEstimates | None]]
 
 
 def whiten(values: Tensor, mask: Tensor, shift: bool = True) -> Tensor:
-    """`values` scaled to variance one (unbiased) over the masked entries, and to mean zero if `shift`."""
-    count = mask.sum()
+    """`values` scaled to variance one (unbiased) over the masked entries, and to mean zero if `shift`; 0 elsewhere."""
+    count = mask.sum().clamp(min=1)
     mean = (values * mask).sum() / count
     variance = ((values - mean) ** 2 * mask).sum() / (count - 1).clamp(min=1)
     return ((values - mean) * torch.rsqrt(variance + 1e-8) + (0 if shift else mean)) * mask
@@ -42,17 +42,57 @@ def adapt_kl_coefficient(coefficient: float, kl: float, rows: int, settings: Pol
 
 
 @dataclass(frozen=True)
+class Spans:
+    """What the tokens of every response teach, as ranges of places, one a row.
+
+    Attributes:
+        own: the policy's own, which pay the KL and whose entropy is told.
+        learns: that take the policy's loss.
+        valued: that take the value's.
+    """
+
+    own: list[range]
+    learns: list[range]
+    valued: list[range]
+
+    @classmethod
+    def whole(cls, responses: list[list[int]]) -> Spans:
+        """All tokens, of answers that the policy gave by itself."""
+        every = [range(len(response)) for response in responses]
+        return cls(every, every, every)
+
+
+def mask_of(ranges: Sequence[range], width: int, device: torch.device) -> Tensor:
+    """Whether a place lies in a row's range, `[rows, width]`."""
+    edges = torch.tensor([[places.start, places.stop] for places in ranges]).to(device, non_blocking=True)
+    at = torch.arange(width, device=device)
+    return (at >= edges[:, :1]) & (at < edges[:, 1:])
+
+
+@dataclass(frozen=True)
 class Experience:
     """A roll-out as the update sees it; tensors are `[rows, longest response]`, constant, and 0 past a response's end.
 
-    `learnt` are the rows that are learnt from.
+    Attributes:
+        prompts: what is read before each response.
+        responses: token ids.
+        groups: see `gather_experience`.
+        learnt: the rows that are learnt from.
+        spans: what a response's tokens teach.
+        gold: question and gold answer of every row, in tokens; empty where none is learnt.
+        mask: 1 on a response's tokens; `own`, `learns` and `valued`: on those in its span.
     """
 
     prompts: list[list[int]]
     responses: list[list[int]]
     groups: list[str]
     learnt: frozenset[int]
+    spans: Spans
+    gold: list[tuple[list[int], list[int]]]
     mask: Tensor
+    own: Tensor
+    learns: Tensor
+    valued: Tensor
     logp: Tensor
     value: Tensor
     kl: Tensor
@@ -70,25 +110,37 @@ class Experience:
         return {
             "kl": self.kl.sum(1).mean(),
             "return": self.rewards.sum(1).mean(),
-            "entropy": -self.logp.sum() / self.mask.sum(),
+            "entropy": -(self.logp * self.own).sum() / self.own.sum().clamp(min=1),
         }
+
+    def weigh(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Masks `learns` and `valued`, so weighted that a mean over all tokens of `rows` is one over those in the mask.
+
+        It is 0 where the mask holds none of them.
+        """
+        tokens = sum(len(self.responses[row]) for row in rows)
+        counts = (sum(len(spans[row]) for row in rows) for spans in (self.spans.learns, self.spans.valued))
+        learns, valued = (tokens / count if count else 0.0 for count in counts)
+        return self.learns * learns, self.valued * valued
 
 
 @dataclass(frozen=True)
 class Objective:
     """What tells one policy optimisation from another: how scores become advantages, and the loss of a token.
 
-    advantages: (scores `[rows]`, kl, value, mask `[rows, tokens]`, KL coefficient, settings) to rewards, advantages and
-        returns, all `[rows, tokens]`.
-    losses: (forward pass, experience, rows, settings) to numbers `[rows, tokens]` by name, among them `loss`; and `ratio`, where
-        settings have a `ratio_threshold`.
+    advantages: (scores `[rows]`, kl, value, mask, those that take the policy's loss `[rows, tokens]`, KL coefficient, settings) to
+        rewards, advantages and returns, all `[rows, tokens]`.
+    losses: (forward pass, experience, rows, settings) to numbers `[rows, tokens]` by name, among them `loss`, the policy's, and
+        `value_loss`, where the policy's own network is the critic; and `ratio`, where settings have a `ratio_threshold`.
     critic_step: (policy, experience, rows, tokens, settings) to the loss of a critic of its own, its backward pass made.
+    supervise: (policy, experience, rows, tokens, settings) to the loss of gold answers, its backward pass made.
     select: (rewards, settings) to the rows of a roll-out that are learnt from; None: all.
     """
 
     advantages: Callable[..., tuple[Tensor, Tensor, Tensor]]
     losses: Callable[..., dict[str, Tensor]]
     critic_step: Callable[..., Tensor] | None = None
+    supervise: Callable[..., Tensor] | None = None
     select: Callable[..., list[int]] | None = None
 
 
@@ -101,19 +153,24 @@ def gather_experience(
     coefficient: float,
     settings: PolicyOptimisation,
     objective: Objective,
+    spans: Spans | None = None,
+    gold: list[tuple[list[int], list[int]]] | None = None,
 ) -> tuple[Experience, Passes | None]:
     """Steps 3 and 4 for one roll-out; and the policy's forward pass with its graph, if the first update can use it.
 
     Args:
         policy: that gave the responses.
-        prompts: token ids, one list a row.
+        prompts: what is read before each response, in token ids, one list a row.
         responses: token ids.
         groups: of every row: rows of one group share many tokens, such as a task's instructions.
         scores: reward of every row.
         coefficient: of the KL penalty.
         settings: see `config.PolicyOptimisation`.
         objective: how scores become advantages, and which rows are learnt from.
+        spans: what the responses' tokens teach; all of them everything when absent.
+        gold: questions and gold answers, where these are learnt, too.
     """
+    spans = spans or Spans.whole(responses)
     learnt = objective.select(scores, settings) if objective.select else range(len(prompts))
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     pieces = cut_into_pieces(range(len(prompts)), lengths, groups, settings)
@@ -131,19 +188,19 @@ def gather_experience(
         now = [forward(*piece) for piece in inputs]
 
     device, dtype = now[0].logp.device, now[0].logp.dtype
-    counts = torch.tensor([len(r) for r in responses]).to(device, non_blocking=True)
-    mask = (torch.arange(max(map(len, responses)), device=device) < counts[:, None]).to(dtype)
+    width, whole = max(map(len, responses)), [range(len(r)) for r in responses]
+    masks = [mask_of(s, width, device).to(dtype) for s in (whole, spans.own, spans.learns, spans.valued)]
+    mask, own, learns, _ = masks
     logp, value, reference = (torch.zeros_like(mask) for _ in range(3))
     for rows, new, old, worth in zip(pieces, now, before, expected, strict=True):
-        for whole, part in ((logp, new.logp), (value, new.value), (value, worth), (reference, old)):
+        for found, part in ((logp, new.logp), (value, new.value), (value, worth), (reference, old)):
             if part is not None:
-                whole[rows, : part.shape[1]] = part.detach().to(dtype)
+                found[rows, : part.shape[1]] = part.detach().to(dtype)
     logp, value, reference = logp * mask, value * mask, reference * mask
 
-    kl = logp - reference
+    kl = (logp - reference) * own
     rewarded = torch.tensor(scores, dtype=dtype).to(device, non_blocking=True)
-    rewards, advantage, returns = objective.advantages(rewarded, kl, value, mask, coefficient, settings)
-    experience = Experience(
-        prompts, responses, groups, frozenset(learnt), mask, logp, value, kl, rewards, advantage, returns
-    )
+    rewards, advantage, returns = objective.advantages(rewarded, kl, value, mask, learns, coefficient, settings)
+    told = (logp, value, kl, rewards, advantage, returns)
+    experience = Experience(prompts, responses, groups, frozenset(learnt), spans, gold or [], *masks, *told)
     return experience, list(zip(pieces, now, strict=True)) if now[0].logp.requires_grad else None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def compare_in_groups(
-    scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, coefficient: float, settings: Grpo
+    scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, learns: Tensor, coefficient: float, settings: Grpo
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rewards, advantages and returns `[rows, tokens]` from scores `[rows]`, whose groups stand together.
 

@@ -19,7 +19,7 @@ from ...answering.validation import validation_score
 from ...base.checkpoint import NOT_SAVED, Checkpoint, put_back, random_state, restore_random
 from ...base.errors import Diverged
 from ...base.progress import Progress, Stopwatch
-from ...config import PolicyOptimisation
+from ...config import PolicyOptimisation, Ppo
 from ...models.load import load_tokenizer
 from ..candidates import Candidate, best_of
 from ..schedule import rate_factor
@@ -41,6 +41,13 @@ class Carried(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what `state` was taken from."""
+
+
+class Collect(Carried, Protocol):
+    """What gives a roll-out for prompts."""
+
+    def __call__(self, prompts: Sequence[Prompt]) -> RollOut:
+        """Answers of the policy as it is now, perhaps with a guide's share in them."""
 
 
 class Kept:
@@ -146,15 +153,18 @@ def learn_from_roll_out(
     # 3. and 4. KL and GAE: what every token cost, and how much better than expected it was
     # rows that share most of their tokens: the answers to one prompt, or else the prompts of one task
     alone = settings.answers == 1
+    taught = isinstance(settings, Ppo) and settings.supervised_coefficient > 0
     experience, first = gather_experience(
         training.policy,
-        [prompt.tokens for prompt in prompts],
+        answers.inputs or [prompt.tokens for prompt in prompts],
         answers.responses,
         [prompt.task.name if alone else str(n // settings.answers) for n, prompt in enumerate(prompts)],
         judged.scores,
         training.kl_coefficient,
         settings,
         objective,
+        answers.spans,
+        [(prompt.tokens, prompt.gold) for prompt in prompts] if taught else None,
     )
 
     # 5. update: passes over the rows that are learnt from
@@ -167,8 +177,8 @@ def learn_from_roll_out(
     if not all(map(math.isfinite, numbers.values())):
         found = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         raise Diverged(f"roll-out {step}: numbers are no longer finite ({found})")
-    training.generated += sum(map(len, answers.responses))
-    training.answered += sum(len(answers.responses[row]) for row in experience.learnt)
+    training.generated += sum(map(len, answers.responses)) if answers.sampled is None else answers.sampled
+    training.answered += sum(len(experience.spans.own[row]) for row in experience.learnt)
     training.read += sum(experience.lengths[row] for row in experience.learnt)
     coefficient = training.kl_coefficient
     training.kl_coefficient = adapt_kl_coefficient(coefficient, numbers["kl"], len(prompts), settings)
@@ -184,6 +194,7 @@ def learn_from_roll_out(
         "tokens_answered": training.answered * settings.epochs,
         "tokens_trained": training.read * settings.epochs,
         **({"learnt": len(experience.learnt)} if objective.select else {}),
+        **answers.more,
         **judged.more,
     }
 
@@ -270,11 +281,15 @@ def optimise(
 
 @dataclass(frozen=True)
 class Start:
-    """What a candidate begins with: the policy before its first step, what judges its answers, and what that carries along."""
+    """What a candidate begins with: the policy before its first step, what judges its answers, and what that carries along.
+
+    `collect` gives the roll-outs and is carried along; the policy answers by itself when absent.
+    """
 
     policy: Policy
     reward: Reward
     carried: Sequence[Carried] = ()
+    collect: Collect | None = None
 
 
 def train_policy(
@@ -316,11 +331,11 @@ def train_policy(
 
     def train_at(learning_rate: float, folder: Path, state: Checkpoint) -> Candidate:
         start = begin() if begin else Start(build_policy(spec, start_adapter), by_rules(find_rules(spec)))
-        sampler = Sampler(spec, start.policy, tokenizer)
+        collect = start.collect or Sampler(spec, start.policy, tokenizer)
         history = optimise(
             start.policy,
             prompts,
-            sampler,
+            collect,
             start.reward,
             settings,
             learning_rate,
@@ -331,7 +346,7 @@ def train_policy(
             validate=partial(validation_score, spec, start.policy.model, tokenizer, data),
             watch=event_writer(tensorboard and tensorboard / f"{learning_rate:g}"),
             checkpoint=state,
-            carried=[sampler, *start.carried],
+            carried=[collect, *start.carried],
         )
         save_adapter(start.policy, folder)
         last = history[-1]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,12 +56,14 @@ class Policy:
     """The trained parts on their frozen backbone: adapter `default`, value head and, from SFT, the frozen adapter `start`.
 
     Against reward models (paper 2) the value head may sit on an adapter of its own, `critic`, and the reward models are
-    frozen adapters on the same backbone.
+    frozen adapters on the same backbone. Where a guide shares in the answers (paper 3) there may be several value heads, one
+    for each way in which answers come about; `head` is the one in use.
     """
 
     model: Any  # a PeftModel, which passes attributes on in ways that types cannot follow
     head: ValueHead | None  # none where advantages need no value (GRPO)
     critic: str | None = None
+    heads: dict[str, ValueHead] = field(default_factory=dict)
 
     @property
     def from_adapter(self) -> bool:
@@ -77,9 +79,10 @@ class Policy:
         return [p for n, p in self.model.named_parameters() if p.requires_grad and f".{self.critic}." not in n]
 
     def value_parameters(self) -> list[nn.Parameter]:
-        """What only the value's loss trains: the critic's adapter, if it has one, and the head."""
+        """What only the value's loss trains: the critic's adapter, if it has one, and the head, or all heads."""
         own = [p for n, p in self.model.named_parameters() if f".{self.critic}." in n]
-        return own + (list(self.head.parameters()) if self.head else [])
+        heads = list(self.heads.values()) or ([self.head] if self.head else [])
+        return own + [parameter for head in heads for parameter in head.parameters()]
 
     def activate(self) -> None:
         """Make the policy what the network computes: every adapter on, the starting one frozen."""

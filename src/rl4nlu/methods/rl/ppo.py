@@ -18,11 +18,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from ...config import Ppo
 from .experience import Experience, Objective, token_rewards, whiten
 from .loop import train_policy
-from .policy import Policy, TokenEstimates, values
+from .policy import Policy, TokenEstimates, predictions, values
 from .update import clip_losses
 
 
@@ -42,7 +43,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
 
 
 def estimate_advantages(
-    scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, coefficient: float, settings: Ppo
+    scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, learns: Tensor, coefficient: float, settings: Ppo
 ) -> tuple[Tensor, Tensor, Tensor]:
     """PPO's rewards, advantages and returns: the KL is paid token by token, advantages come from the value head."""
     rewards = token_rewards(scores, kl, mask, coefficient)
@@ -51,20 +52,16 @@ def estimate_advantages(
     advantage = gae(rewards, value, mask, settings.gamma, settings.gae_lambda)
     returns = advantage + value
     if settings.whiten_advantages:
-        advantage = whiten(advantage, mask)
+        advantage = whiten(advantage, learns)
     return rewards, advantage, returns
 
 
 def losses(new: TokenEstimates, old: Experience, rows: list[int], settings: Ppo) -> dict[str, Tensor]:
-    """PPO's losses of every response token of `rows`: `loss` is minimised, the others are worth watching.
-
-    To the clipped policy loss comes the value's, where the policy has a value head.
-    """
+    """PPO's losses of every response token of `rows`: the clipped policy loss and, where the policy has a value head, the value's."""
     parts = clip_losses(new, old, rows, settings)
     parts["loss"] = parts["policy_loss"]
     if new.value is not None:  # else a critic of its own learns it
         parts["value_loss"] = value_losses(new.value, old, rows, settings)
-        parts["loss"] = parts["loss"] + settings.value_coefficient * parts["value_loss"]
     return parts
 
 
@@ -102,9 +99,25 @@ def critic_loss(
 ) -> Tensor:
     """The critic's loss over `rows`, with its adapter switched on by the caller; a share of the mean over `tokens`."""
     new = values(policy, [old.prompts[r] for r in rows], [old.responses[r] for r in rows], checkpointed=checkpointed)
-    return (value_losses(new, old, rows, settings) * old.mask[rows, : new.shape[1]]).sum() / tokens
+    return (value_losses(new, old, rows, settings) * old.valued[rows, : new.shape[1]]).sum() / tokens
 
 
-PPO = Objective(estimate_advantages, losses, critic_step)
+def supervise(policy: Policy, old: Experience, rows: list[int], tokens: int, settings: Ppo) -> Tensor:
+    """Forward and backward pass of the gold answers to `rows`; returns their cross-entropy, a share of the mean over `tokens`.
+
+    A question is read without what a guide wrote behind it (paper 3's release has the term in all of its algorithms, PPO's too).
+    """
+    asked, gold = zip(*(old.gold[row] for row in rows), strict=True)
+    _, logits = predictions(policy.model, list(asked), list(gold))
+    loss = torch.zeros((), device=logits.device)
+    for row, answer in zip(logits.float(), gold, strict=True):
+        loss = (
+            loss + cross_entropy(row[: len(answer)], torch.tensor(answer, device=row.device), reduction="sum") / tokens
+        )
+    (settings.supervised_coefficient * loss).backward()
+    return loss.detach()
+
+
+PPO = Objective(estimate_advantages, losses, critic_step, supervise)
 
 train = partial(train_policy, objective=PPO)

@@ -32,7 +32,7 @@ def select_best(scores: list[float], settings: Raft) -> list[int]:
 
 
 def reward_at_end(
-    scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, coefficient: float, settings: Raft
+    scores: Tensor, kl: Tensor, value: Tensor, mask: Tensor, learns: Tensor, coefficient: float, settings: Raft
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rewards `[rows, tokens]`, a row's score on its last token; there are neither advantages nor returns."""
     zero = torch.zeros_like(mask)

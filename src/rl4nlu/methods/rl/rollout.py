@@ -16,11 +16,13 @@ from ...answering.fit import fit_prompts
 from ...answering.generate import decode_completions, generate_tokens
 from ...base.errors import ConfigError
 from ...config import PolicyOptimisation
-from ...tasks.prompts import CLOSE_TAG
+from ...models.load import encode_answer
+from ...tasks.prompts import CLOSE_TAG, answer_start, answer_text
 from ...tasks.reading import Reading, read_response
-from ...tasks.rows import Row, load_rows
+from ...tasks.rows import Row, load_rows, with_rationales
 from ...tasks.task import Task
 from ..schedule import draw
+from .experience import Spans
 from .policy import Policy
 
 if TYPE_CHECKING:
@@ -31,21 +33,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt to be answered: its task and row (for the reward) and its tokens."""
+    """A prompt to be answered: its task and row (for the reward), its tokens and, where they are learnt, the gold answer's."""
 
     task: Task
     row: Row
     tokens: list[int]
+    gold: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class RollOut:
-    """Prompts and the policy's answers, one a prompt: token ids, what they say, and what the parser reads in it."""
+    """Prompts and answers, one a prompt: token ids that are learnt from, what answers say, and what the parser reads in it.
+
+    Attributes:
+        prompts: that are answered.
+        responses: token ids: the policy's answers, or what of them is learnt from where a guide has a share in them.
+        texts: of the whole answers.
+        readings: of the texts.
+        inputs: what was read before each response; None: the prompt's tokens.
+        spans: what the responses' tokens teach; None: all of them everything.
+        sampled: tokens that the policy sampled; None: the responses'.
+        more: what the history says of it.
+    """
 
     prompts: Sequence[Prompt]
     responses: list[list[int]]
     texts: list[str]
     readings: list[Reading]
+    inputs: list[list[int]] | None = None
+    spans: Spans | None = None
+    sampled: int | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def right(self) -> list[bool]:
@@ -95,6 +113,8 @@ def plan_prompts(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) 
     settings = spec.settings
     assert isinstance(settings, PolicyOptimisation)
     pools = {task.name: load_rows(data, task.name, "train") for task in spec.train_tasks}
+    if spec.reads_rationales:
+        pools = {name: with_rationales(data, name, "train", rows) for name, rows in pools.items()}
     for name, rows in pools.items():
         if not rows:
             raise ConfigError(f"{data / name}/train.jsonl: task {name} has no training rows")
@@ -109,9 +129,16 @@ def plan_prompts(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) 
         for i, row, fitted in zip(
             numbers, rows, fit_prompts(tokenizer, task, rows, spec.protocol, longest), strict=True
         ):
-            made[i] = Prompt(task, row, fitted.tokens)
+            gold = gold_answer(spec, tokenizer, task, row) if spec.reads_gold else []
+            made[i] = Prompt(task, row, fitted.tokens, gold)
             shortened += fitted.shortened
     return [made[i] for i in drawn for _ in range(settings.answers)], shortened
+
+
+def gold_answer(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, task: Task, row: Row) -> list[int]:
+    """A row's gold answer in tokens, as SFT learns it."""
+    answer = answer_text(task, row.label, spec.protocol, rationale=row.rationale)
+    return encode_answer(tokenizer, answer, answer_start(spec.protocol))
 
 
 class Sampler:
@@ -130,25 +157,38 @@ class Sampler:
 
     def __call__(self, prompts: Sequence[Prompt]) -> RollOut:
         """One answer a prompt, the stop included; without dropout."""
-        self.policy.model.eval()
-        responses = generate_tokens(
-            self.policy.model,
+        responses = self.complete(prompts)
+        return RollOut(prompts, responses, *self.read(prompts, responses))
+
+    def complete(self, prompts: Sequence[Prompt], begun: Sequence[list[int]] | None = None) -> list[list[int]]:
+        """The policy's answers in tokens, each from how it has `begun`, which it then begins with."""
+        settings = self.settings
+        how = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+        return self.write(self.policy.model, prompts, begun, generator=self.chance, **how)
+
+    def write(
+        self, model: Any, prompts: Sequence[Prompt], begun: Sequence[list[int]] | None = None, **how: Any
+    ) -> list[list[int]]:
+        """Answers of `model`, which has the policy's tokenizer, sampled as `how` says; see `complete`."""
+        model.eval()
+        return generate_tokens(
+            model,
             [prompt.tokens for prompt in prompts],
             tokenizer=self.tokenizer,
-            max_new_tokens=self.settings.max_new_tokens,
+            **({"max_new_tokens": self.settings.max_new_tokens} | how),
+            begun=begun,
             sample=True,
-            temperature=self.settings.temperature,
-            top_k=self.settings.top_k,
-            generator=self.chance,
             stop=self.stop,
             batch_tokens=self.settings.micro_batch_tokens,
         )
-        texts = decode_completions(self.policy.model, self.tokenizer, responses, self.stop)
-        readings = [
+
+    def read(self, prompts: Sequence[Prompt], answers: list[list[int]]) -> tuple[list[str], list[Reading]]:
+        """What whole answers say, and what the parser reads in it."""
+        texts = decode_completions(self.policy.model, self.tokenizer, answers, self.stop)
+        return texts, [
             read_response(prompt.task, text, response=self.response)
             for prompt, text in zip(prompts, texts, strict=True)
         ]
-        return RollOut(prompts, responses, texts, readings)
 
     def state(self) -> dict[str, Any]:
         """See `loop.Carried`."""

@@ -20,8 +20,8 @@ def clip_losses(
 
     `-min(ratio A, clip(ratio) A)` (Schulman et al. 2017, eq. 7).
     """
-    mask, logp, advantage = (t[rows, : new.logp.shape[1]] for t in (old.mask, old.logp, old.advantage))
-    log_ratio = (new.logp - logp) * mask
+    learns, logp, advantage = (t[rows, : new.logp.shape[1]] for t in (old.learns, old.logp, old.advantage))
+    log_ratio = (new.logp - logp) * learns
     ratio = log_ratio.exp()
     near = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
     return {
@@ -41,9 +41,9 @@ def update(
     objective: Objective,
     first: Passes | None = None,
 ) -> dict[str, Tensor]:
-    """`epochs` passes over a roll-out, one optimiser step a minibatch; means over response tokens, averaged over the steps.
+    """`epochs` passes over a roll-out, one optimiser step a minibatch; means over tokens, averaged over the steps.
 
-    A minibatch without a row that is learnt from makes no step; without any step there is nothing to average.
+    The policy's losses are means over the tokens that take them, the value's over those that take its. A minibatch without a row that is learnt from makes no step; without any step there is nothing to average.
 
     Args:
         policy: is changed.
@@ -64,6 +64,7 @@ def update(
             if not minibatch:
                 continue
             tokens = sum(len(experience.responses[row]) for row in minibatch)
+            learns, valued = experience.weigh(minibatch)
             means: dict[str, Tensor] = {}
             pieces = cut_into_pieces(minibatch, experience.lengths, experience.groups, settings)
             for rows, ready in first or [(rows, None) for rows in pieces]:
@@ -71,13 +72,20 @@ def update(
                     policy, [experience.prompts[r] for r in rows], [experience.responses[r] for r in rows], settings
                 )
                 parts = objective.losses(new, experience, rows, settings)
+                own, worth = (weights[rows, : new.logp.shape[1]] for weights in (learns, valued))
+                weighted = {name: part * (worth if name == "value_loss" else own) for name, part in parts.items()}
+                if isinstance(settings, Ppo) and "value_loss" in weighted:
+                    weighted["loss"] = weighted["loss"] + settings.value_coefficient * weighted["value_loss"]
                 if new.entropy is not None:
-                    parts["loss"] = parts["loss"] - settings.entropy_coefficient * new.entropy
-                mask = experience.mask[rows, : new.logp.shape[1]]
-                sums = {name: (part * mask).sum() / tokens for name, part in parts.items()}
+                    weighted["loss"] = weighted["loss"] - settings.entropy_coefficient * (new.entropy * own)
+                sums = {name: part.sum() / tokens for name, part in weighted.items()}
                 sums["loss"].backward()
                 if policy.critic and objective.critic_step:
-                    sums["value_loss"] = objective.critic_step(policy, experience, rows, tokens, settings)
+                    judged = max(1, sum(len(experience.spans.valued[row]) for row in minibatch))
+                    sums["value_loss"] = objective.critic_step(policy, experience, rows, judged, settings)
+                if experience.gold and objective.supervise:
+                    taught = sum(len(experience.gold[row][1]) for row in minibatch)
+                    sums["supervised_loss"] = objective.supervise(policy, experience, rows, taught, settings)
                 for name, part in sums.items():
                     means[name] = means.get(name, 0) + part.detach()
             first = None

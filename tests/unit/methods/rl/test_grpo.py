@@ -39,12 +39,12 @@ def test_an_advantage_is_the_distance_from_the_group_in_its_standard_deviations(
     zero = torch.zeros_like(mask)
     scores = torch.tensor([1.0, -1.0, 1.0, 1.0])
     settings = Grpo(group_size=2)
-    rewards, advantage, returns = grpo.compare_in_groups(scores, zero, zero, mask, 0.0, settings)
+    rewards, advantage, returns = grpo.compare_in_groups(scores, zero, zero, mask, mask, 0.0, settings)
     near = 1 / (2**0.5 + 1e-4)  # the unbiased deviation of 1 and -1 is the root of 2
     assert torch.allclose(advantage, torch.tensor([[near, near, 0], [-near] * 3, [0, 0, 0], [0, 0, 0]]))
     assert rewards.tolist() == [[0, 1, 0], [0, 0, -1], [1, 0, 0], [0, 1, 0]]
     assert not returns.any()
-    plain = grpo.compare_in_groups(scores, zero, zero, mask, 0.0, Grpo(group_size=2, scale_advantages=False))[1]
+    plain = grpo.compare_in_groups(scores, zero, zero, mask, mask, 0.0, Grpo(group_size=2, scale_advantages=False))[1]
     assert plain[:, 0].tolist() == [1, -1, 0, 0]
 
 
