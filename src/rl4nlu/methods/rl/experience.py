@@ -189,8 +189,8 @@ def gather_experience(
 
     device, dtype = now[0].logp.device, now[0].logp.dtype
     width, whole = max(map(len, responses)), [range(len(r)) for r in responses]
-    masks = [mask_of(s, width, device).to(dtype) for s in (whole, spans.own, spans.learns, spans.valued)]
-    mask, own, learns, _ = masks
+    ranges = (whole, spans.own, spans.learns, spans.valued)
+    mask, own, learns, valued = (mask_of(places, width, device).to(dtype) for places in ranges)
     logp, value, reference = (torch.zeros_like(mask) for _ in range(3))
     for rows, new, old, worth in zip(pieces, now, before, expected, strict=True):
         for found, part in ((logp, new.logp), (value, new.value), (value, worth), (reference, old)):
@@ -201,6 +201,8 @@ def gather_experience(
     kl = (logp - reference) * own
     rewarded = torch.tensor(scores, dtype=dtype).to(device, non_blocking=True)
     rewards, advantage, returns = objective.advantages(rewarded, kl, value, mask, learns, coefficient, settings)
-    told = (logp, value, kl, rewards, advantage, returns)
-    experience = Experience(prompts, responses, groups, frozenset(learnt), spans, gold or [], *masks, *told)
+    experience = Experience(
+        prompts, responses, groups, frozenset(learnt), spans, gold or [],
+        mask, own, learns, valued, logp, value, kl, rewards, advantage, returns,
+    )  # fmt: skip
     return experience, list(zip(pieces, now, strict=True)) if now[0].logp.requires_grad else None
