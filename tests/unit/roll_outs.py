@@ -8,6 +8,12 @@ from typing import Any
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTJConfig,
+    GPTJForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MptConfig,
@@ -28,7 +34,7 @@ from rl4nlu.runs.spec import Address
 from rl4nlu.tasks.reading import read_response
 from rl4nlu.tasks.task import load_tasks
 
-ARCHITECTURES = ["llama", "qwen2", "mpt"]
+ARCHITECTURES = ["llama", "qwen2", "mpt", "gpt2", "gptj", "gpt_neox"]
 VOCABULARY = 41
 
 
@@ -43,6 +49,12 @@ def backbone_of(architecture: str, dtype: torch.dtype = torch.float32, vocabular
         model = Qwen2ForCausalLM(
             Qwen2Config(vocab_size=vocabulary, num_key_value_heads=1, max_position_embeddings=2048, **sizes)
         )
+    elif architecture == "gpt_neox":
+        model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=vocabulary, **sizes))
+    elif architecture == "gpt2":
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, n_embd=16, n_layer=2, n_head=2))
+    elif architecture == "gptj":
+        model = GPTJForCausalLM(GPTJConfig(vocab_size=vocabulary, n_embd=16, n_layer=2, n_head=2, rotary_dim=4))
     else:
         model = MptForCausalLM(MptConfig(vocab_size=vocabulary, d_model=16, n_heads=2, n_layers=2, max_seq_len=256))
     with torch.no_grad():  # far enough from uniform for every check to bite

@@ -44,10 +44,17 @@ def small(kind: str, **changes):
     }
     if kind == "mpt":
         size = {"vocab_size": 90, "d_model": 48, "n_layers": 3, "n_heads": 4, "max_seq_len": 128}
+    elif kind in ("gpt2", "gptj"):
+        size = {"vocab_size": 90, "n_embd": 48, "n_layer": 3, "n_head": 4, "n_inner": 112, "n_positions": 128}
+        size |= {"rotary_dim": 4} if kind == "gptj" else {}
     elif kind in ("llama", "qwen2"):
         size["num_key_value_heads"] = 2
-    config = CONFIG_MAPPING[kind](**size, **changes)
-    return config, model_of(config)
+    config = CONFIG_MAPPING[kind](**{**size, **changes})
+    model = model_of(config)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout) and kind != "bert":
+            module.p = 0.0  # as `load_backbone` does
+    return config, model
 
 
 def kept_by_autograd(model, forward) -> int:

@@ -10,6 +10,12 @@ from transformers import (
     CohereForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTJConfig,
+    GPTJForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
@@ -21,7 +27,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-KINDS = ("llama", "qwen2", "mpt")
+KINDS = ("llama", "qwen2", "mpt", "gpt2", "gptj", "gpt_neox")
 TRANSFORMING = ("gemma2", "granite", "cohere")
 """Decoders that do something to their logits behind the head: a soft cap, a divisor, a factor."""
 
@@ -41,6 +47,15 @@ def byte_tokenizer(whole: tuple[str, ...] = (), pad: bool = True) -> PreTrainedT
     return tokenizer
 
 
+def with_biases(model: Any) -> Any:
+    """The model with random biases: they start at zero, and a test of them needs others."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.3)
+    return model
+
+
 def tiny_decoder(kind: str, vocabulary: int, seed: int = 0, positions: int = 256, spread: float = 0.3) -> Any:
     """A random float32 decoder; `spread` (weights' standard deviation) keeps its choices far from ties."""
     torch.manual_seed(seed)
@@ -55,12 +70,16 @@ def tiny_decoder(kind: str, vocabulary: int, seed: int = 0, positions: int = 256
         qwen = Qwen2Config(
             vocab_size=vocabulary, max_position_embeddings=positions, num_key_value_heads=4, **size, **common
         )
-        model = Qwen2ForCausalLM(qwen)
-        with torch.no_grad():  # its biases start at zero; a test of them needs others
-            for name, parameter in model.named_parameters():
-                if name.endswith("bias"):
-                    parameter.normal_(std=0.3)
-        return model.eval()
+        return with_biases(Qwen2ForCausalLM(qwen)).eval()
+    if kind == "gpt_neox":
+        neox = GPTNeoXConfig(vocab_size=vocabulary, max_position_embeddings=positions, **size, **common)
+        return with_biases(GPTNeoXForCausalLM(neox)).eval()
+    if kind in ("gpt2", "gptj"):
+        sizes = {"n_embd": 32, "n_inner": 48, "n_layer": 2, "n_head": 4, "n_positions": positions}
+        if kind == "gpt2":
+            return with_biases(GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, **sizes, **common))).eval()
+        gptj = GPTJConfig(vocab_size=vocabulary, rotary_dim=4, **sizes, **common)
+        return with_biases(GPTJForCausalLM(gptj)).eval()
     if kind in TRANSFORMING:
         sizes = {"vocab_size": vocabulary, "max_position_embeddings": positions, "num_key_value_heads": 2}
         if kind == "gemma2":  # with a window that is shorter than prompts

@@ -141,7 +141,15 @@ def _in_copies(
         ids = torch.tensor([o[:-1] + [pad] * (longest - len(o)) for o in flat], device=logits.device)
         batch.select(owners)
         batch.extend(torch.ones_like(ids))
-        logits = torch.cat([logits, forward(model, ids, batch.mask, batch.cache, keep=longest - 1)], dim=1)
+        positions = None
+        if takes_positions(
+            model
+        ):  # padding stays at its row's last one, for a table of positions (GPT-2) may end there
+            last = [[len(prompts[n]) + len(option) - 2] for n, option in zip(owners, flat, strict=True)]
+            columns = torch.tensor([[len(prompts[n])] for n in owners]) + torch.arange(longest - 1)
+            positions = torch.minimum(columns, torch.tensor(last)).to(logits.device)
+        read = forward(model, ids, batch.mask, batch.cache, longest - 1, positions)
+        logits = torch.cat([logits, read], dim=1)
     found: Iterator[Scores] = iter(_gathered(logits, [[option] for option in flat]))
     return [[next(found)[0] for _ in options] for options in choices]
 

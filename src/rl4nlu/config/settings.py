@@ -100,8 +100,9 @@ class Protocol(Settings):
     )
     random_fallback: bool = Field(False, description="replace unparseable test outputs by random labels, as released")
     stop_at_tag: bool = Field(True, description="end the episode at </Judgement>, as the paper says")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="of the learning rate; cosine: 10 % warm-up, ends at a tenth"
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant",
+        description="of the learning rate; cosine: 10 % warm-up, ends at a tenth; linear: no warm-up, falls to zero (paper 3)",
     )
     sst2_negative: Literal["Negative", "No"] = Field(
         "Negative", description="word for negative SST-2 items in SFT data and demonstrations (release: No)"

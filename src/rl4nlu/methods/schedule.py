@@ -82,10 +82,13 @@ def rate_factor(step: int, steps: int, how: str) -> float:
     """Factor of the learning rate in update `step` (from 0) of `steps`.
 
     `constant` as released; `cosine` as in paper 1, Appendix C: linear warm-up over the first tenth, which ends at the
-    full rate, then half a cosine down to a tenth of it in the last update.
+    full rate, then half a cosine down to a tenth of it in the last update; `linear` as in paper 3's release: in equal steps
+    from the full rate, which would reach zero after the last update.
     """
     if how == "constant":
         return 1.0
+    if how == "linear":
+        return 1 - step / steps
     warm = max(1, round(steps / 10))
     if step < warm:
         return (step + 1) / warm

@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
+from transformers.pytorch_utils import Conv1D
 from transformers.utils.logging import disable_progress_bar
 
 from ..base.errors import ConfigError
@@ -91,6 +92,7 @@ def load_tokenizer(model: Model) -> PreTrainedTokenizerBase:
 def load_backbone(model: Model) -> PreTrainedModel:
     """The decoder in its configured precision, in evaluation mode, on `device()`.
 
+    It has no dropout of its own (GPT-2 comes with a tenth): in training only `lora.dropout` acts, for every architecture.
     transformers picks scaled-dot-product attention where the architecture has it (MPT does not).
 
     Raises:
@@ -109,6 +111,9 @@ def load_backbone(model: Model) -> PreTrainedModel:
     limit = next((n for key in known if isinstance(n := getattr(backbone.config, key, None), int)), None)
     if limit is not None and model.max_length > limit:
         raise ConfigError(f"model {model.path!r}: max_length is {model.max_length}, and it has {limit} positions")
+    for module in backbone.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
     return backbone.to(device()).eval()  # type: ignore[arg-type]
 
 
@@ -136,7 +141,10 @@ def add_lora(backbone: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            policy = get_peft_model(backbone, lora_config(lora))
+            config = lora_config(lora)
+            # GPT-2's linear modules hold their weights transposed
+            config.fan_in_fan_out = any(isinstance(module, Conv1D) for module in backbone.modules())
+            policy = get_peft_model(backbone, config)
     except ValueError as error:
         kind = backbone.config.model_type
         raise ConfigError(

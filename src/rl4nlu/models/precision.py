@@ -24,7 +24,11 @@ def compute_in_dtype(model: Any) -> torch.autocast:
 
 
 def hold_in_float32(model: Any) -> None:
-    """Hold all that is trained of `model` in float32 (PEFT sees to adapters, and leaves biases as they are)."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))
+    """Hold all that is trained of `model` in float32 (PEFT sees to adapters, and leaves biases as they are).
+
+    A norm whose bias is trained holds its weight alike, for torch wants them in one precision.
+    """
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.LayerNorm) and m.bias is not None]
+    alike = [norm.weight for norm in norms if norm.bias.requires_grad]
+    for parameter in [*(p for p in model.parameters() if p.requires_grad), *alike]:
+        parameter.data = parameter.data.to(torch.promote_types(parameter.dtype, torch.float32))

@@ -19,11 +19,20 @@ from ..config import Lora, Model, read_yaml
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of one number."""
 
-FAMILIES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "mpt": "mpt", "bert": "bert"}
+FAMILIES = {
+    "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "mpt": "mpt", "gpt2": "gpt2", "gptj": "gptj",
+    "gpt_neox": "gpt_neox", "bert": "bert",
+}  # fmt: skip
 """`model_type` of a config.json, and the architecture whose formulas hold for it."""
 
-PEFT_DEFAULTS = {"llama": ("q_proj", "v_proj"), "qwen2": ("q_proj", "v_proj"), "mpt": ("Wqkv",)}
+PEFT_DEFAULTS = {
+    "llama": ("q_proj", "v_proj"), "qwen2": ("q_proj", "v_proj"), "mpt": ("Wqkv",), "gpt2": ("attn.c_attn",),
+    "gptj": ("q_proj", "v_proj"), "gpt_neox": ("query_key_value",),
+}  # fmt: skip
 """Modules that PEFT adapts where none are named."""
+
+POSITIONS = {"gpt2": "n_positions", "bert": "max_position_embeddings"}
+"""Of architectures with a table of positions: what config.json calls its rows."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,8 @@ class Shape:
 
     @property
     def eager(self) -> bool:
-        """Whether attention is computed step by step, with all T x T probabilities in memory (MPT in transformers)."""
-        return self.family == "mpt"
+        """Whether attention is computed step by step, with all T x T probabilities in memory (MPT, GPT-J)."""
+        return self.family in ("mpt", "gptj")
 
 
 def read_shape(values: dict[str, Any]) -> Shape | None:
@@ -57,11 +66,12 @@ def read_shape(values: dict[str, Any]) -> Shape | None:
         hidden, heads = values["d_model"], values["n_heads"]
         layers = values["n_layers"]
         intermediate = 4 * hidden  # transformers' MPT ignores expansion_ratio
-        tied = values.get("tie_word_embeddings", True)
+    elif family in ("gpt2", "gptj"):
+        hidden, heads, layers = values["n_embd"], values["n_head"], values["n_layer"]
+        intermediate = values.get("n_inner") or 4 * hidden
     else:
         hidden, heads = values["hidden_size"], values["num_attention_heads"]
         layers, intermediate = values["num_hidden_layers"], values["intermediate_size"]
-        tied = values.get("tie_word_embeddings", family == "bert")
     return Shape(
         family,
         layers,
@@ -71,8 +81,8 @@ def read_shape(values: dict[str, Any]) -> Shape | None:
         values.get("num_key_value_heads") or heads,
         values.get("head_dim") or hidden // heads,
         values["vocab_size"],
-        tied,
-        values.get("max_position_embeddings", 0) if family == "bert" else 0,
+        values.get("tie_word_embeddings", family in ("mpt", "gpt2", "bert")),
+        values[positions] if (positions := POSITIONS.get(family)) else 0,
         values.get("hidden_dropout_prob", 0.0) if family == "bert" else 0.0,
     )
 
@@ -110,6 +120,13 @@ def linears(shape: Shape) -> dict[str, tuple[int, int]]:
     q, kv = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     if shape.family == "mpt":
         return {"Wqkv": (d, 3 * d), "out_proj": (d, d), "up_proj": (d, f), "down_proj": (f, d)}
+    if shape.family == "gpt2":
+        return {"attn.c_attn": (d, 3 * d), "attn.c_proj": (d, d), "mlp.c_fc": (d, f), "mlp.c_proj": (f, d)}
+    if shape.family == "gptj":
+        attention = dict.fromkeys(("q_proj", "k_proj", "v_proj", "out_proj"), (d, d))
+        return {**attention, "fc_in": (d, f), "fc_out": (f, d)}
+    if shape.family == "gpt_neox":
+        return {"query_key_value": (d, 3 * d), "dense": (d, d), "dense_h_to_4h": (d, f), "dense_4h_to_h": (f, d)}
     if shape.family == "bert":
         return {"query": (d, d), "key": (d, d), "value": (d, d), "out": (d, d), "up": (d, f), "down": (f, d)}
     return {
@@ -123,35 +140,46 @@ def matrix_parameters(shape: Shape) -> int:
     return shape.layers * sum(inputs * outputs for inputs, outputs in linears(shape).values())
 
 
+def biases(shape: Shape) -> int:
+    """Parameters that are added rather than multiplied with, norms' included, of the model that `parameters` counts."""
+    d, f, V, L = shape.hidden, shape.intermediate, shape.vocabulary, shape.layers
+    if shape.family in ("llama", "mpt"):
+        return 0
+    if shape.family == "qwen2":  # of query, key and value
+        return L * (shape.heads + 2 * shape.kv_heads) * shape.head_size
+    if shape.family == "gptj":  # of the MLP, norms and the head
+        return L * (f + d + d) + d + V
+    every = L * (sum(outputs for _, outputs in linears(shape).values()) + 2 * d) + d
+    return every + (d if shape.family == "bert" else 0)  # of the pooler
+
+
 def parameters(shape: Shape) -> int:
-    """Parameters of a decoder with its head, or of an encoder with its pooler (d^2 + d) and without a task's head."""
+    """Parameters of a decoder with its head, or of an encoder with its pooler and without a task's head."""
     d, V, L = shape.hidden, shape.vocabulary, shape.layers
-    count = V * d + matrix_parameters(shape)
-    if shape.family == "bert":
-        biases = sum(outputs for _, outputs in linears(shape).values())
-        # positions, two segments and a norm; a layer's biases and its two norms; the pooler
-        return count + (shape.positions + 2) * d + 2 * d + L * (biases + 4 * d) + d * d + d
-    if shape.family == "qwen2":  # biases of query, key and value
-        count += L * (shape.heads + 2 * shape.kv_heads) * shape.head_size
-    return count + (2 * L + 1) * d + (0 if shape.tied else V * d)
+    norms = L * (1 if shape.family == "gptj" else 2) + 1
+    count = V * d + shape.positions * d + matrix_parameters(shape) + norms * d + biases(shape)
+    if shape.family == "bert":  # two segments, the pooler
+        return count + 2 * d + d * d
+    return count + (0 if shape.tied else V * d)
 
 
 def lora_targets(shape: Shape, lora: Lora) -> tuple[str, ...]:
-    """Names of the adapted modules of a layer."""
+    """Names of the adapted modules of a layer: as in PEFT, a target names every module whose name ends with it."""
     if lora.targets == "default":
         return PEFT_DEFAULTS[shape.family]
-    return tuple(name for name in linears(shape) if lora.targets == "all-linear" or name in lora.targets)
+    if lora.targets == "all-linear":
+        return tuple(linears(shape))
+    return tuple(name for name in linears(shape) if any(f".{name}".endswith(f".{target}") for target in lora.targets))
 
 
 def lora_parameters(shape: Shape, lora: Lora) -> int:
     """Trained parameters of an adapter: r x (inputs + outputs) for every adapted module of every layer.
 
-    `bias: all` trains the backbone's own biases too, which only Qwen2's query, key and value have.
+    `bias: all` trains the backbone's own biases too.
     """
     modules = linears(shape)
     pairs = sum(sum(modules[name]) for name in lora_targets(shape, lora))
-    biases = (shape.heads + 2 * shape.kv_heads) * shape.head_size if shape.family == "qwen2" else 0
-    return shape.layers * (lora.rank * pairs + (biases if lora.bias == "all" else 0))
+    return shape.layers * lora.rank * pairs + (biases(shape) if lora.bias == "all" else 0)
 
 
 # Memory that grows with tokens ------------------------------------------------------------------------------------------
@@ -197,6 +225,8 @@ def saved_bytes(
     else:
         layer = b * sum(modules[name][0] for name in adapted)
     layer += b * lora.rank * len(adapted)
+    if shape.family in ("gpt2", "gptj", "gpt_neox"):
+        return shape.layers * (layer + _gpt_bytes(shape, b, length, gpu))
     if shape.eager:  # the causal mask: a byte, once for all layers
         layer += b * (3 * d + 2 * d + f) + (4 if b == 4 else 4 + b) * h * length + 4 * b
         return shape.layers * layer + length
@@ -204,9 +234,25 @@ def saved_bytes(
     return shape.layers * layer
 
 
+def _gpt_bytes(shape: Shape, b: int, length: int, gpu: bool) -> int:
+    """What a layer of GPT-2, GPT-NeoX or GPT-J saves of a token, beside what adapters read.
+
+    `single`: bytes of a number that CUDA's autocast takes to float32 (inputs of norms and powers, probabilities). GPT-2 and
+    GPT-J keep four arrays of f for their approximate GELU, GPT-NeoX one; GPT-NeoX and GPT-J have one input of both branches.
+    """
+    d, f, h, single = shape.hidden, shape.intermediate, shape.heads, 4 if gpu else b
+    if shape.family == "gpt_neox":  # all three of a token, query and key once more when rotated, and the output
+        return b * (6 * d + f) + single * d + 4 * h + 16
+    gelu = (3 * single + b) * f
+    if shape.family == "gpt2":
+        return b * 4 * d + single * 2 * d + 4 * h + 16 + gelu
+    probabilities = h * length * (single if single == b else single + b)
+    return b * 3 * d + single * d + probabilities + 8 + gelu
+
+
 def _reads(module: str) -> str:
     """What a linear module's input is, by name: modules that read the same share one saved copy."""
-    if module in ("q_proj", "k_proj", "v_proj"):
+    if module in ("q_proj", "k_proj", "v_proj", "fc_in"):
         return "attention"
     return "mlp" if module in ("gate_proj", "up_proj") else module
 

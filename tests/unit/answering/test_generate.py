@@ -65,6 +65,19 @@ def test_batch_size_and_padding_do_not_change_completions(model, sample):
     assert run(1) == run(100) == run(10_000)
 
 
+def test_a_tokenizer_whose_end_token_pads_changes_nothing(model):
+    """GPT-2's case: the end token fills rows, where it is never seen, and ends completions, where it is."""
+    padding = byte_tokenizer(pad=False)
+    padding.pad_token = padding.eos_token
+    prompts = prompts_of([9, 4, 17, 1, 30, 12])
+
+    def run(tokenizer):
+        more = {"max_new_tokens": 8, "sample": True, "temperature": 3.0}
+        return generate_tokens(model, prompts, tokenizer=tokenizer, generator=torch.Generator().manual_seed(5), **more)
+
+    assert run(padding) == run(TOKENIZER)
+
+
 def test_sampling_follows_its_seed_and_temperature():
     model, prompts = MODELS["llama"], prompts_of([6] * 8)
 
@@ -211,10 +224,13 @@ def test_a_cut_completion_that_is_continued_is_the_uncut_one(model, sample):
         given = {"max_new_tokens": 8, "top_p": 0.9, "sample": sample, "generator": generator}
         return generate_tokens(model, prompts, tokenizer=TOKENIZER, begun=begun, **given, **more)
 
+    def cut(completion, place):  # what has ended is not continued
+        return completion[:-1] if TOKENIZER.eos_token_id in completion[:place] else completion[:place]
+
     whole = run(None)
-    for cut in range(8):
-        assert run([completion[:cut] for completion in whole]) == whole
-    assert run([c[:cut] for c, cut in zip(whole, (0, 3, 8, 1, 5), strict=True)], batch_tokens=1) == whole
+    for place in range(8):
+        assert run([cut(completion, place) for completion in whole]) == whole
+    assert run([cut(*each) for each in zip(whole, (0, 3, 8, 1, 5), strict=True)], batch_tokens=1) == whole
     assert run([[7, 7], [], [], [], []])[0][:2] == [7, 7]
 
 

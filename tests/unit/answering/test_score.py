@@ -82,6 +82,15 @@ def test_answers_are_scored_one_a_prompt(model):
         assert one == pytest.approx(brute_force(model, prompt, answer), abs=1e-5)
 
 
+def test_no_position_is_asked_for_that_a_table_of_positions_does_not_have(monkeypatch):
+    """A long prompt with a short choice beside a short prompt with a long one, and nothing over twenty tokens."""
+    monkeypatch.setattr(scoring, "LONGEST_PACKED", 0)
+    model = tiny_decoder("gpt2", VOCABULARY, positions=20)
+    prompts, choices = prompts_of([18, 11]), [prompts_of([2]), prompts_of([9], seed=1)]
+    for prompt, (choice,), (scores,) in zip(prompts, choices, score_tokens(model, prompts, choices), strict=True):
+        assert scores == pytest.approx(brute_force(model, prompt, choice), abs=1e-5)
+
+
 def test_empty_prompts_and_choices_are_refused():
     with pytest.raises(ValueError, match="prompt 1 is empty"):
         score_tokens(MODELS["llama"], [[3], []], [[[4]], [[4]]])

@@ -1,8 +1,10 @@
 """The merged backbone: a plain folder that computes what the adapted model computed."""
 
+import pytest
 import torch
+from tiny_models import byte_tokenizer, tiny_decoder
 
-from rl4nlu.config import Lora, load_config, load_models
+from rl4nlu.config import Lora, Model, load_config, load_models
 from rl4nlu.methods.merge import merged_model, train
 from rl4nlu.models.load import add_lora, load_backbone, load_tokenizer
 from rl4nlu.runs.resolve import resolve
@@ -10,10 +12,15 @@ from rl4nlu.runs.spec import Address
 from rl4nlu.tasks.task import load_tasks
 
 
-def test_the_merged_folder_computes_what_the_adapter_did(tmp_path):
-    run = resolve(
-        load_config({}), load_models(), load_tasks(), Address("micro-llama", "merged-backbone", "sst2", "main", 0)
-    )
+@pytest.mark.parametrize("kind", [None, "gpt2", "gptj", "gpt_neox"])
+def test_the_merged_folder_computes_what_the_adapter_did(kind, tmp_path):
+    models, name = load_models(), "micro-llama"
+    if kind:
+        name = "tiny"
+        tiny_decoder(kind, 600, spread=0.02).save_pretrained(tmp_path / kind)
+        byte_tokenizer().save_pretrained(tmp_path / kind)
+        models[name] = Model(kind="decoder", path=str(tmp_path / kind), max_length=256)
+    run = resolve(load_config({}), models, load_tasks(), Address(name, "merged-backbone", "sst2", "main", 0))
     adapted = add_lora(load_backbone(run.model_spec), Lora(rank=4, targets="all-linear"), 0)
     torch.manual_seed(1)
     with torch.no_grad():

@@ -97,6 +97,10 @@ def test_constant_is_constant() -> None:
     assert {rate_factor(step, 30, "constant") for step in range(30)} == {1.0}
 
 
+def test_linear_by_hand() -> None:
+    assert [rate_factor(step, 4, "linear") for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
+
+
 def test_cosine_by_hand() -> None:
     found = [rate_factor(step, 20, "cosine") for step in range(20)]
     assert found[:2] == [0.5, 1.0]

@@ -130,6 +130,15 @@ def test_loss_and_gradients_equal_a_brute_force_cross_entropy(
         torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-6)
 
 
+def test_an_end_token_that_also_pads_is_learnt(tmp_path: Path, world: Any) -> None:
+    """GPT-2 has no padding token; where its end token stands for it, only padding is left out of the loss."""
+    spec = spec_of(save_decoder(tmp_path / "gpt2", "gpt2"))
+    pool = [sft.Example([5, 6, 7, 8, 1], 3), sft.Example([5, 6, 9, 1, 1], 2), sft.Example([5, 1], 1)]
+    trainer, _ = trainer_of(spec, pool, tmp_path)
+    loss = trainer.compute_loss(trainer.model, sft.Collator(pool, pad=1)([{"example": i} for i in range(3)]))
+    assert loss.item() == pytest.approx(brute_force(trainer.model, pool).item(), rel=1e-5)
+
+
 def test_the_head_sees_labelled_positions_only(tmp_path: Path, world: Any) -> None:
     spec = spec_of(world[0])
     (pool,), _ = sft.examples(spec, world[1], load_tokenizer(spec.model_spec))

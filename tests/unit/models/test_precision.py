@@ -67,8 +67,11 @@ def test_what_is_trained_is_float32_and_what_is_frozen_is_not(kind):
     policy = policy_of(kind, torch.bfloat16)
     trained = {name: p.dtype for name, p in policy.model.named_parameters() if p.requires_grad}
     assert set(trained.values()) == {torch.float32}
-    assert any(name.endswith("q_proj.base_layer.bias") for name in trained) == (kind == "qwen2")
-    assert {p.dtype for p in policy.model.parameters() if not p.requires_grad} == {torch.bfloat16}
+    assert any(name.endswith("base_layer.bias") for name in trained) == (kind in ("qwen2", "gpt2", "gpt_neox"))
+    norms = [m for m in policy.model.modules() if isinstance(m, torch.nn.LayerNorm) and m.bias is not None]
+    assert {norm.weight.dtype for norm in norms} == ({torch.float32} if kind.startswith("gpt") else set())
+    kept = {id(norm.weight) for norm in norms}
+    assert {p.dtype for p in policy.model.parameters() if not p.requires_grad and id(p) not in kept} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,6 +25,10 @@ from rl4nlu.planner.shapes import (
     training_flops,
 )
 
+DECODERS = ["llama", "qwen2", "mpt", "gpt2", "gptj", "gpt_neox"]
+DEEP = {"gptj": {"n_layer": 12}, "gpt_neox": {"num_hidden_layers": 12}}
+"""Where branches are parallel the first layer's MLP has no gradient: little among twelve layers."""
+
 
 @pytest.mark.parametrize("path", [*SHIPPED, *HUB])
 def test_parameters_are_those_of_the_real_model(path):
@@ -41,6 +45,10 @@ def test_parameters_are_those_of_the_real_model(path):
         ("Qwen/Qwen2.5-7B-Instruct", 7.61e9),
         ("Qwen/Qwen2.5-1.5B-Instruct", 1.54e9),
         ("mosaicml/mpt-7b-chat", 6.65e9),
+        ("lvwerra/gpt2-imdb", 124_439_808),
+        ("openai-community/gpt2-medium", 354_823_168),
+        ("EleutherAI/gpt-j-6b", 6.05e9),
+        ("EleutherAI/pythia-6.9b", 6_857_302_016),
         ("google-bert/bert-base-cased", 110e6),
         ("google-bert/bert-large-cased", 340e6),
     ],
@@ -55,7 +63,7 @@ def test_a_hand_counted_llama():
     assert parameters(shape) == 40 + 2 * (16 + 8 + 8 + 16 + 72 + 8) + 4
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "mpt"])
+@pytest.mark.parametrize("kind", DECODERS)
 @pytest.mark.parametrize("lora", [Lora(rank=3), Lora(rank=2, targets="all-linear"), Lora(rank=2, bias="all")])
 def test_lora_parameters_are_pefts(kind, lora):
     config, model = small(kind)
@@ -64,7 +72,16 @@ def test_lora_parameters_are_pefts(kind, lora):
     assert lora_parameters(shape_like(config), lora) == trained
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "mpt"])
+def test_named_targets_are_found_as_peft_finds_them():
+    config, model = small("gpt2")
+    for named in (["c_proj"], ["mlp.c_proj"], ["c_attn", "c_fc"]):
+        tuned = get_peft_model(model, lora_config(Lora(rank=2, targets=named)))
+        trained = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
+        assert lora_parameters(shape_like(config), Lora(rank=2, targets=named)) == trained
+        tuned.unload()
+
+
+@pytest.mark.parametrize("kind", DECODERS)
 def test_cache_bytes_are_those_of_a_real_cache(kind):
     config, model = small(kind)
     cache = model(input_ids=torch.zeros(2, 7, dtype=torch.long), past_key_values=DynamicCache(), use_cache=True)
@@ -72,11 +89,11 @@ def test_cache_bytes_are_those_of_a_real_cache(kind):
     assert 2 * 7 * kv_bytes(shape_like(config), 4) == held
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "mpt"])
+@pytest.mark.parametrize("kind", DECODERS)
 @pytest.mark.parametrize(("dtype", "dropout"), [("float32", 0.0), ("float32", 0.1), ("bfloat16", 0.0)])
 def test_activations_of_tuning_are_what_autograd_saves(kind, dtype, dropout):
     lora = Lora(rank=2, dropout=dropout)
-    config, model = small(kind)
+    config, model = small(kind, **DEEP.get(kind, {}))
     tuned = get_peft_model(model.to(getattr(torch, dtype)), lora_config(lora), autocast_adapter_dtype=True)
     tuned.train(dropout > 0)
     ids = torch.randint(0, 90, (4, 40))
@@ -100,9 +117,9 @@ def test_activations_of_an_encoder_are_what_autograd_saves(dropout):
     assert estimate == pytest.approx(kept_by_autograd(model, lambda: model(input_ids=ids)[0]), rel=0.08)
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "mpt"])
+@pytest.mark.parametrize("kind", DECODERS)
 def test_flops_of_forward_and_backward_are_torchs(kind):
-    config, _ = small(kind)
+    config, _ = small(kind, **DEEP.get(kind, {}))
     shape, lora = shape_like(config), Lora(rank=2)
     model = model_of(config, attn_implementation="eager")  # torch does not count the CPU's fused attention
     tuned = get_peft_model(model, lora_config(lora)).eval()

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from roll_outs import PROMPTS, RESPONSES, SCORES, learn_bandit, policy_of, with_settings
+from roll_outs import ARCHITECTURES, PROMPTS, RESPONSES, SCORES, learn_bandit, policy_of, with_settings
 
 from rl4nlu.config import Ppo
 from rl4nlu.methods.rl import ppo
@@ -109,7 +109,7 @@ VARIANTS = {
 
 
 CASES = [("llama", variant) for variant in VARIANTS] + [
-    (a, v) for a in ("qwen2", "mpt") for v in ("plain", "minibatches")
+    (a, v) for a in ARCHITECTURES[1:] for v in ("plain", "minibatches")
 ]
 
 
