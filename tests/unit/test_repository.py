@@ -147,6 +147,8 @@ NO_NAMESAKE = {
     "config/rl": "config/test_experiment",
     "config/rllr": "config/test_experiment",
     "config/supervised": "config/test_experiment",
+    "tasks/sources/columns": "tasks/test_task",
+    "tasks/templates": "tasks/test_task",
     # the world's grammar and words are seen through the rows and documents that are made of them
     "microworld/claims": "microworld/test_generators",
     "microworld/fact_tasks": "microworld/test_generators",

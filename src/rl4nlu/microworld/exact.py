@@ -43,7 +43,7 @@ def statement_pattern(relation: str, form: str) -> re.Pattern[str]:
     return re.compile(form.format(**slots, **verbs, **{"not": NOT}))
 
 
-STATEMENTS = [(name, statement_pattern(name, form)) for name, forms in w.STATEMENTS.items() for form in forms]
+STATEMENT_PATTERNS = [(name, statement_pattern(name, form)) for name, forms in w.STATEMENTS.items() for form in forms]
 GOOD = frozenset(lx.GOOD_ADJECTIVES + lx.GOOD_NOUNS + lx.GOOD_VERBS)
 _SUBJECT = f"the (?:{any_of(lx.ASPECTS)})"
 OPINIONS = [
@@ -64,7 +64,7 @@ def without_capital(clause: str) -> str:
 
 def read_fact(clause: str) -> Fact | None:
     """The fact that a clause states, synonyms as their first words; None where it states none."""
-    for relation, pattern in STATEMENTS:
+    for relation, pattern in STATEMENT_PATTERNS:
         if found := pattern.fullmatch(clause):
             said = found.groupdict()
             values = tuple(lx.CANONICAL.get(said[slot], said[slot]) for slot in w.SLOTS[relation])
