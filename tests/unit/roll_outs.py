@@ -41,6 +41,7 @@ VOCABULARY = 41
 def backbone_of(architecture: str, dtype: torch.dtype = torch.float32, vocabulary: int = VOCABULARY) -> torch.nn.Module:
     torch.manual_seed(11)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    gpt = {"n_embd": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 1, "eos_token_id": 2}
     if architecture == "llama":
         model = LlamaForCausalLM(
             LlamaConfig(vocab_size=vocabulary, num_key_value_heads=2, max_position_embeddings=2048, **sizes)
@@ -52,9 +53,9 @@ def backbone_of(architecture: str, dtype: torch.dtype = torch.float32, vocabular
     elif architecture == "gpt_neox":
         model = GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=vocabulary, **sizes))
     elif architecture == "gpt2":
-        model = GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, n_embd=16, n_layer=2, n_head=2))
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, **gpt))
     elif architecture == "gptj":
-        model = GPTJForCausalLM(GPTJConfig(vocab_size=vocabulary, n_embd=16, n_layer=2, n_head=2, rotary_dim=4))
+        model = GPTJForCausalLM(GPTJConfig(vocab_size=vocabulary, rotary_dim=4, **gpt))
     else:
         model = MptForCausalLM(MptConfig(vocab_size=vocabulary, d_model=16, n_heads=2, n_layers=2, max_seq_len=256))
     with torch.no_grad():  # far enough from uniform for every check to bite
@@ -119,19 +120,20 @@ WORDS = [
 ]
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer(pad: bool = True) -> PreTrainedTokenizerFast:
     vocabulary = {word: i for i, word in enumerate([*WORDS, "<unk>"])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"</?\w+>|\w+|\s|[^\w\s]"), "isolated")
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        **({"pad_token": "<pad>"} if pad else {}),
+    )  # fmt: skip
 
 
-def write_place(folder: Path) -> Path:
-    """A folder with a tiny model and prepared rows of one task."""
-    backbone_of("llama", vocabulary=len(WORDS) + 1).save_pretrained(folder / "model")
-    tokenizer().save_pretrained(folder / "model")
+def write_place(folder: Path, architecture: str = "llama", pad: bool = True) -> Path:
+    """A folder with a tiny model and prepared rows of one task; without `pad` the model's end token pads (GPT-2)."""
+    backbone_of(architecture, vocabulary=len(WORDS) + 1).save_pretrained(folder / "model")
+    tokenizer(pad).save_pretrained(folder / "model")
     (folder / "data" / "sst2").mkdir(parents=True)
     for split, n in (("train", 24), ("validation", 6)):
         rows = [
@@ -152,7 +154,7 @@ def spec_of(place: Path, protocol: dict | None = None, **ppo_settings: object):
         "lora": {"rank": 2},
     }
     config = Config(ppo=Ppo(**(settings | ppo_settings)), protocol=protocol or {})
-    model = Model(kind="decoder", path=str(place / "model"))
+    model = Model(kind="decoder", path=str(place / "model"), max_length=256)
     return resolve(config, {"tiny": model}, load_tasks(), Address("tiny", "ppo", "sst2", "main", 1))
 
 

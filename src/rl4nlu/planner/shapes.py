@@ -21,7 +21,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 FAMILIES = {
     "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "mpt": "mpt", "gpt2": "gpt2", "gptj": "gptj",
-    "gpt_neox": "gpt_neox", "bert": "bert",
+    "gpt_neox": "gpt_neox", "bert": "bert", "distilbert": "distilbert", "deberta-v2": "deberta-v2",
 }  # fmt: skip
 """`model_type` of a config.json, and the architecture whose formulas hold for it."""
 
@@ -31,8 +31,13 @@ PEFT_DEFAULTS = {
 }  # fmt: skip
 """Modules that PEFT adapts where none are named."""
 
-POSITIONS = {"gpt2": "n_positions", "bert": "max_position_embeddings"}
-"""Of architectures with a table of positions: what config.json calls its rows."""
+ENCODERS = ("bert", "distilbert", "deberta-v2")
+
+POSITIONS = {
+    "gpt2": "n_positions", "bert": "max_position_embeddings", "distilbert": "max_position_embeddings",
+    "deberta-v2": "position_buckets",
+}  # fmt: skip
+"""Of architectures with a table of positions: what config.json calls its rows (DeBERTa: half of them)."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ def read_shape(values: dict[str, Any]) -> Shape | None:
     elif family in ("gpt2", "gptj"):
         hidden, heads, layers = values["n_embd"], values["n_head"], values["n_layer"]
         intermediate = values.get("n_inner") or 4 * hidden
+    elif family == "distilbert":
+        hidden, heads, layers, intermediate = (values[key] for key in ("dim", "n_heads", "n_layers", "hidden_dim"))
     else:
         hidden, heads = values["hidden_size"], values["num_attention_heads"]
         layers, intermediate = values["num_hidden_layers"], values["intermediate_size"]
@@ -81,8 +88,8 @@ def read_shape(values: dict[str, Any]) -> Shape | None:
         values.get("num_key_value_heads") or heads,
         values.get("head_dim") or hidden // heads,
         values["vocab_size"],
-        values.get("tie_word_embeddings", family in ("mpt", "gpt2", "bert")),
-        values[positions] if (positions := POSITIONS.get(family)) else 0,
+        values.get("tie_word_embeddings", family in ("mpt", "gpt2", *ENCODERS)),
+        (2 if family == "deberta-v2" else 1) * values[positions] if (positions := POSITIONS.get(family)) else 0,
         values.get("hidden_dropout_prob", 0.0) if family == "bert" else 0.0,
     )
 
@@ -127,7 +134,7 @@ def linears(shape: Shape) -> dict[str, tuple[int, int]]:
         return {**attention, "fc_in": (d, f), "fc_out": (f, d)}
     if shape.family == "gpt_neox":
         return {"query_key_value": (d, 3 * d), "dense": (d, d), "dense_h_to_4h": (d, f), "dense_4h_to_h": (f, d)}
-    if shape.family == "bert":
+    if shape.family in ENCODERS:
         return {"query": (d, d), "key": (d, d), "value": (d, d), "out": (d, d), "up": (d, f), "down": (f, d)}
     return {
         "q_proj": (d, q), "k_proj": (d, kv), "v_proj": (d, kv), "o_proj": (q, d),
@@ -150,13 +157,13 @@ def biases(shape: Shape) -> int:
     if shape.family == "gptj":  # of the MLP, norms and the head
         return L * (f + d + d) + d + V
     every = L * (sum(outputs for _, outputs in linears(shape).values()) + 2 * d) + d
-    return every + (d if shape.family == "bert" else 0)  # of the pooler
+    return every + (0 if shape.family in ("gpt2", "gpt_neox", "distilbert") else d)  # of BERT's pooler, DeBERTa's third norm
 
 
 def parameters(shape: Shape) -> int:
-    """Parameters of a decoder with its head, or of an encoder with its pooler and without a task's head."""
+    """Parameters of a decoder with its head, or of an encoder without a task's head (BERT: with its pooler)."""
     d, V, L = shape.hidden, shape.vocabulary, shape.layers
-    norms = L * (1 if shape.family == "gptj" else 2) + 1
+    norms = L * (1 if shape.family == "gptj" else 2) + (2 if shape.family == "deberta-v2" else 1)
     count = V * d + shape.positions * d + matrix_parameters(shape) + norms * d + biases(shape)
     if shape.family == "bert":  # two segments, the pooler
         return count + 2 * d + d * d

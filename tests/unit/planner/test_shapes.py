@@ -51,6 +51,8 @@ def test_parameters_are_those_of_the_real_model(path):
         ("EleutherAI/pythia-6.9b", 6_857_302_016),
         ("google-bert/bert-base-cased", 110e6),
         ("google-bert/bert-large-cased", 340e6),
+        ("lvwerra/distilbert-imdb", 66e6),
+        ("OpenAssistant/reward-model-deberta-v3-large-v2", 304e6 + 131e6),
     ],
 )
 def test_hub_shapes_give_the_printed_sizes(path, printed):

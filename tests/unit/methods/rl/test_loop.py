@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
-from roll_outs import spec_of
+from roll_outs import spec_of, write_place
 
 from rl4nlu.base.checkpoint import Checkpoint
 from rl4nlu.base.errors import Diverged
@@ -37,6 +37,17 @@ def test_the_same_seed_gives_the_same_numbers(place, tmp_path):
     assert first[1][0]["kl"] == 0
     assert first[1][-1]["kl"] != 0
     assert {k: first[0][k] for k in ("optimiser_steps", "prompts_seen")} == {"optimiser_steps": 12, "prompts_seen": 24}
+
+
+@pytest.mark.filterwarnings("ignore:.*no padding token")
+def test_an_end_token_that_also_pads_is_rewarded_and_learnt_as_any_other(tmp_path):
+    """GPT-2 has no padding token; paper 3's release masked its end token out of every loss with the padding."""
+    runs = []
+    for pad in (True, False):
+        place = write_place(tmp_path / str(pad), "gpt2", pad)
+        _, history = run(place, place / "out")
+        runs.append((without_times(history), (place / "out" / "adapter" / "adapter_model.safetensors").read_bytes()))
+    assert runs[0] == runs[1]
 
 
 def test_a_function_of_ones_own_judges_the_answers(place, tmp_path):
