@@ -4,7 +4,7 @@ OUTPUTS: data/<task>/{train,validation,test}.jsonl and record.json
 """
 
 from rl4nlu.tasks import prepare
-from rl4nlu.tasks.sources.available import local_files
+from rl4nlu.tasks.available import local_files
 
 # Rows from the hub are read on this machine, which has a network.
 FROM_HUB = any((task.source or SETTINGS.data.source) == "hub" for task in TASKS.values())

@@ -35,11 +35,12 @@ class Answer:
 
     Attributes:
         text: that a decoder wrote, or the label's words that it finds likeliest.
-        label: where no text was written: an encoder's, or a guess.
+        label: where no text was written: an encoder's, or a guess (of a task of texts, a text).
         confidence: probability of the positive label among the labels; ReCoRD chooses a query's candidate by it.
         tokens: generated.
         dropped_demonstrations: that the prompt had no room for.
         shortened: whether the row itself was cut to fit.
+        measured: of a text, what takes a model (`decoder.measure_texts`); None where nothing was measured.
     """
 
     text: str = ""
@@ -48,6 +49,7 @@ class Answer:
     tokens: int = 0
     dropped_demonstrations: int = 0
     shortened: bool = False
+    measured: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def answer_run(
     method = METHODS[spec.method]
     if method.module is not None and trained is None:
         raise ConfigError(f"run {spec.address.path}: answering needs the folder of the trained run")
-    if method.loads is not None:
+    if method.loads is not None or spec.answering_judges:
         import torch
 
         torch.set_num_threads(spec.threads)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..config import Prompting
 from ..tasks.prompts import choose_demonstrations
-from ..tasks.rows import Row, rows_of, with_rationales
+from ..tasks.rows import Row, rows_of, supervised_rows, with_rationales
 from ..tasks.task import Task, load_task
 from .answer import Answer, Answerer, Asked, Backbone, Shots
 from .decoder import ask, open_decoder
@@ -44,7 +44,7 @@ def _choose_shots(asked: Asked, backbone: Backbone, source: str) -> tuple[list[R
     assert isinstance(spec.settings, Prompting)
     task = next((task for task in spec.eval_tasks if task.name == source), None) or load_task(source)
     candidates = spec.settings.shots
-    rows = rows_of(data, source, "train")
+    rows = supervised_rows(task, rows_of(data, source, "train"))
     if spec.protocol.response == "rationale":
         rows = with_rationales(data, source, "train", rows)
     pool = choose_demonstrations(rows, max(candidates), spec.settings.demonstrations, spec.seed)
@@ -63,8 +63,9 @@ def _choose_shots(asked: Asked, backbone: Backbone, source: str) -> tuple[list[R
                 pool[:k],
                 journal=asked.journal,
                 part=part,
+                metrics=task.metrics[:1],
             )
-            return main_score(task, validation, answers, spec.protocol)
+            return main_score(task, validation, answers, spec.protocol, data)
 
         count, scores = best_shots(candidates, value)
     return pool[:count], Shots(tuple(row.id for row in pool[:count]), scores)

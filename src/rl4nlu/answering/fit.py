@@ -1,5 +1,6 @@
 """Prompts that fit the model: demonstrations go whole, the last first; a row that is too long loses the end of its passage.
 
+Where texts are answered, it may lose the start instead, and a prompt may have a greatest length of its own.
 Both are counted, and nothing is cut silently. Answers are never cut to fit: a run whose labels are longer than its answers
 may be does not start (`check_room`).
 """
@@ -9,12 +10,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..base.errors import ConfigError
 from ..config import METHODS, PolicyOptimisation, Protocol
-from ..tasks.prompts import OPEN_TAG, PromptText, Wording, answer_text, turn_start, write_prompt
+from ..tasks.prompts import OPEN_TAG, PromptText, Wording, answer_text, text_joint, turn_start, write_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,21 +66,30 @@ def fit_prompts(
         demonstrations: shown first; a row keeps as many of the first ones as fit.
         wording: see `write_prompt`.
 
+    A row's own prompt, and that of a demonstration, is never longer than `task.most_prompt_tokens`.
+
     Raises:
         ConfigError: a prompt does not fit with its `shorten` field empty.
     """
+    whole = rows
+    if task.most_prompt_tokens is not None:
+        rows, demonstrations = (
+            _cut_rows(tokenizer, task, some, protocol, task.most_prompt_tokens) for some in (rows, demonstrations)
+        )
     fitted: dict[int, Fitted] = {}
     waiting = list(range(len(rows)))
     for shots in range(len(demonstrations), -1, -1):
         prompts = [write_prompt(task, rows[n].fields, demonstrations[:shots], protocol, wording) for n in waiting]
         for n, tokens in zip(waiting, encode(tokenizer, prompts, protocol), strict=True):
             if len(tokens) <= longest:
-                fitted[n] = Fitted(tokens, shots, False)
+                fitted[n] = Fitted(tokens, shots, rows[n] is not whole[n])
         waiting = [n for n in waiting if n not in fitted]
         if not waiting:
             break
     for n in waiting:
-        fitted[n] = Fitted(_shorten(tokenizer, task, rows[n], protocol, longest, wording), 0, True)
+        cut = _shorten(tokenizer, task, rows[n], protocol, longest, wording)
+        (tokens,) = encode(tokenizer, [write_prompt(task, cut, (), protocol, wording)], protocol)
+        fitted[n] = Fitted(tokens, 0, True)
     lost = sum(fitted[n].shots < len(demonstrations) for n in fitted)
     if lost:
         warnings.warn(
@@ -92,6 +102,19 @@ def fit_prompts(
     return [fitted[n] for n in range(len(rows))]
 
 
+def _cut_rows(
+    tokenizer: PreTrainedTokenizerBase, task: Task, rows: Sequence[Row], protocol: Protocol, longest: int
+) -> list[Row]:
+    """The rows, those whose prompt alone is longer than `longest` tokens with their passage shortened."""
+    prompts = encode(tokenizer, [write_prompt(task, row.fields, (), protocol) for row in rows], protocol)
+    return [
+        row
+        if len(prompt) <= longest
+        else replace(row, fields=_shorten(tokenizer, task, row, protocol, longest, "test"))
+        for row, prompt in zip(rows, prompts, strict=True)
+    ]
+
+
 def _shorten(
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
@@ -99,26 +122,64 @@ def _shorten(
     protocol: Protocol,
     longest: int,
     wording: Wording,
-) -> list[int]:
-    """The row's prompt with its passage (`task.shorten`) ended after as many words as fit (bisection)."""
+) -> dict[str, str]:
+    """The row's fields, its passage (`task.shorten`) ended after as many words as fit, or begun before them (bisection)."""
     field = task.shorten or task.fields[0]
     text = row.fields[field]
-    ends = [0, *(word.end() for word in re.finditer(r"\S+", text))]
+    words = list(re.finditer(r"\S+", text))
 
-    def prompt(words: int) -> list[int]:
-        cut = {**row.fields, field: text[: ends[words]]}
-        return encode(tokenizer, [write_prompt(task, cut, (), protocol, wording)], protocol)[0]
+    def keep(count: int) -> dict[str, str]:
+        if task.keep == "end":
+            return {**row.fields, field: text[words[-count].start() :] if count else ""}
+        return {**row.fields, field: text[: words[count - 1].end() if count else 0]}
 
-    fits, too_long = 0, len(ends) - 1
-    if len(prompt(fits)) > longest:
+    def length(count: int) -> int:
+        return len(encode(tokenizer, [write_prompt(task, keep(count), (), protocol, wording)], protocol)[0])
+
+    fits, too_long = 0, len(words)
+    if length(fits) > longest:
         raise ConfigError(f"task {task.name}: row {row.id} does not fit {longest} tokens even without its {field!r}")
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
-        if len(prompt(middle)) <= longest:
+        if length(middle) <= longest:
             fits = middle
         else:
             too_long = middle
-    return prompt(fits)
+    return keep(fits)
+
+
+def encode_reference(
+    tokenizer: PreTrainedTokenizerBase, task: Task, prompt: PromptText, text: str, protocol: Protocol
+) -> tuple[list[int], bool]:
+    """Tokens of a text as it goes on with a prompt, at most `task.most_tokens`, and whether that is all of it.
+
+    They are the tokens that the text has within the whole, prompt and text; the end token is none of them.
+
+    Raises:
+        ConfigError: the text tokenises to nothing.
+    """
+    from ..models.load import encode_answer
+
+    before = (
+        "\n" if protocol.prompt_format == "chat" else re.findall(r"\S*\s*\Z", prompt.text)[0]
+    )  # a turn begins on its own line
+    tokens = encode_answer(tokenizer, text_joint(before) + text, before)
+    return tokens[: task.most_tokens], len(tokens) <= task.most_tokens
+
+
+def encode_gold(
+    tokenizer: PreTrainedTokenizerBase, task: Task, row: Row, reference: str, protocol: Protocol
+) -> list[int]:
+    """Tokens of a reference as an answer is learnt: with the end token, where `task.most_tokens` leave it whole.
+
+    Raises:
+        ConfigError: the tokenizer has no end token, or the reference tokenises to nothing.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(f"task {task.name}: texts end with an end token, and {tokenizer.name_or_path} has none")
+    prompt = write_prompt(task, row.fields, (), protocol)
+    tokens, whole = encode_reference(tokenizer, task, prompt, reference, protocol)
+    return [*tokens, int(tokenizer.eos_token_id)] if whole else tokens  # type: ignore[arg-type]
 
 
 def cut_in_proportion(prompt: list[int], response: list[int], longest: int) -> tuple[list[int], list[int]]:
@@ -142,6 +203,8 @@ def check_room(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> None:
     """
     for key, room, tasks in _answers_written(spec):
         for task in tasks:
+            if task.answer == "text":  # which has a length of its own
+                continue
             length, answer = max((len(tokens), text) for text, tokens in _answers_of(task, spec.protocol, tokenizer))
             if length > room:
                 widens = " or rationales.max_tokens" if spec.protocol.response == "rationale" else ""

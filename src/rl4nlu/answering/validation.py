@@ -28,7 +28,8 @@ def validation_score(spec: RunSpec, model: Any, tokenizer: PreTrainedTokenizerBa
         scores = []
         for task in spec.train_tasks:
             rows = rows_of(data, task.name, "validation")
-            scores.append(main_score(task, rows, ask(spec, model, tokenizer, task, rows, decoding=greedy), strict))
+            answers = ask(spec, model, tokenizer, task, rows, decoding=greedy, metrics=task.metrics[:1])
+            scores.append(main_score(task, rows, answers, strict, data))
     finally:
         model.train(training)
     return sum(scores) / len(scores)

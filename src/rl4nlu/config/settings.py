@@ -9,6 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+VADER = "vader"
+"""Path of the classifier that is no network but the package vaderSentiment."""
+
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values never change after loading."""
@@ -22,7 +25,9 @@ class Model(Settings):
     kind: Literal["decoder", "encoder", "classifier"] = Field(
         description="decoders are prompted and tuned; encoders are fine-tuned; classifiers only judge texts"
     )
-    path: str = Field(description="hub repository, or a folder (relative to the repository root)")
+    path: str = Field(
+        description="hub repository, or a folder (relative to the repository root); vader: a classifier by lexicon"
+    )
     revision: str | None = Field(None, description="hub commit; recorded, and required for a hub model at paper scale")
     title: str | None = Field(None, description="name in tables and figures; the key when absent")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(

@@ -371,7 +371,7 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
 
     def validate(model: PreTrainedModel) -> float:
         found = answers(model, task, outputs(model.eval(), held_out, pad, spec.evaluation.batch_tokens))
-        return main_score(task, rows["validation"], found, spec.protocol)
+        return main_score(task, rows["validation"], found, spec.protocol, data)
 
     def train_at(rate: float, folder: Path, state: Checkpoint) -> Candidate:
         model = load_encoder(spec, task)

@@ -6,7 +6,8 @@ over that plan, once for every candidate learning rate, 4. the best candidate on
 
 Under `protocol.response: rationale` (method `sft-rationale`) the answer is the rationale and then the label (paper 2).
 An answer ends with the closing tag and nothing is trained after it: generation stops there, and the release masks
-the end-of-sequence token as well.
+the end-of-sequence token as well. A text has no tag: it is trained to end with the end token. A row's references are
+learnt in turn, one whenever the plan comes to the row.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 import math
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +30,7 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
-from ..answering.fit import cut_in_proportion, fit_prompts
+from ..answering.fit import cut_in_proportion, encode_gold, fit_prompts
 from ..answering.generate import shared_prefix
 from ..answering.validation import validation_score
 from ..base.checkpoint import NOT_SAVED, Checkpoint
@@ -36,7 +39,7 @@ from ..config import Sft
 from ..models.load import add_lora, device, encode_answer, load_backbone, load_tokenizer
 from ..models.precision import compute_in_dtype
 from ..tasks.prompts import Wording, answer_start, answer_text
-from ..tasks.rows import load_rows, with_rationales
+from ..tasks.rows import load_rows, supervised_rows, with_rationales
 from .batches import pick_states, read_prefix
 from .candidates import Candidate, best_of
 from .schedule import draw, group, rate_factor
@@ -58,8 +61,10 @@ class Example:
     prompt: int
 
 
-def examples(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[list[list[Example]], int]:
-    """Training sequences of every task of the mixture, and how many rows were shortened to fit the model.
+def examples(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[list[list[list[Example]]], int]:
+    """Training sequences of every task of the mixture and every row, and how many rows were shortened to fit the model.
+
+    A row has one sequence, or one a reference where texts are answered.
 
     Raises:
         ConfigError: a task has no training rows, or one without a label.
@@ -71,13 +76,37 @@ def examples(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) -> t
             raise ConfigError(f"{data / task.name}/train.jsonl: task {task.name} has no training rows")
         if spec.protocol.response == "rationale":
             rows = with_rationales(data, task.name, "train", rows)
-        answers = [answer_text(task, row.label, spec.protocol, rationale=row.rationale) for row in rows]
-        start = answer_start(spec.protocol)
-        tokens = {answer: encode_answer(tokenizer, answer, start) for answer in set(answers)}
-        fit = fitting(tokenizer, task, rows, spec, [tokens[answer] for answer in answers], "sft")
-        pools.append([Example(prompt + answer, len(prompt)) for prompt, answer, _ in fit])
-        shortened += sum(cut for *_, cut in fit)
+        if task.answer == "text":
+            rows = supervised_rows(task, rows)
+            gold = [[encode_gold(tokenizer, task, r, text, spec.protocol) for text in r.answers or []] for r in rows]
+        else:
+            answers = [answer_text(task, row.label, spec.protocol, rationale=row.rationale) for row in rows]
+            start = answer_start(spec.protocol)
+            tokens = {answer: encode_answer(tokenizer, answer, start) for answer in set(answers)}
+            gold = [[tokens[answer]] for answer in answers]
+        owners = [row for row, some in zip(rows, gold, strict=True) for _ in some]
+        fit = fitting(tokenizer, task, owners, spec, [answer for some in gold for answer in some], "sft")
+        made = iter(fit)
+        pool = [[next(made) for _ in some] for some in gold]
+        pools.append([[Example(prompt + answer, len(prompt)) for prompt, answer, _ in some] for some in pool])
+        shortened += sum(any(cut for *_, cut in some) for some in pool)
     return pools, shortened
+
+
+def take_in_turn(seen: Sequence[int], alternatives: Sequence[int]) -> list[int]:
+    """Numbers of the sequences that a plan comes to, counted over all rows' alternatives: a row's in turn, whenever it is seen.
+
+    Args:
+        seen: numbers of rows, in the order of the plan.
+        alternatives: how many sequences each row has.
+    """
+    first = [0, *accumulate(alternatives)]
+    times: Counter[int] = Counter()
+    order = []
+    for row in seen:
+        order.append(first[row] + times[row] % alternatives[row])
+        times[row] += 1
+    return order
 
 
 def fitting(
@@ -283,8 +312,9 @@ def train(spec: RunSpec, data: Path, out: Path, checkpoint: Checkpoint = NOT_SAV
     transformers_logging.disable_progress_bar()
     tokenizer = load_tokenizer(spec.model_spec)
     pools, shortened = examples(spec, data, tokenizer)
-    pool = [example for one in pools for example in one]
-    seen = draw([len(one) for one in pools], settings.prompts, spec.seed)
+    rows = [row for one in pools for row in one]
+    pool = [example for row in rows for example in row]
+    seen = take_in_turn(draw([len(one) for one in pools], settings.prompts, spec.seed), [len(row) for row in rows])
     batches = group([len(pool[i].tokens) for i in seen], settings.batch_size, spec.seed)
     order = [seen[i] for batch in batches for i in batch]
 

@@ -10,6 +10,7 @@ from ..config import (
     METHODS,
     SUPPORTING_METHODS,
     TRAINED_METHODS,
+    VADER,
     Config,
     Data,
     Model,
@@ -17,7 +18,7 @@ from ..config import (
     load_models,
 )
 from ..config.experiment import MAIN
-from ..tasks.sources.available import at_source, source_of, why_absent
+from ..tasks.available import at_source, source_of, why_absent
 from ..tasks.task import Task, expand, load_tasks
 from .resolve import add_followers, check_name, resolve, training_tasks
 from .spec import Address, RunSpec
@@ -72,6 +73,8 @@ def list_runs(
     Raises:
         ConfigError: a name in the grid is unknown, or does not fit its method.
     """
+    for name in config.judges:
+        check_name(name, dict.fromkeys([*tasks, *absent]), f"{config.name}: judges")
     runs: dict[Address, list[str]] = {}
     for index, arm in enumerate(config.grid):
         where = f"{config.name}: grid.{index}"
@@ -88,7 +91,8 @@ def list_runs(
             if mixture in absent:
                 continue
             trained = [t.name for t in training_tasks(mixture, tasks)]
-            evaluated = named or add_followers(trained, tasks) or list(tasks)
+            able = [name for name, task in tasks.items() if task.answer != "text" or METHODS[arm.method].texts]
+            evaluated = named or add_followers(trained, tasks) or able
             if arm.method in SUPPORTING_METHODS:
                 evaluated = []
             for model in arm.models:
@@ -119,4 +123,10 @@ def hub_models(grid: Grid) -> list[str]:
     """Models that runs load and that lie in no folder of this repository."""
     used = {spec.model for spec in grid.runs.values() if METHODS[spec.method].loads is not None}
     used |= {spec.settings.encoder for spec in grid.runs.values() if isinstance(spec.settings, RewardEncoder)}
+    judges = {
+        judge
+        for spec in grid.runs.values()
+        for judge in (*spec.training_judges.values(), *spec.answering_judges.values())
+    }
+    used |= {name for name, model in grid.models.items() if model in judges and model.path != VADER}
     return [name for name in sorted(used) if not (REPOSITORY / grid.models[name].path).is_dir()]

@@ -80,7 +80,8 @@ def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
     Raises:
         ConfigError: its rows are not prepared.
     """
-    weights = [local_weights(model.path) for model in (spec.model_spec, spec.encoder_spec) if model]
+    loaded = (spec.model_spec, spec.encoder_spec, *spec.training_judges.values())
+    weights = [local_weights(model.path) for model in loaded if model]
     return digest_of(
         [
             spec.digest,
@@ -113,7 +114,8 @@ def answers_key(spec: RunSpec, data: Path, trained: str | None) -> str:
         ConfigError: rows are not prepared.
     """
     weights = local_weights(spec.model_spec.path) if trained is None and METHODS[spec.method].loads is not None else []
-    made_from = [trained, weights, evaluated_digest(spec, data)]
+    judges = [local_weights(model.path) for model in spec.answering_judges.values()]
+    made_from = [trained, weights, judges, evaluated_digest(spec, data)]
     return digest_of([spec.answers_digest, *made_from, answering_code(spec.method)])
 
 

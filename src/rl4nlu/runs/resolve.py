@@ -129,7 +129,9 @@ def resolve(
         learning_rate_from=_find_tuning_run(config, address, settings),
         encoder_spec=_find_encoder(config, models, address) if entry.with_encoder else None,
     )
-    return spec.model_copy(update=_find_rules(spec, config.name))
+    spec = spec.model_copy(update=_find_rules(spec, config.name) | {"judges": _find_judges(config, models, spec)})
+    _check_texts(config, spec)
+    return spec
 
 
 def _merge_section(config: Config, address: Address, name: str) -> Settings:
@@ -204,6 +206,44 @@ def _find_encoder(config: Config, models: dict[str, Model], address: Address) ->
     encoders = {name: model for name, model in models.items() if model.kind == "encoder"}
     check_name(settings.encoder, encoders, "reward_encoder.encoder")
     return models[settings.encoder]
+
+
+def _find_judges(config: Config, models: dict[str, Model], spec: RunSpec) -> dict[str, Model]:
+    """Judges of a run's tasks of texts, by task, as the config names them."""
+    tasks = [task for task in (*spec.train_tasks, *spec.eval_tasks) if task.judge is not None]
+    classifiers = {name: model for name, model in models.items() if model.kind == "classifier"}
+    found = {}
+    for name in dict.fromkeys(name for task in tasks for name in (task.name, task.trained_with or task.name)):
+        if name not in config.judges:
+            continue
+        check_name(config.judges[name], classifiers, f"{config.name}: judges.{name}")
+        found[name] = classifiers[config.judges[name]]
+    return found
+
+
+def _check_texts(config: Config, spec: RunSpec) -> None:
+    """Refuse tasks of texts where a method, a grammar or a missing judge has no use for them."""
+    tasks = [task for task in (*spec.train_tasks, *spec.eval_tasks) if task.answer == "text"]
+    if not tasks:
+        return
+    where, name = f"{config.name}: run {spec.address.path}", tasks[0].name
+    if not METHODS[spec.method].texts:
+        able = ", ".join(method for method, entry in METHODS.items() if entry.texts)
+        raise ConfigError(
+            f"{where}: task {name} answers with texts, and method {spec.method} needs labels. Allowed: {able}."
+        )
+    if spec.protocol.response == "rationale":
+        raise ConfigError(
+            f"{where}: protocol.response is rationale, a reason before a label, and task {name} answers with texts; set it to label"
+        )
+    for task in spec.train_tasks:
+        asks = (
+            "reward" if spec.rules.get(task.name) == "judge" else "first metric" if task.metrics[0] == "judge" else None
+        )
+        if asks and task.name not in spec.judges:
+            raise ConfigError(
+                f"{where}: the {asks} of task {task.name} is a judge's, and none is named; set judges: {{{task.name}: <classifier>}}"
+            )
 
 
 def _find_rules(spec: RunSpec, where: str) -> dict[str, dict[str, str]]:

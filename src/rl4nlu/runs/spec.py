@@ -12,7 +12,7 @@ from ..base.errors import ConfigError
 from ..base.files import digest_of
 from ..base.machine import KERNELS
 from ..config import METHODS, Data, Evaluation, Model, Protocol, Settings
-from ..tasks.task import Task
+from ..tasks.task import MEASURED_METRICS, Task
 
 SHOWN = {"suite", "title", "column", "reported", "in_average", "chance", "note"}
 """Keys of a task that only tables, figures and texts read."""
@@ -84,6 +84,7 @@ class RunSpec(Settings):
     encoder_spec: Model | None = None
     rules: dict[str, str] = {}  # noqa: RUF012 # by task, the reward that judges its answers in training
     rule_files: dict[str, str] = {}  # noqa: RUF012 # of the user's own functions among them, the digest of their file
+    judges: dict[str, Model] = {}  # noqa: RUF012 # by task of texts, what judges its answers
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -129,6 +130,18 @@ class RunSpec(Settings):
         return f"{task.suite}/{task.name}.yaml: reward"
 
     @cached_property
+    def training_judges(self) -> dict[str, Model]:
+        """Judges, by task, that training asks: for rewards, or for the validation score that it chooses by."""
+        asking = {t.name for t in self.train_tasks if "judge" in (self.rules.get(t.name), t.metrics[0])}
+        return {name: model for name, model in self.judges.items() if name in asking}
+
+    @cached_property
+    def answering_judges(self) -> dict[str, Model]:
+        """Judges, by task, that are asked of the answers that are scored."""
+        asking = {task.name for task in self.eval_tasks if "judge" in task.metrics}
+        return {name: model for name, model in self.judges.items() if name in asking}
+
+    @cached_property
     def scored_from(self) -> list[str]:
         """Names of the tasks whose rows scoring reads: the scored ones, and those that they follow."""
         return sorted({name for task in self.eval_tasks for name in (task.name, task.trained_with or task.name)})
@@ -158,6 +171,7 @@ class RunSpec(Settings):
         return digest_of(
             {
                 **_values(self, {"eval_tasks", "evaluation"}),
+                "judges": _describe(self.training_judges),
                 "kernels": KERNELS[self.bits],
                 "model_spec": _values(self.model_spec, PRINTED),
                 "encoder_spec": self.encoder_spec and _values(self.encoder_spec, PRINTED),
@@ -174,22 +188,31 @@ class RunSpec(Settings):
     def answers_digest(self) -> str:
         """Names what the run's answers to its tasks depend on: what it is trained by, and how it is asked.
 
-        Left out: how answers are read and scored, unless a number of demonstrations is chosen by it, and what only tables show.
+        Left out: how answers are read and scored, unless a number of demonstrations is chosen by it, and what only tables show;
+        metrics but for those of texts that are measured at once.
         """
         chooses = METHODS[self.method].answered_by == "answering.few_shot"
         unread = {"preset", "random_fallback"} if chooses else {"preset", "random_fallback", "parser"}
         tasks = [
-            _values(task, self._unread | {"metrics"}) | ({"chosen_by": task.metrics[0]} if chooses else {})
+            _values(task, self._unread | {"metrics"})
+            | ({"chosen_by": task.metrics[0]} if chooses else {})
+            | {"measured": [name for name in MEASURED_METRICS if name in task.metrics]}
             for task in self.eval_tasks
         ]
         evaluation = _values(self.evaluation, {"bootstrap"})
-        return digest_of([self.digest, tasks, _values(self.protocol, unread), evaluation, self.data.test_rows])
+        judges = _describe(self.answering_judges)
+        return digest_of([self.digest, tasks, _values(self.protocol, unread), evaluation, self.data.test_rows, judges])
 
     @cached_property
     def evaluation_digest(self) -> str:
         """Names what the run's scores depend on: its answers, how they are read, the metrics, and how intervals are drawn."""
         read = [self.protocol.parser, self.protocol.random_fallback, self.evaluation.bootstrap]
         return digest_of([self.answers_digest, read, [[task.metrics, task.carve_by] for task in self.eval_tasks]])
+
+
+def _describe(models: dict[str, Model]) -> dict[str, Any]:
+    """Models by name, as far as anything computed depends on them."""
+    return {name: _values(model, PRINTED) for name, model in models.items()}
 
 
 def _values(settings: Settings, left_out: set[str]) -> dict[str, Any]:

@@ -293,7 +293,7 @@ def invalid_table(scored: Iterable[Scored], tasks: dict[str, Task], scale: str) 
         if item.record.get("invalid_rate"):
             for row in read_jsonl(item.folder / "predictions.jsonl"):
                 fault = read_response(task, row["text"], response=item.record.get("response", "label")).fault
-                if row["prediction"] is None and fault is not None:
+                if fault is not None and (row["prediction"] is None or task.answer == "text"):
                     found["no label" if fault == "altered label" else fault] += 1
     rows = [(scale, *key, name, count, totals[key]) for key, found in counts.items() for name, count in found.items()]
     return pd.DataFrame(rows, columns=list(INVALID))

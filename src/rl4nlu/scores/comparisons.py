@@ -14,7 +14,7 @@ import pandas as pd
 from ..base.files import read_json, read_jsonl
 from ..config import METHODS
 from ..tasks.metrics import choose_candidate, ratio, summarise
-from ..tasks.task import Task
+from ..tasks.task import LOWER_IS_BETTER, Task
 from ..tasks.units import Summary, by_group, draw_together, summarise_units
 from .collect import MAIN_VARIANT, Scored
 from .inference import LEVEL, Contrast, Inference, Resampled, infer, resample
@@ -68,7 +68,7 @@ class SeedRuns:
     Attributes:
         runs: by seed, in order of the seeds.
         places: of the runs in `resampled`.
-        metrics: what is compared, by its mean.
+        metrics: what is compared, by its mean; of texts the first one alone.
     """
 
     task: Task
@@ -100,6 +100,11 @@ class SeedRuns:
     def less(self, other: SeedRuns) -> Contrast:
         """The difference from another method on the same rows."""
         return self.resampled.contrast(self.metrics, self.places, other.places, share_trainings(self, other))
+
+    @property
+    def known(self) -> bool:
+        """Whether all runs have what is compared: a metric of texts may be absent."""
+        return all(metric in item.record["metrics"] for item in self.runs.values() for metric in self.metrics)
 
 
 def resample_tasks(scored: Iterable[Scored], tasks: dict[str, Task], draws: int, seed: int) -> list[SeedRuns]:
@@ -157,7 +162,8 @@ def summarise_files(task: Task, runs: Sequence[list[dict[str, Any]]]) -> tuple[S
     rows: list[Any] = list(map(read_row, runs[0]))
     predictions = [[line["prediction"] for line in run] for run in runs]
     if task.layout != "record":
-        return summarise(task, rows, predictions, clusters=[row.cluster for row in rows]), task.columns
+        compared = task.columns[:1] if task.answer == "text" else task.columns  # texts' have no common scale
+        return summarise(task, rows, predictions, clusters=[row.cluster for row in rows]), compared
     queries = list(by_group(rows).values())
     features = []
     for run, labels in zip(runs, predictions, strict=True):
@@ -197,6 +203,8 @@ def means_table(runs_by_seed: Sequence[SeedRuns], scale: str) -> pd.DataFrame:
     rows = []
     for one in runs_by_seed:
         for metric in one.task.metrics:
+            if not all(metric in item.record["metrics"] for item in one.runs.values()):
+                continue  # cannot be computed (`texts.statistics`)
             values = [float(item.record["metrics"][metric]["value"]) for item in one.runs.values()]
             mean, deviation = mean_sd(values)
             known = one.tells_seeds and metric in one.resampled.observed
@@ -233,14 +241,15 @@ def find_rivals(runs_by_seed: Sequence[SeedRuns]) -> list[list[SeedRuns]]:
     for one in runs_by_seed:
         method = METHODS[one.method]
         fits = method.loads == "decoder" and not method.rationale and one.kind != "transfer"
-        if fits and one.variant == MAIN_VARIANT and one.tells_seeds:
+        if fits and one.variant == MAIN_VARIANT and one.tells_seeds and one.known:
             rivals[one.model, one.task.name].append(one)
     return list(rivals.values())
 
 
 def find_leaders(rivals: list[SeedRuns]) -> list[SeedRuns]:
     """The best, and those that the corrected test doesn't tell from it; nobody leads alone."""
-    best = max(rivals, key=lambda one: one.mean(one.metrics).value)
+    sign = -1 if rivals[0].metrics[0] in LOWER_IS_BETTER else 1
+    best = max(rivals, key=lambda one: sign * one.mean(one.metrics).value)
     others = [one for one in rivals if one is not best and one.resampled is best.resampled]
     corrected = holm([infer([best.less(one)]).p for one in others])
     return [best, *(one for one, p in zip(others, corrected, strict=True) if not p < LEVEL)] if others else []
@@ -256,7 +265,7 @@ def find_pairs(runs_by_seed: Sequence[SeedRuns]) -> dict[str, list[tuple[SeedRun
     tasks that it was trained for (its own or its suite's), single-task with single-task, multi-task with multi-task.
     """
     found: dict[str, list[tuple[SeedRuns, SeedRuns]]] = defaultdict(list)
-    main = [one for one in runs_by_seed if one.variant == MAIN_VARIANT and one.kind != "transfer"]
+    main = [one for one in runs_by_seed if one.variant == MAIN_VARIANT and one.kind != "transfer" and one.known]
     for method_a, method_b in PAIRS:
         for a in main:
             for b in main:
@@ -318,10 +327,10 @@ def comparisons_table(pairs: dict[str, list[tuple[SeedRuns, SeedRuns]]], scale: 
 
 
 def overall_table(pairs: dict[str, list[tuple[SeedRuns, SeedRuns]]], scale: str) -> pd.DataFrame:
-    """Every comparison, averaged over its tasks, for each pair of models."""
+    """Every comparison, averaged over its tasks, for each pair of models; tasks of texts have no common scale and are left out."""
     rows = []
     for comparison, compared in pairs.items():
-        counted = [(a, b) for a, b in compared if a.task.trained_with is None]
+        counted = [(a, b) for a, b in compared if a.task.trained_with is None and a.task.answer != "text"]
         for models in dict.fromkeys((a.model, b.model) for a, b in counted):
             groups: dict[tuple[Any, ...], list[tuple[SeedRuns, SeedRuns]]] = defaultdict(list)
             for a, b in counted:
@@ -351,7 +360,7 @@ def effects_table(runs_by_seed: Sequence[SeedRuns], scale: str) -> pd.DataFrame:
         other = main.get((one.model, one.method, one.mixture, one.task.name))
         if one.variant == MAIN_VARIANT or other is None or not one.runs.keys() & other.runs.keys():
             continue
-        if not one.is_on_the_rows_of(other):
+        if not one.is_on_the_rows_of(other) or not (one.known and other.known):
             continue
         facts = {"variant": one.variant, "metric": "+".join(one.metrics)}
         families[one.variant].append(describe(one, scale) | facts | measure_effect(one, other))

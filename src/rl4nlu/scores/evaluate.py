@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..answering.answer import Answer, Shots, read_answers
 from ..answering.guesses import random_label
-from ..answering.labels import confidences_of, read_labels
-from ..base.files import read_json, write_json, write_jsonl
+from ..answering.labels import confidences_of, read_labels, to_predictions
+from ..base.files import digest_of, read_json, write_json, write_jsonl
 from ..config import METHODS
 from ..tasks.metrics import row_scores, score
 from ..tasks.rows import Row, rows_of
+from ..tasks.texts.statistics import explain_absence
 from ..tasks.units import cluster_of
 from .intervals import bootstrap
 
@@ -50,15 +52,18 @@ def write_scores(
     """Write `predictions.jsonl` and `metrics.json` of one run on one task, whose answers took `seconds`.
 
     Unparseable answers are wrong; with `protocol.random_fallback` they are replaced by random labels, as released,
-    and still counted in the invalid rate.
+    and still counted in the invalid rate. Of texts, those that are empty count as unparseable, and are scored as they are;
+    a prediction is then what its metrics add up, and a metric that cannot be computed stands in the record with the reason.
     """
-    predictions = read_labels(task, answers, spec.protocol)
-    invalid = [n for n, prediction in enumerate(predictions) if prediction is None]
-    if spec.protocol.random_fallback:
-        for n in invalid:
-            predictions[n] = random_label(task, spec.seed, rows[n].id)
+    labels = read_labels(task, answers, spec.protocol)
+    invalid = [n for n, label in enumerate(labels) if label is None]
+    replaced = invalid if spec.protocol.random_fallback and task.answer != "text" else []
+    for n in replaced:
+        labels[n] = random_label(task, spec.seed, rows[n].id)
+    predictions = to_predictions(task, rows, answers, labels, data)
     confidences = confidences_of(answers)
-    values = score(task, rows, predictions, confidences)
+    scored = score(task, rows, predictions, confidences)
+    values = {name: value for name, value in scored.items() if not math.isnan(value)}
     bounds = bootstrap(task, rows, predictions, spec.evaluation.bootstrap, spec.seed, confidences)
     metrics = {
         name: {"value": value, **dict(zip(("low", "high"), bounds.get(name, (None, None)), strict=True))}
@@ -72,11 +77,11 @@ def write_scores(
                 "id": row.id,
                 "group": row.group,
                 "cluster": cluster_of(task, row),
-                "gold": row.label,
+                "gold": gold_of(task, row),
                 "prediction": prediction,
-                "text": answer.text,
+                "text": answer.text or (str(answer.label) if task.answer == "text" and answer.label else ""),
                 "confidence": answer.confidence,
-                "score": scores[n],
+                "score": None if math.isnan(scores[n]) else scores[n],
                 "dropped_demonstrations": answer.dropped_demonstrations,
             }
             for n, (row, prediction, answer) in enumerate(zip(rows, predictions, answers, strict=True))
@@ -92,8 +97,9 @@ def write_scores(
             "split": "test",
             "n": len(rows),
             "metrics": metrics,
+            **({"absent": absent} if (absent := {m: explain_absence(task, m) for m in scored.keys() - values}) else {}),
             "invalid_rate": len(invalid) / len(rows),
-            "random_labels": len(invalid) if spec.protocol.random_fallback else 0,
+            "random_labels": len(replaced),
             "shots": len(shots.demonstrations),
             "shots_validation": shots.scores,
             "demonstrations": list(shots.demonstrations),
@@ -107,3 +113,8 @@ def write_scores(
             "seconds": seconds,
         },
     )
+
+
+def gold_of(task: Task, row: Row) -> Any:
+    """What predictions.jsonl keeps of a row's right answer: its label, or a digest of its references."""
+    return digest_of(row.answers) if task.answer == "text" else row.label

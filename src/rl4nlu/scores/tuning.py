@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..config import METHODS
-from ..tasks.task import Task
+from ..tasks.task import LOWER_IS_BETTER, Task
 from .collect import find_records, mixture_kind
 
 CANDIDATES = (
@@ -26,7 +26,7 @@ TOLD_APART = "pairs told apart"
 """What reward models are chosen by: the share of held-out pairs that they tell apart."""
 
 MEAN_OF_TASKS = "mean"
-"""What a run on several tasks is chosen by: the mean of their first metrics."""
+"""What a run on several tasks is chosen by: the mean of their first metrics (those of which less is better below zero)."""
 
 
 def candidates_table(
@@ -53,4 +53,7 @@ def chosen_by(method: str, train_tasks: list[dict[str, Any]]) -> str:
     """What the candidates of a method that trains on these tasks are compared by."""
     if not METHODS[method].scored:
         return TOLD_APART
-    return str(train_tasks[0]["metrics"][0]) if len(train_tasks) == 1 else MEAN_OF_TASKS
+    if len(train_tasks) > 1:
+        return MEAN_OF_TASKS
+    metric = str(train_tasks[0]["metrics"][0])
+    return f"-{metric}" if metric in LOWER_IS_BETTER else metric

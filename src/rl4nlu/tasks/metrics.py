@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .task import METRIC_NAMES, Task, load_tasks
+from .texts.statistics import Statistics, summarise_texts, values_of
 from .units import Summary, add_up, by_group, cluster_of, draw_together, summarise_units
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["METRIC_NAMES", "average", "row_scores", "score"]
 
-Prediction = str | float | None
-"""Canonical label, number, or None where the output could not be read."""
+Prediction = str | float | Statistics | None
+"""Canonical label, number, the statistics of a text, or None where the output could not be read."""
 
 
 # 1. One kind of input for each kind of metric ----------------------------------------------------------------------
@@ -247,7 +248,8 @@ def summarise(
         clusters: of the rows (`cluster_of`), where the rows do not hold their texts.
     """
     clusters = [cluster_of(task, row) for row in rows] if clusters is None else clusters
-    units = range(len(rows)) if task.layout == "plain" else (members[0] for members in by_group(rows).values())
+    alone = task.layout == "plain" or task.answer == "text"
+    units = range(len(rows)) if alone else (members[0] for members in by_group(rows).values())
     return draw_together(tally(task, rows, runs, confidences), [clusters[n] for n in units])
 
 
@@ -264,9 +266,11 @@ def tally(
     Args:
         task: names layout, labels and range.
         rows: with gold labels.
-        runs: one prediction a row: canonical label, number, or None (unparseable).
+        runs: one prediction a row: canonical label, number, statistics of a text, or None (unparseable).
         confidences: of the positive label, by run and row; only ReCoRD's choice of one candidate uses them.
     """
+    if task.answer == "text":
+        return summarise_texts(task, runs)  # type: ignore[arg-type]
     if task.answer == "number":
         wanted = numbers(task, rows, runs[0])[0]
         return summarise_numbers(wanted, [numbers(task, rows, run)[1] for run in runs])
@@ -333,12 +337,12 @@ def summarise_numbers(gold: Sequence[float] | Array, runs: Sequence[Sequence[flo
 def score(
     task: Task, rows: Sequence[Row], predictions: Sequence[Prediction], confidence: Sequence[float] | None = None
 ) -> dict[str, float]:
-    """The task's official metrics, in percent, in the order of `task.metrics`.
+    """The task's official metrics, in percent (`texts.statistics` has the scales of texts'), in the order of `task.metrics`.
 
     Args:
         task: names the metrics.
         rows: with gold labels.
-        predictions: one a row: canonical label, number, or None (unparseable).
+        predictions: one a row, see `tally`.
         confidence: of the positive label, one a row; only ReCoRD's choice of one candidate uses it.
 
     Raises:
@@ -351,7 +355,14 @@ def score(
 
 
 def row_scores(task: Task, rows: Sequence[Row], predictions: Sequence[Prediction]) -> list[float]:
-    """How right each row is: 1 or 0, or for numbers 1 - |error| / range (clamped); 0 where unparseable."""
+    """How right each row is: 1 or 0, or for numbers 1 - |error| / range (clamped); 0 where unparseable.
+
+    Of texts, the first metric of the row alone, in its own points; NaN where it has none.
+    """
+    if task.answer == "text":
+        name = task.metrics[0]
+        own = np.array([p[name] for p in predictions if isinstance(p, dict)], dtype=np.float64)
+        return [float(value) for value in values_of(name, own)]
     if task.answer == "number":
         gold, predicted = numbers(task, rows, predictions)
         near = 1 - np.abs(predicted - gold) / (task.high - task.low)

@@ -17,8 +17,8 @@ from typing import Any
 from ..base.errors import ConfigError
 from ..base.files import file_digest, write_json, write_jsonl
 from ..config import Data
+from .available import source_of, why_absent
 from .rows import SPLITS, Row
-from .sources.available import source_of, why_absent
 from .sources.layouts import to_rows
 from .task import Task
 from .units import text_kept_apart

@@ -7,6 +7,9 @@ the same words as turns: what it is asked, and how its own turn begins.
 Under `protocol.response: rationale` (paper 2) the prompt asks for a reason first and leaves the tag to the model: a
 response is `<rationale> <Judgement> <label word> </Judgement>`.
 
+Where texts are answered, a prompt is the description (if there is one) and the filled query, and nothing else: the answer
+goes on with it. Few-shot prompts show prompts with a reference each, a blank line between.
+
 A template is filled once, and only with a row's fields: braces in data, or in a demonstration, are plain characters
 (the release fills few-shot prompts twice).
 """
@@ -30,6 +33,9 @@ ASKED = "Assistant:\n"
 
 REASON = "{Insert a short reason here}"
 """The part of the answer's format that stands before the tags under `protocol.response: rationale`."""
+
+BLANK_LINE = "\n\n"
+"""What parts the demonstrations of a task of texts, and ends an answer where there are any."""
 
 SST2 = "sst2"
 """The task whose negative word the release writes wrongly in SFT data and demonstrations."""
@@ -55,15 +61,16 @@ CORRECTED = Protocol.model_validate({})
 
 @dataclass(frozen=True)
 class PromptText:
-    """A prompt: what the model is asked, and how its turn begins (the opened tag, or nothing)."""
+    """A prompt: what the model is asked, how its turn begins (the opened tag, or nothing), and what plain text has between."""
 
     asked: str
     begun: str
+    between: str = f"\n{ASKED}"
 
     @property
     def text(self) -> str:
         """The whole prompt as plain text."""
-        return f"{self.asked}\n{ASKED}{self.begun}"
+        return f"{self.asked}{self.between}{self.begun}"
 
 
 def answer_format(task: Task) -> str:
@@ -92,6 +99,8 @@ def write_prompt(
         wording: what SFT trains on may differ from the test's. As released, STS-B's other wording asks for a paraphrase
             judgement though the answer is a number (paper 1, section 5).
     """
+    if task.answer == "text":
+        return write_text_prompt(task, fields, demonstrations)
     protocol = protocol or CORRECTED
     separate = wording == "sft" and protocol.sft_prompt == "separate" and task.sft_query is not None
     description = task.sft_description if separate else task.description
@@ -109,6 +118,21 @@ def write_prompt(
         f"System_prompt:\n{description}\nAnswer in this format :\n{shape}\n{examples}Prompt:\n{query.format_map(fields)}",
         turn_start(protocol),
     )
+
+
+def write_text_prompt(task: Task, fields: dict[str, str], demonstrations: Sequence[Row] = ()) -> PromptText:
+    """`write_prompt` where texts are answered: nothing stands between the query and the answer that goes on with it."""
+    description = f"{task.description}\n" if task.description else ""
+    shown = ""
+    for row in demonstrations:
+        asked = task.query.format_map(row.fields)
+        shown += asked + text_joint(asked) + (row.answers or [""])[0] + BLANK_LINE
+    return PromptText(description + shown + task.query.format_map(fields), "", between="")
+
+
+def text_joint(prompt: str) -> str:
+    """What stands between a prompt and the text that goes on with it: a space, or nothing behind white space."""
+    return "" if prompt[-1:].isspace() else " "
 
 
 def label_word(task: Task, label: str | float | None, protocol: Protocol, use: Use = "train") -> str:

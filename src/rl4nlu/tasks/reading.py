@@ -6,6 +6,8 @@ test parser as it is. What neither can read is wrong, and counted by its fault.
 
 Where a response is a rationale and then a label (`protocol.response: rationale`), the model opens the answer tag itself:
 what stands before the first opening tag is the rationale and never counts as a label.
+
+Where texts are answered, all that the model wrote is the answer, without outer space.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Reading:
 
     Attributes:
         rationale: what stands before the first opening tag; empty where responses are labels alone.
-        label: a canonical label, or a number; None where the parser reads none.
+        label: a canonical label, a number, or a text; None where the parser reads none.
         fault: why it reads none.
     """
 
@@ -50,7 +52,7 @@ def read_response(task: Task, text: str, strict: bool = True, response: Response
     """What a completion says; nothing after its first closing tag counts.
 
     Args:
-        task: its label words, or its range of numbers.
+        task: its kind of answer, its label words, or its range of numbers.
         text: what the model wrote: what follows the opened answer tag or, with a rationale, the empty turn.
         strict: only text before the closing tag counts, and naming two labels is no answer. Otherwise the release's
             test parser: without a tag the whole text counts, capitalised or lower-case substrings do, and the first
@@ -62,6 +64,8 @@ def read_response(task: Task, text: str, strict: bool = True, response: Response
     0.9, "3/5" is 3, "1e3" is none). Strict parsing never clamps, so that a reward sees how far off an answer is;
     metrics clamp to the task's range. Lenient parsing clamps, as released.
     """
+    if task.answer == "text":
+        return Reading("", text.strip() or None, None if text.strip() else "empty")
     before, closing, _ = text.partition(CLOSE_TAG)
     rationale, opened, judgement = ("", OPEN_TAG, before) if response == "label" else before.partition(OPEN_TAG)
     label = None

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError
 from ..base.files import read_jsonl
+
+if TYPE_CHECKING:
+    from .task import Task
 
 SPLITS = ("train", "validation", "test")
 
@@ -35,6 +38,19 @@ def rows_of(data: Path, name: str, split: str) -> list[Row]:
     if not rows:
         raise ConfigError(f"{data / name / split}.jsonl: holds no rows of task {name}")
     return rows
+
+
+def supervised_rows(task: Task, rows: Sequence[Row]) -> list[Row]:
+    """Of training rows those that SFT learns from and that are shown as solved (`task.supervised_on`).
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = [row for row in rows if all(row.fields[name] == value for name, value in task.supervised_on.items())]
+    if rows and not found:
+        wanted = ", ".join(f"{name} {value!r}" for name, value in task.supervised_on.items())
+        raise ConfigError(f"task {task.name}: supervised_on: none of {len(rows)} training rows has {wanted}")
+    return found
 
 
 def load_rationales(data: Path, task_name: str, split: str, grounded: bool = True) -> dict[str, dict[str, str]]:

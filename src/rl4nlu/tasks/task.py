@@ -17,8 +17,8 @@ from pydantic import Field, field_validator, model_validator
 from ..base.errors import ConfigError, nearest
 from ..base.files import REPOSITORY
 from ..config import OWN_REWARD, Settings, check, read_yaml
-from .sources.columns import LENGTHS, Sources
-from .templates import JUDGED, Judged, TextPair, placeholders
+from .parts.columns import LENGTHS, Sources
+from .parts.templates import JUDGED, Judged, TextPair, placeholders
 
 WORD_METRICS = ("accuracy", "f1", "macro-f1", "matthews")
 LAYOUT_METRICS = {
@@ -41,15 +41,18 @@ METRIC_NAMES = (
 )
 """Every metric that a task file may name; `metrics.py` computes them, and `texts` those of texts."""
 
+MEASURED_METRICS = ("judge", "perplexity", "output-perplexity")
+"""Metrics that take a model, and are measured when a row is answered."""
+
 LOWER_IS_BETTER = ("perplexity", "output-perplexity")
 """Metrics of which less is better."""
 
-REWARDS = {"labels": ("label-match",), "number": ("distance",), "text": ("judge", "coverage-cider", "overlap")}
+RULES_BY_ANSWER = {"labels": ("label-match",), "number": ("distance",), "text": ("judge", "coverage-cider", "overlap")}
 """By kind of answer, the rewards that `methods.rl.rewards` has; others are functions of the user's own."""
-RULES = tuple(name for names in REWARDS.values() for name in names)
+RULES = tuple(name for names in RULES_BY_ANSWER.values() for name in names)
 
-LABEL_KEYS = ("labels", "low", "high", "pair", "choices", "sft_description", "sft_query")
-TEXT_KEYS = (*LENGTHS, "keep", "concepts", "judge", "supervised_on")
+KEYS_OF_LABELS = ("labels", "low", "high", "pair", "choices", "sft_description", "sft_query")
+KEYS_OF_TEXTS = (*LENGTHS, "keep", "concepts", "judge", "supervised_on")
 """Keys that a task of texts, or one of labels or numbers, leaves out."""
 
 NEEDED_BY = {"judge": ("judge",), "concepts": ("coverage", "coverage-cider")}
@@ -172,7 +175,7 @@ class Task(Settings):
     def _check_keys(self) -> None:
         """Keys of one kind of answer alone are not given to another kind."""
         known = type(self).model_fields
-        for key in LABEL_KEYS if self.answer == "text" else TEXT_KEYS:
+        for key in KEYS_OF_LABELS if self.answer == "text" else KEYS_OF_TEXTS:
             if getattr(self, key) != known[key].default:
                 raise ValueError(f"{key}: answer {self.answer} has no such key")
         if self.answer != "text" and self.pair is None:
@@ -207,7 +210,7 @@ class Task(Settings):
             )
 
     def _check_answers(self) -> None:
-        fitting = REWARDS[self.answer]
+        fitting = RULES_BY_ANSWER[self.answer]
         if self.reward in RULES and self.reward not in fitting:
             raise ValueError(
                 f"reward: answer {self.answer} goes with {', '.join(fitting)} or a function of your own, found {self.reward}"

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from asking import CLOSE, MODELS, TASKS, TOKENIZER, ask_and_score, files, reading_backbone, rows_of, spec_of, write_data
-from tiny_models import tiny_decoder
+from scenes import describing_backbone, scene_rows, scenes, scenes_spec
+from tiny_models import RuleDecoder, tiny_decoder
 
 from rl4nlu.answering.answer import Backbone
 from rl4nlu.answering.decoder import ask
+from rl4nlu.answering.generate import generate_tokens
 from rl4nlu.answering.labels import read_labels
 from rl4nlu.answering.score import score_choices
 from rl4nlu.base.errors import ConfigError
@@ -115,3 +117,76 @@ def test_label_words_cannot_be_scored_behind_a_rationale(data, tmp_path, backbon
     spec = spec_of(protocol={"response": "rationale"}, evaluation={"decoding": {"how": "score"}})
     with pytest.raises(ConfigError, match=r"how: score scores label words.*set it to label"):
         ask_and_score(spec, data, None, tmp_path / "out", backbone)
+
+
+def sum_by_hand(model, prompt, answer):
+    """Negative log-probability of an answer's tokens behind a prompt's."""
+    logits = model(torch.tensor([[*prompt, *answer]])).logits[0].log_softmax(-1)
+    places = torch.arange(len(prompt) - 1, len(prompt) + len(answer) - 1)
+    return -logits[places, torch.tensor(answer)].sum().item()
+
+
+def test_texts_end_at_the_end_token_or_at_their_greatest_length():
+    spec, rows = scenes_spec(), scene_rows(6)
+    model = describing_backbone().model
+    answers = ask(spec, model, TOKENIZER, scenes(metrics=["rouge-l"]), rows)
+    assert [a.text for a in answers] == ["a dog can run .", "", "horses", "a dog can sleep .", "", "horses"]
+    assert answers[0].tokens == len(" a dog can run .") + 1
+    assert answers[0].measured == {}
+    short = ask(spec, model, TOKENIZER, scenes(metrics=["rouge-l"], most_tokens=6), rows[:1])
+    assert (short[0].text, short[0].tokens) == ("a dog", 6)
+    scored = scenes_spec(evaluation={"decoding": {"how": "score"}})  # has no labels to score, and is generated
+    assert [a.text for a in ask(scored, model, TOKENIZER, scenes(metrics=["rouge-l"]), rows)] == [
+        a.text for a in answers
+    ]
+
+
+def test_no_text_ends_before_its_least_length():
+    silent = RuleDecoder(TOKENIZER, lambda prompt: "", start=" :").eval()
+    for least in (0, 5):
+        task = scenes(metrics=["rouge-l"], least_tokens=least, most_tokens=7)
+        answers = ask(scenes_spec(task=task), silent, TOKENIZER, task, scene_rows(3))
+        assert {a.tokens for a in answers} == {max(1, least + 1)}
+
+
+def test_perplexities_are_of_the_reference_by_the_run_and_of_the_answer_by_its_foundation():
+    rows, task = scene_rows(4), scenes(metrics=["perplexity", "output-perplexity"], most_tokens=9)
+    base = tiny_decoder("llama", len(TOKENIZER), positions=512)
+    policy = add_lora(base, Lora(rank=4), 0)
+    for name, parameter in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    policy.eval()
+    answers = ask(scenes_spec(task=task), policy, TOKENIZER, task, rows)
+    prompts = encode_prompts(TOKENIZER, [f"write of {row.fields['words']} :" for row in rows])
+    completions = generate_tokens(policy, prompts, tokenizer=TOKENIZER, max_new_tokens=9, min_new_tokens=1)
+    with torch.no_grad():
+        for answer, row, prompt, completion in zip(answers, rows, prompts, completions, strict=True):
+            reference = encode_answer(TOKENIZER, f" {row.answers[0]}", ":")[:9]
+            written = [token for token in completion if token not in (1, 2)]
+            assert (answer.measured["tokens"], answer.measured["output_tokens"]) == (9, len(written))
+            assert answer.measured["nll"] == pytest.approx(sum_by_hand(policy, prompt, reference), rel=1e-4)
+            with policy.disable_adapter():
+                assert answer.measured["output_nll"] == pytest.approx(sum_by_hand(policy, prompt, written), rel=1e-4)
+            assert answer.measured["output_nll"] != pytest.approx(sum_by_hand(policy, prompt, written), rel=1e-2)
+
+
+def test_an_answer_is_measured_by_the_foundation_model():
+    rows, task = [scene_rows(3)[n] for n in (0, 2)], scenes(metrics=["output-perplexity"])
+    model = describing_backbone().model
+    answers = ask(scenes_spec(task=task), model, TOKENIZER, task, [*rows, scene_rows(2)[1]])
+    assert [a.measured["output_tokens"] for a in answers] == [len(" a dog can run ."), len(" horses"), 1]
+    empty = scenes(metrics=["output-perplexity"], least_tokens=0)
+    silent = RuleDecoder(TOKENIZER, lambda prompt: "", start=" :").eval()
+    (answer,) = ask(scenes_spec(task=empty), silent, TOKENIZER, empty, rows[:1])
+    assert (answer.text, answer.measured) == ("", {"output_nll": 0.0, "output_tokens": 0})
+
+
+def test_texts_are_judged_in_points_and_only_as_far_as_is_asked_for():
+    task, rows = scenes(metrics=["judge", "perplexity"], judge={"title": "Mood", "text_a": "{answer}"}), scene_rows(2)
+    spec = scenes_spec(task=task, judges={"scenes": "vader"})
+    happy = RuleDecoder(TOKENIZER, lambda prompt: " a wonderful day" if "dog" in prompt else " ", start=" :").eval()
+    answers = ask(spec, happy, TOKENIZER, task, rows, metrics=["judge"])
+    assert answers[0].measured["judge"] > 70
+    assert answers[1].measured == {"judge": 0.0}  # an empty text is worth nothing
+    assert ask(scenes_spec(task=task), happy, TOKENIZER, task, rows, metrics=["judge"])[0].measured == {}

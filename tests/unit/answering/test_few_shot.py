@@ -2,6 +2,7 @@
 
 import pytest
 from asking import CLOSE, TASKS, TOKENIZER, ask_and_score, files, rows_of, spec_of, write_data
+from scenes import scenes, scenes_spec, write_scenes
 from tiny_models import RuleDecoder
 
 from rl4nlu.answering.answer import Backbone
@@ -71,3 +72,25 @@ def test_the_fewest_of_equally_good_demonstrations_win():
     best, all_scores = best_shots([5, 1, 3, 2, 3], scores.__getitem__)
     assert best == 3
     assert all_scores == scores
+
+
+def test_shown_texts_end_at_a_blank_line_and_are_chosen_by_the_first_metric(tmp_path):
+    task = scenes(metrics=["rouge-l", "perplexity"], supervised_on={"words": "dog run"})
+    asked = []
+
+    def rule(prompt):
+        """Goes on with another prompt, as base models do; right only behind two demonstrations."""
+        asked.append(prompt)
+        words = prompt.rpartition("write of ")[2].removesuffix(" :").split()
+        right = f" a {words[0]} can {words[1]} ." if prompt.count("write of") == 3 and len(words) == 2 else " no"
+        return f"{right}\n\nwrite of"
+
+    data = write_scenes(tmp_path / "data")
+    spec = scenes_spec("few-shot", task, prompting={"shots": [1, 2], "demonstrations": "first"})
+    ask_and_score(spec, data, None, tmp_path / "out", Backbone(TOKENIZER, RuleDecoder(TOKENIZER, rule, start=" :")))
+    predictions, record = files(tmp_path / "out" / "scenes")
+    assert record["shots"] == 2
+    assert record["demonstrations"] == ["scenes/train:0", "scenes/train:9"]  # rows that SFT learns from
+    assert record["metrics"]["rouge-l"]["value"] == 100.0
+    assert {p["text"].count("write") for p in predictions} == {0}
+    assert asked[-1].startswith("write of dog run : the dog runs at 0 .\n\nwrite of dog run :")

@@ -5,12 +5,13 @@ from asking import CLOSE, TASKS, spec_of
 from asking import TOKENIZER as TAGGED
 from hypothesis import given
 from hypothesis import strategies as st
+from scenes import scenes, scenes_spec
 from tiny_models import byte_tokenizer
 
-from rl4nlu.answering.fit import check_room, fit_prompts
+from rl4nlu.answering.fit import check_room, encode_gold, encode_reference, fit_prompts
 from rl4nlu.base.errors import ConfigError
-from rl4nlu.config import Protocol
-from rl4nlu.models.load import encode_answer, encode_prompts
+from rl4nlu.config import Protocol, load_models
+from rl4nlu.models.load import encode_answer, encode_prompts, load_tokenizer
 from rl4nlu.tasks.prompts import OPEN_TAG, answer_text, write_prompt
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_task
@@ -154,3 +155,69 @@ def test_behind_a_rationale_the_model_opens_the_tag_itself_which_takes_room_too(
             ConfigError, match=rf"is {needed - 1}, and the answer '<Judgement> .* or rationales\.max_tok"
         ):
             check_room(run_of(method, "sst2", **{which: needed - 1}), TAGGED)
+
+
+def scene(words: int, name: str = "r") -> Row:
+    return Row(name, {"words": " ".join(f"w{n}" for n in range(words))}, None, answers=["a b", "c"])
+
+
+@pytest.mark.parametrize(("keep", "left"), [("start", "w0 w1 w2"), ("end", "w7 w8 w9")])
+def test_a_prompt_of_texts_has_its_own_length_and_keeps_its_start_or_its_end(keep, left):
+    task = scenes(most_prompt_tokens=1 + len("write of w0 w1 w2 :"), keep=keep)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that is what the task says, and nothing to warn of
+        long, short = fit_prompts(TOKENIZER, task, [scene(10), scene(3)], PROTOCOL, 400)
+    assert TOKENIZER.decode(long.tokens, skip_special_tokens=True) == f"write of {left} :"
+    assert TOKENIZER.decode(short.tokens, skip_special_tokens=True) == "write of w0 w1 w2 :"
+    assert (long.shortened, short.shortened) == (True, False)
+
+
+def test_demonstrations_of_texts_are_cut_like_rows_and_do_not_count_in_a_prompts_length():
+    task = scenes(most_prompt_tokens=1 + len("write of w0 w1 w2 :"))
+    (fitted,) = fit_prompts(TOKENIZER, task, [scene(10)], PROTOCOL, 400, [scene(5), scene(2)])
+    shown = "write of w0 w1 w2 : a b\n\nwrite of w0 w1 : a b\n\nwrite of w0 w1 w2 :"
+    assert TOKENIZER.decode(fitted.tokens, skip_special_tokens=True) == shown
+    assert (fitted.shots, fitted.shortened) == (2, True)
+
+
+def test_a_prompt_of_texts_must_fit_the_model_as_well():
+    with pytest.warns(UserWarning, match="1 of 1 rows were shortened"):
+        (fitted,) = fit_prompts(TOKENIZER, scenes(keep="end"), [scene(10)], PROTOCOL, 30)
+    assert TOKENIZER.decode(fitted.tokens, skip_special_tokens=True) == "write of w4 w5 w6 w7 w8 w9 :"
+
+
+MICRO = load_tokenizer(load_models()["micro-llama"])
+
+
+@pytest.mark.parametrize("tokenizer", [TOKENIZER, MICRO], ids=["bytes", "words"])
+@pytest.mark.parametrize("query", ["write of {words} :", "{words}", "write of {words}\n"])
+def test_a_reference_has_the_tokens_that_it_has_within_the_whole(tokenizer, query):
+    task = scenes(query=query, most_tokens=40)
+    for text in ("the film is good .", 'a\'s "end" , again'):
+        prompt = write_prompt(task, scene(3).fields)
+        tokens, whole = encode_reference(tokenizer, task, prompt, text, PROTOCOL)
+        joint = "" if query.endswith("\n") else " "
+        together = encode_prompts(tokenizer, [prompt.text + joint + text])[0]
+        assert encode_prompts(tokenizer, [prompt.text])[0] + tokens == together
+        assert whole
+        assert encode_gold(tokenizer, task, scene(3), text, PROTOCOL) == [*tokens, tokenizer.eos_token_id]
+
+
+def test_a_reference_that_is_too_long_is_cut_and_does_not_end():
+    task, text = scenes(most_tokens=5), "the horse"
+    tokens, whole = encode_reference(TOKENIZER, task, write_prompt(task, scene(3).fields), text, PROTOCOL)
+    assert (TOKENIZER.decode(tokens), whole) == (" the ", False)
+    assert encode_gold(TOKENIZER, task, scene(3), text, PROTOCOL) == tokens
+    assert encode_gold(TOKENIZER, scenes(most_tokens=4), scene(3), "the", PROTOCOL)[-1] == TOKENIZER.eos_token_id
+
+
+def test_texts_need_an_end_token():
+    tokenizer = byte_tokenizer()
+    tokenizer.eos_token = None
+    with pytest.raises(ConfigError, match="scenes: texts end with an end token"):
+        encode_gold(tokenizer, scenes(), scene(1), "a", PROTOCOL)
+
+
+def test_room_is_not_asked_of_texts():
+    spec = scenes_spec("ppo", ppo={"max_new_tokens": 1}, evaluation={"decoding": {"max_new_tokens": 1}})
+    check_room(spec, TOKENIZER)

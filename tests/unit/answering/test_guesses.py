@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from asking import TASKS, files, spec_of, write_data
+from asking import TASKS, ask_and_score, files, spec_of, write_data
+from scenes import scene_rows, scenes, scenes_spec, write_scenes
 
 from rl4nlu.answering.guesses import majority_label, random_label
 from rl4nlu.base.errors import ConfigError
@@ -61,3 +62,20 @@ def test_random_labels_are_uniform_and_depend_on_seed_and_row_alone(task: Task):
     else:
         assert all(task.low <= float(x) <= task.high for x in labels)
         assert sum(float(x) for x in labels) / 3000 == pytest.approx((task.low + task.high) / 2, abs=0.1)
+
+
+def test_a_random_text_is_a_training_rows_reference_and_is_judged(tmp_path):
+    task = scenes(metrics=["rouge-l", "judge", "perplexity"], judge={"title": "Mood", "text_a": "{answer}"})
+    data = write_scenes(tmp_path / "data")
+    for judges in ({}, {"scenes": "vader"}):
+        spec = scenes_spec("random", task, judges=judges)
+        ask_and_score(spec, data, None, tmp_path / "out")
+        predictions, record = files(tmp_path / "out" / "scenes")
+        assert {p["text"] for p in predictions} <= {row.answers[0] for row in scene_rows(12, "train")}
+        assert len({p["text"] for p in predictions}) > 2
+        assert set(record["metrics"]) == {"rouge-l", *(["judge"] if judges else [])}
+        assert set(record["absent"]) == {"perplexity", *([] if judges else ["judge"])}
+        assert record["decoding"] is None
+    other = scenes_spec("random", task, seed=1)
+    ask_and_score(other, data, None, tmp_path / "other")
+    assert [p["text"] for p in files(tmp_path / "other" / "scenes")[0]] != [p["text"] for p in predictions]

@@ -24,7 +24,7 @@ def test_validation_score_is_the_mean_over_training_tasks_strict_and_greedy(data
     for task in both.train_tasks:
         rows = rows_of(task.name, 8, "validation")
         answers = ask(spec_of(), model, TOKENIZER, task, rows)
-        scores.append(main_score(task, rows, answers, spec_of().protocol))
+        scores.append(main_score(task, rows, answers, spec_of().protocol, data))
     assert validation_score(both, model, TOKENIZER, data) == pytest.approx(sum(scores) / 2)
     assert scores[0] != scores[1] or scores[0] > 0
     assert model.training

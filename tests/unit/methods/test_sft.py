@@ -78,6 +78,12 @@ def spec_of(
     )
 
 
+def flat_examples(spec: RunSpec, data: Path, tokenizer: Any) -> tuple[list[list[sft.Example]], int]:
+    """The sequences of every task, whatever row they are of."""
+    pools, shortened = sft.examples(spec, data, tokenizer)
+    return [[example for row in pool for example in row] for pool in pools], shortened
+
+
 def brute_force(model: Any, chosen: list[sft.Example]) -> torch.Tensor:
     """Mean cross-entropy of the answers' tokens, row by row, from the whole logits."""
     losses = []
@@ -115,7 +121,7 @@ def test_loss_and_gradients_equal_a_brute_force_cross_entropy(
 ) -> None:
     model = save_decoder(tmp_path / kind, kind)
     spec = spec_of(model)
-    pools, _ = sft.examples(spec, world[1], load_tokenizer(spec.model_spec))
+    pools, _ = flat_examples(spec, world[1], load_tokenizer(spec.model_spec))
     pool = pools[0]
     trainer, collator = trainer_of(spec, pool, tmp_path, share)
     batch = collator([{"example": i} for i in (0, 3, 4, 9)])
@@ -141,7 +147,7 @@ def test_an_end_token_that_also_pads_is_learnt(tmp_path: Path, world: Any) -> No
 
 def test_the_head_sees_labelled_positions_only(tmp_path: Path, world: Any) -> None:
     spec = spec_of(world[0])
-    (pool,), _ = sft.examples(spec, world[1], load_tokenizer(spec.model_spec))
+    (pool,), _ = flat_examples(spec, world[1], load_tokenizer(spec.model_spec))
     trainer, collator = trainer_of(spec, pool, tmp_path)
     seen: list[int] = []
     head = trainer.model.get_base_model().get_output_embeddings()
@@ -153,7 +159,7 @@ def test_the_head_sees_labelled_positions_only(tmp_path: Path, world: Any) -> No
 def test_answers_are_label_words_behind_the_very_prompt_that_is_asked(world: Any) -> None:
     spec = spec_of(world[0], ("sst2", "stsb"))
     tokenizer = load_tokenizer(spec.model_spec)
-    (words, numbers), shortened = sft.examples(spec, world[1], tokenizer)
+    (words, numbers), shortened = flat_examples(spec, world[1], tokenizer)
     assert shortened == 0
     assert tokenizer.decode(words[0].tokens[words[0].prompt :]) == " Negative </Judgement>"
     assert tokenizer.decode(words[1].tokens[words[1].prompt :]) == " Positive </Judgement>"
@@ -165,7 +171,7 @@ def test_protocol_switches_change_wording_and_label(world: Any) -> None:
     tokenizer = load_tokenizer(spec_of(world[0]).model_spec)
 
     def text(protocol: Protocol) -> str:
-        (pool,), _ = sft.examples(spec_of(world[0], protocol=protocol), world[1], tokenizer)
+        (pool,), _ = flat_examples(spec_of(world[0], protocol=protocol), world[1], tokenizer)
         return str(tokenizer.decode(pool[0].tokens))
 
     task = load_task("sst2")
@@ -186,7 +192,7 @@ def test_a_row_that_is_too_long_is_shortened_and_counted(world: Any) -> None:
     spec = spec_of(world[0])
     tokenizer = load_tokenizer(spec.model_spec)
     with pytest.warns(UserWarning, match="1 of 6 rows were shortened"):
-        (pool,), shortened = sft.examples(spec, world[1], tokenizer)
+        (pool,), shortened = flat_examples(spec, world[1], tokenizer)
     assert shortened == 1
     assert max(len(e.tokens) for e in pool) <= 1024
     assert tokenizer.decode(pool[2].tokens).endswith("<Judgement> Negative </Judgement>")
@@ -202,7 +208,7 @@ def trained(world: Any, tmp_path: Path) -> tuple[RunSpec, dict[str, Any], Path, 
 
 def test_exactly_the_examples_that_are_asked_for_are_seen(trained: Any) -> None:
     spec, facts, out, data = trained
-    (pool,), _ = sft.examples(spec, data, load_tokenizer(spec.model_spec))
+    (pool,), _ = flat_examples(spec, data, load_tokenizer(spec.model_spec))
     assert facts["prompts_seen"] == 18
     assert facts["optimiser_steps"] == 5
     assert facts["tokens_generated"] == 0
@@ -265,7 +271,7 @@ def test_a_step_minimises_the_mean_over_the_answer_tokens_of_its_whole_batch(
     world: Any, tmp_path: Path, micro: int | None
 ) -> None:
     spec = spec_of(world[0], ("sst2", "stsb"), prompts=6, batch_size=6, micro_batch_size=micro)
-    pools, _ = sft.examples(spec, world[1], load_tokenizer(spec.model_spec))
+    pools, _ = flat_examples(spec, world[1], load_tokenizer(spec.model_spec))
     drawn = sft.draw([len(pool) for pool in pools], 6, spec.seed)
     sft.train(spec, world[1], tmp_path)
     (line,) = (tmp_path / "history.jsonl").read_text().splitlines()

@@ -7,8 +7,8 @@ from rl4nlu.config import METHODS, load_config, load_models, merge
 from rl4nlu.runs.grid import available_tasks, list_runs, open_grid
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address
+from rl4nlu.tasks.parts.templates import TextPair
 from rl4nlu.tasks.task import load_tasks
-from rl4nlu.tasks.templates import TextPair
 
 MODELS, TASKS = load_models(), load_tasks()
 GRID = [

@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from asking import CLOSE, TASKS, TOKENIZER, ask_and_score, files, reader, reading_backbone, rows_of, spec_of, write_data
+from scenes import describing_backbone, scene_rows, scenes, scenes_spec, write_scenes
 from tiny_models import RuleDecoder
 
 from rl4nlu.answering.answer import Backbone, answer_run
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import write_text
-from rl4nlu.scores.evaluate import score_run
+from rl4nlu.scores.evaluate import gold_of, score_run
 from rl4nlu.tasks.metrics import score
 from rl4nlu.tasks.units import cluster_of
 
@@ -112,3 +114,28 @@ def test_answers_to_other_rows_are_refused(data, tmp_path, backbone):
     write_text(data / "sst2" / "test.jsonl", "".join(rows[1:]))
     with pytest.raises(ConfigError, match=r"answers/sst2\.jsonl: answers other rows"):
         score_run(spec_of(), data, tmp_path / "answers", tmp_path / "out")
+
+
+def test_texts_are_scored_by_what_their_metrics_add_up(tmp_path):
+    task = scenes(metrics=["rouge-l", "bleu-4", "judge", "spice", "output-perplexity"])
+    data = write_scenes(tmp_path / "data")
+    spec = scenes_spec(task=task, protocol={"random_fallback": True})
+    ask_and_score(spec, data, None, tmp_path / "out", describing_backbone())
+    predictions, record = files(tmp_path / "out" / "scenes")
+    rows = scene_rows(9)
+    assert list(record["metrics"]) == ["rouge-l", "bleu-4", "output-perplexity"]
+    assert set(record["absent"]) == {"judge", "spice"}
+    assert "Java" in record["absent"]["spice"]
+    assert score(task, rows, [p["prediction"] for p in predictions]) == pytest.approx(
+        {name: m["value"] for name, m in record["metrics"].items()} | dict.fromkeys(record["absent"], float("nan")),
+        nan_ok=True,
+    )
+    assert all(m["low"] <= m["value"] <= m["high"] for m in record["metrics"].values())
+    assert record["invalid_rate"] == pytest.approx(1 / 3)  # of cats nothing is written
+    assert record["random_labels"] == 0
+    assert [p["score"] for p in predictions[:2]] == [100.0, 0.0]
+    assert len({p["gold"] for p in predictions}) == 9
+    changed = [row if n else replace(row, answers=["other"]) for n, row in enumerate(rows)]
+    assert [gold_of(task, row) != p["gold"] for row, p in zip(changed, predictions, strict=True)] == [True] + [
+        False
+    ] * 8

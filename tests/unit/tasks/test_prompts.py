@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scenes import scene_rows, scenes
 
 from rl4nlu.config import Protocol
 from rl4nlu.tasks.prompts import (
@@ -10,6 +11,7 @@ from rl4nlu.tasks.prompts import (
     answer_text,
     choose_demonstrations,
     label_word,
+    text_joint,
     write_prompt,
 )
 from rl4nlu.tasks.reading import read_response
@@ -210,3 +212,21 @@ def test_the_parser_reads_every_reasoned_answer_back(task, data) -> None:
 def test_an_empty_rationale_or_one_with_a_tag_is_refused(rationale: str | None) -> None:
     with pytest.raises(ValueError, match="rationale"):
         answer_text(TASKS["cola"], "1", REASONED, rationale=rationale)
+
+
+def test_a_prompt_of_texts_is_the_description_and_the_query_and_nothing_else():
+    row = scene_rows(1)[0]
+    assert write_prompt(scenes(), row.fields).text == "write of dog run :"
+    task = scenes(description="You write short sentences .")
+    assert write_prompt(task, row.fields).text == "You write short sentences .\nwrite of dog run :"
+    shown = write_prompt(task, row.fields, scene_rows(2, "train")).text
+    demonstrations = "write of dog run : the dog runs at 0 .\n\nwrite of cat run : the cat runs at 1 .\n\n"
+    assert shown == f"You write short sentences .\n{demonstrations}write of dog run :"
+    assert (write_prompt(task, row.fields).begun, write_prompt(task, row.fields).between) == ("", "")
+
+
+def test_a_text_goes_on_behind_a_space_or_behind_the_prompts_own_white_space():
+    assert [text_joint(prompt) for prompt in ("a :", "a\n", "a ", "")] == [" ", "", "", " "]
+    task = scenes(query="{words}\n")
+    shown = write_prompt(task, {"words": "x"}, scene_rows(1)).text
+    assert shown == "dog run\nthe dog runs at 0 .\n\nx\n"

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scenes import scenes
 
-from rl4nlu.tasks.reading import read_response
+from rl4nlu.tasks.reading import Reading, read_response
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
@@ -225,3 +226,10 @@ def test_a_response_with_a_rationale_may_open_no_tag() -> None:
 def test_a_fault_stands_for_every_label_that_is_not_read(task, text: str, closed: bool, strict: bool, response) -> None:
     reading = read_response(task, text + ("</Judgement>" if closed else ""), strict, response)
     assert (reading.fault is None) == (reading.label is not None)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_all_of_a_text_is_the_answer(strict):
+    task = scenes()
+    assert read_response(task, " a dog </Judgement> runs .\n", strict) == Reading("", "a dog </Judgement> runs .", None)
+    assert read_response(task, " \n ", strict) == Reading("", None, "empty")

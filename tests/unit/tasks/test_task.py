@@ -9,7 +9,6 @@ import yaml
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Config
 from rl4nlu.tasks.task import METRIC_NAMES, Task, expand, load_task, load_tasks, read_task
-from rl4nlu.tasks.templates import placeholders
 
 GLUE = ["mnli", "mnli-mm", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte", "wnli", "ax"]
 SUPERGLUE = ["boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc", "axb", "axg"]
@@ -247,13 +246,6 @@ def test_suites_expand_and_unknown_names_are_answered_with_the_nearest() -> None
         expand(["supergleu"], tasks)
     with pytest.raises(ConfigError, match="did you mean 'stsb'"):
         load_task("sts-b")
-
-
-def test_placeholders_are_names_alone() -> None:
-    assert placeholders("{a} and {b}, {{not this}}") == ["a", "b"]
-    for template in ("{}", "{0}", "{a.b}", "{a[0]}", "{a!r}", "{a", "a}"):
-        with pytest.raises(ValueError):
-            placeholders(template)
 
 
 def test_tasks_do_not_import_heavy_packages() -> None:

@@ -28,6 +28,6 @@ def train(
     merged = spec.model_copy(update={"model_spec": merged_model(spec, stands_on["backbone"])})
 
     def begin() -> Start:
-        return Start(build_policy(merged), by_rules(find_rules(spec)))
+        return Start(build_policy(merged), by_rules(find_rules(spec, data)))
 
     return ppo.train(spec, data, out, tensorboard=tensorboard, checkpoint=checkpoint, begin=begin)

@@ -186,7 +186,7 @@ def learn_from_roll_out(
         "step": step,
         "prompts": step * settings.batch_size,
         "reward": judged.reward,
-        "accuracy": sum(answers.right) / len(prompts),
+        "accuracy": answers.accuracy,
         "invalid_rate": answers.unreadable,
         **numbers,
         "kl_coefficient": coefficient,
@@ -330,7 +330,7 @@ def train_policy(
     prompts, shortened = plan_prompts(spec, data, tokenizer)
 
     def train_at(learning_rate: float, folder: Path, state: Checkpoint) -> Candidate:
-        start = begin() if begin else Start(build_policy(spec, start_adapter), by_rules(find_rules(spec)))
+        start = begin() if begin else Start(build_policy(spec, start_adapter), by_rules(find_rules(spec, data)))
         collect = start.collect or Sampler(spec, start.policy, tokenizer)
         history = optimise(
             start.policy,

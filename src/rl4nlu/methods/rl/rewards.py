@@ -1,6 +1,9 @@
 """Rewards: how good a roll-out's answers are. Here by the tasks' rules (paper 1, sections 3.3 and 3.4).
 
-A rule judges answers to rows of one task, and reads them as the scores do: what is rewarded is what is measured.
+A rule judges answers to rows of one task, and reads them as the scores do: what is rewarded is what is measured. Texts are
+rewarded by a judge, or by what they share with references (paper 3, section 5; its SPICE needs Java, and coverage of the
+concepts stands in its place). An empty text has the least reward, 0; of a judge whose scores are no probabilities, whatever
+it says of an empty text.
 """
 
 from __future__ import annotations
@@ -8,13 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...answering.decoder import judge_texts
 from ...config import Protocol
 from ...tasks.own_reward import Rule, load_function
 from ...tasks.reading import Reading
-from ...tasks.rows import Row
+from ...tasks.rows import Row, load_rows
 from ...tasks.task import Task
+from ...tasks.texts.cider import cider_d, read_corpus
+from ...tasks.texts.concepts import cover_concepts
+from ...tasks.texts.overlap import rouge
 from .rollout import Judgement, Reward, RollOut
 
 if TYPE_CHECKING:
@@ -24,8 +32,10 @@ REWARD_TABLES = {"released": (1.0, -1.0, -3.0), "paper": (1.0, 0.0, -1.0)}
 """Reward of a right, a wrong and an unparseable answer: in the authors' code, and in their text."""
 
 
-def find_rules(spec: RunSpec) -> dict[str, Rule]:
-    """The rule of every task that a run trains on, by the task's name: label match, distance, or a function of the user's own.
+def find_rules(spec: RunSpec, data: Path) -> dict[str, Rule]:
+    """The rule of every task that a run trains on, by the task's name: one of `tasks.task.RULES`, or a function of the user's own.
+
+    `data` is the folder of prepared rows: references of the training rows say what is rare.
 
     Raises:
         ConfigError: that function is missing, or has another signature.
@@ -37,6 +47,12 @@ def find_rules(spec: RunSpec) -> dict[str, Rule]:
             found[task.name] = label_match(task, spec.protocol)
         elif name == "distance":
             found[task.name] = distance(task)
+        elif name == "judge":
+            found[task.name] = judgement(spec, task)
+        elif name == "coverage-cider":
+            found[task.name] = coverage_and_cider(task, load_rows(data, task.name, "train"))
+        elif name == "overlap":
+            found[task.name] = share_with_references
         else:
             found[task.name] = load_function(name, spec.reward_key(task))
     return found
@@ -72,6 +88,35 @@ def distance(task: Task) -> Rule:
         return -half if reading.label is None else half - abs(float(reading.label) - float(row.label))
 
     return lambda rows, texts, readings: [judge(*pair) for pair in zip(rows, readings, strict=True)]
+
+
+def judgement(spec: RunSpec, task: Task) -> Rule:
+    """The score of the run's judge of the task: from 0 to 1, or a reward model's output."""
+    return lambda rows, texts, readings: judge_texts(spec, task, rows, [read_text(reading) for reading in readings])
+
+
+def coverage_and_cider(task: Task, train: Sequence[Row]) -> Rule:
+    """The share of the concepts that a text holds, from 0 to 1, and its CIDEr-D, from 0 to 10, added up.
+
+    What is rare is counted in the references of `train`, rather than of the roll-out's own rows as in paper 3's release:
+    a text's reward does not depend on which others are answered with it.
+    """
+    corpus = read_corpus(row.answers or [] for row in train)
+
+    def judge(row: Row, text: str) -> float:
+        return cover_concepts(row.fields[str(task.concepts)], text) + cider_d(text, row.answers or [], corpus)
+
+    return lambda rows, texts, readings: [judge(row, read_text(r)) for row, r in zip(rows, readings, strict=True)]
+
+
+def share_with_references(rows: Sequence[Row], texts: Sequence[str], readings: Sequence[Reading]) -> list[float]:
+    """ROUGE-L's F against the nearest reference, from 0 to 1."""
+    return [rouge("rouge-l", read_text(r), row.answers or []) for row, r in zip(rows, readings, strict=True)]
+
+
+def read_text(reading: Reading) -> str:
+    """What a reading of a text says; nothing of an empty one."""
+    return "" if reading.label is None else str(reading.label)
 
 
 def by_rules(rules: dict[str, Rule]) -> Reward:

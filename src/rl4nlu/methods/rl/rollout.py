@@ -5,6 +5,7 @@ Also the event files of a run.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...answering.fit import fit_prompts
+from ...answering.fit import encode_gold, fit_prompts
 from ...answering.generate import decode_completions, generate_tokens
 from ...base.errors import ConfigError
 from ...config import PolicyOptimisation
@@ -71,6 +72,12 @@ class RollOut:
         return [is_right(p.task, reading.label, p.row) for p, reading in zip(self.prompts, self.readings, strict=True)]
 
     @property
+    def accuracy(self) -> float | None:
+        """Share of right answers; None where all are texts, which are neither right nor wrong."""
+        labelled = sum(prompt.task.answer != "text" for prompt in self.prompts)
+        return sum(self.right) / labelled if labelled else None
+
+    @property
     def unreadable(self) -> float:
         """Share of answers without a readable label."""
         return sum(reading.label is None for reading in self.readings) / len(self.readings)
@@ -120,12 +127,12 @@ def plan_prompts(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) 
             raise ConfigError(f"{data / name}/train.jsonl: task {name} has no training rows")
     owners = [(task, row) for task in spec.train_tasks for row in pools[task.name]]
     drawn = draw([len(rows) for rows in pools.values()], settings.prompts, spec.seed)
-    longest = spec.model_spec.max_length - settings.max_new_tokens
     made: dict[int, Prompt] = {}
     shortened = 0
     for task in spec.train_tasks:
         numbers = [i for i in dict.fromkeys(drawn) if owners[i][0].name == task.name]
         rows = [owners[i][1] for i in numbers]
+        longest = spec.model_spec.max_length - room_for(task, settings)
         for i, row, fitted in zip(
             numbers, rows, fit_prompts(tokenizer, task, rows, spec.protocol, longest), strict=True
         ):
@@ -135,8 +142,16 @@ def plan_prompts(spec: RunSpec, data: Path, tokenizer: PreTrainedTokenizerBase) 
     return [made[i] for i in drawn for _ in range(settings.answers)], shortened
 
 
+def room_for(task: Task, settings: PolicyOptimisation) -> int:
+    """Tokens of the longest sampled answer to a task."""
+    return task.most_tokens if task.answer == "text" else settings.max_new_tokens
+
+
 def gold_answer(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, task: Task, row: Row) -> list[int]:
-    """A row's gold answer in tokens, as SFT learns it."""
+    """A row's gold answer in tokens, as SFT learns it; of several references one, drawn by the run's seed and the row's id."""
+    if task.answer == "text":
+        reference = random.Random(f"gold|{spec.seed}|{row.id}").choice(row.answers or [""])
+        return encode_gold(tokenizer, task, row, reference, spec.protocol)
     answer = answer_text(task, row.label, spec.protocol, rationale=row.rationale)
     return encode_answer(tokenizer, answer, answer_start(spec.protocol))
 
@@ -144,7 +159,7 @@ def gold_answer(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, task: Task, r
 class Sampler:
     """Samples a run's answers from its policy as it is at the time, reproducibly.
 
-    An answer ends with the closing tag (or only at the end token and at its greatest length, as released).
+    An answer ends with the closing tag (or only at the end token and at its greatest length, as released, and as texts do).
     """
 
     def __init__(self, spec: RunSpec, policy: Policy, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -152,7 +167,8 @@ class Sampler:
         self.settings, self.policy, self.tokenizer = spec.settings, policy, tokenizer
         self.device = policy.model.get_base_model().device
         self.chance = torch.Generator(self.device).manual_seed(spec.seed)
-        self.stop = CLOSE_TAG if spec.protocol.stop_at_tag else None
+        labels = any(task.answer != "text" for task in spec.train_tasks)
+        self.stop = CLOSE_TAG if spec.protocol.stop_at_tag and labels else None
         self.response = spec.protocol.response
 
     def __call__(self, prompts: Sequence[Prompt]) -> RollOut:
@@ -175,7 +191,8 @@ class Sampler:
             model,
             [prompt.tokens for prompt in prompts],
             tokenizer=self.tokenizer,
-            **({"max_new_tokens": self.settings.max_new_tokens} | how),
+            **({"max_new_tokens": [room_for(prompt.task, self.settings) for prompt in prompts]} | how),
+            min_new_tokens=[prompt.task.least_tokens for prompt in prompts],
             begun=begun,
             sample=True,
             stop=self.stop,

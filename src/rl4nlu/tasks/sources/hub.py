@@ -9,8 +9,8 @@ from typing import Any
 from ...base.errors import ConfigError, nearest
 from ...base.hub import advice
 from ...config import Data
+from ..parts.columns import Columns, Hub
 from ..task import Task
-from .columns import Columns, Hub
 from .layouts import Raw, SourceSplit
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...base.errors import ConfigError, nearest
+from ..parts.columns import Columns
 from ..rows import Row
 from ..task import Task
-from .columns import Columns
 
 HIGHLIGHT, PLACEHOLDER = "@highlight", "@placeholder"
 

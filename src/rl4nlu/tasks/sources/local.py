@@ -14,9 +14,9 @@ from typing import Any
 
 from ...base.errors import ConfigError, nearest
 from ...config import Data
+from ..available import files_of, folder_of
+from ..parts.columns import Local
 from ..task import Task
-from .available import files_of, folder_of
-from .columns import Local
 from .layouts import Raw, SourceSplit
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from ...base.errors import ConfigError
 from ...config import Data
+from ..parts.columns import Microworld
 from ..task import Task
 from ..units import text_kept_apart
-from .columns import Microworld
 from .layouts import UNFOLD, Raw, SourceSplit, to_rows
 
 ROWS_IN_NEST = {"multirc": 2, "record": 2}

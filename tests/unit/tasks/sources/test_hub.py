@@ -6,8 +6,8 @@ import pytest
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Data
+from rl4nlu.tasks.parts.columns import Hub
 from rl4nlu.tasks.sources import hub
-from rl4nlu.tasks.sources.columns import Hub
 from rl4nlu.tasks.sources.layouts import to_rows
 from rl4nlu.tasks.task import load_tasks
 

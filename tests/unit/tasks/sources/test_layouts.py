@@ -3,8 +3,8 @@
 import pytest
 
 from rl4nlu.base.errors import ConfigError
+from rl4nlu.tasks.parts.columns import Columns
 from rl4nlu.tasks.sources import hub
-from rl4nlu.tasks.sources.columns import Columns
 from rl4nlu.tasks.sources.layouts import Malformed, Raw, SourceSplit, label_of, pick, to_rows
 from rl4nlu.tasks.task import Task, load_tasks
 

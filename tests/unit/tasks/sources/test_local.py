@@ -7,8 +7,8 @@ import pytest
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Data
+from rl4nlu.tasks.parts.columns import Local
 from rl4nlu.tasks.sources import local
-from rl4nlu.tasks.sources.columns import Local
 from rl4nlu.tasks.sources.layouts import to_rows
 from rl4nlu.tasks.task import load_tasks
 

@@ -6,7 +6,7 @@ import pytest
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import Data
-from rl4nlu.tasks.sources.available import at_source, files_of, local_files, source_of, why_absent
+from rl4nlu.tasks.available import at_source, files_of, local_files, source_of, why_absent
 from rl4nlu.tasks.task import Task, load_tasks
 
 TASKS = load_tasks()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...base.errors import ConfigError, nearest
-from ...base.files import REPOSITORY
-from ...config import Data
-from ..task import Task
-from .columns import Hub, Local, Microworld
+from ..base.errors import ConfigError, nearest
+from ..base.files import REPOSITORY
+from ..config import Data
+from .parts.columns import Hub, Local, Microworld
+from .task import Task
 
 
 def source_of(task: Task, data: Data) -> tuple[str, Hub | Local | Microworld | None]:

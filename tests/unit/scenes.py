@@ -1,0 +1,86 @@
+"""A task of texts that is defined here alone, its rows, and prepared files that hold them."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from tiny_models import RuleDecoder, byte_tokenizer
+
+from rl4nlu.answering.answer import Backbone
+from rl4nlu.base.files import write_json, write_jsonl
+from rl4nlu.config import Config, Model
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address, RunSpec
+from rl4nlu.tasks.rows import Row
+from rl4nlu.tasks.task import Task
+
+VALUES = {
+    "name": "scenes",
+    "suite": "mine",
+    "title": "Scenes",
+    "description": "",
+    "query": "write of {words} :",
+    "fields": ["words"],
+    "answer": "text",
+    "least_tokens": 1,
+    "most_tokens": 24,
+    "concepts": "words",
+    "judge": {"title": "Mood", "text_a": "{prompt} {answer}"},
+    "reward": "overlap",
+    "metrics": ["rouge-l", "bleu-4", "cider", "coverage", "perplexity", "output-perplexity"],
+    "sources": {"local": {"format": "jsonl", "train": "train.jsonl", "test": "test.jsonl"}},
+}
+ANIMALS, DOINGS = ("dog", "cat", "horse"), ("run", "sleep", "jump")
+
+
+def scenes(**changes) -> Task:
+    """The task, with other values of some keys."""
+    return Task.model_validate(VALUES | changes)
+
+
+def scene_rows(n: int, split: str = "test") -> list[Row]:
+    """Rows with two references each."""
+    rows = []
+    for i in range(n):
+        animal, doing = ANIMALS[i % 3], DOINGS[i // 3 % 3]
+        references = [f"the {animal} {doing}s at {i} .", f"a {animal} can {doing} ."]
+        rows.append(Row(f"scenes/{split}:{i}", {"words": f"{animal} {doing}"}, None, answers=references))
+    return rows
+
+
+def write_scenes(folder: Path, train: int = 12, validation: int = 6, test: int = 9) -> Path:
+    """Prepared rows of the task; the folder."""
+    counts = {"train": train, "validation": validation, "test": test}
+    for split, n in counts.items():
+        write_jsonl(folder / "scenes" / f"{split}.jsonl", (asdict(row) for row in scene_rows(n, split)))
+    digests = {split: f"{split} {n}" for split, n in counts.items()}
+    write_json(folder / "scenes" / "record.json", {"rows": counts, "digests": digests, "source": "local"})
+    return folder
+
+
+TOKENIZER = byte_tokenizer()
+MODELS = {
+    "tiny": Model(kind="decoder", path="none", max_length=400),
+    "vader": Model(kind="classifier", path="vader"),
+    "tiny-bert": Model(kind="encoder", path="none"),
+}
+
+
+def scenes_spec(method: str = "zero-shot", task: Task | None = None, seed: int = 0, **config) -> RunSpec:
+    """A run of a method on the task alone."""
+    task, mixture = task or scenes(), "none" if method in ("random", "majority", "zero-shot", "few-shot") else "scenes"
+    config.setdefault("evaluation", {"bootstrap": 20})
+    address = Address("tiny-bert" if method == "encoder" else "tiny", method, mixture, "main", seed)
+    return resolve(Config(**config), MODELS, {task.name: task}, address, [task.name])
+
+
+def describe(prompt: str) -> str:
+    """What a made-up model writes of a prompt: a reference of dogs, nothing of cats, other words of horses."""
+    words = prompt.rpartition("write of ")[2].removesuffix(" :").split()
+    if len(words) != 2:  # a prefix that prompts share
+        return "x"
+    return {"dog": f" a dog can {words[1]} .", "cat": " ", "horse": " horses"}[words[0]]
+
+
+def describing_backbone() -> Backbone:
+    """A model that answers as `describe` does."""
+    return Backbone(TOKENIZER, RuleDecoder(TOKENIZER, describe, start=" :").eval())
