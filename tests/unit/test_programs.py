@@ -55,4 +55,4 @@ def test_preparing_rows_imports_no_torch(tmp_path: Path) -> None:
 def test_a_program_names_the_module_that_trains_and_its_rules(method: str) -> None:
     said = (PROGRAMS / f"{METHODS[method].program}.py").read_text().split('"""')[1]
     assert f"rl4nlu.{METHODS[method].module}" in said
-    assert re.search(rf"train_{method.replace('-', '_')}\b", said)
+    assert re.search(rf"train_{method.replace('-', '_').replace('++', '_pp')}\b", said)

@@ -144,6 +144,7 @@ NO_NAMESAKE = {
     "config/checks": "config/test_experiment",
     "config/method": "config/test_experiment",
     "config/ppo_rm": "config/test_experiment",
+    "config/rlgf": "runs/test_resolve",
     "config/rl": "config/test_experiment",
     "config/rllr": "config/test_experiment",
     "config/supervised": "config/test_experiment",

@@ -24,7 +24,7 @@ rule prompt:
     benchmark:
         "<benchmarks>/{model}/{method}/none/{variant}/seed{seed}.prompt.tsv"
     wildcard_constraints:
-        method="|".join(PROMPTING_METHODS),
+        method="|".join(map(re.escape, PROMPTING_METHODS)),
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads

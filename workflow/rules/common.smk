@@ -1,6 +1,7 @@
 """The config, checked and resolved into runs; helpers that the rules' inputs and params are written with."""
 
 import os
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -37,7 +38,7 @@ shell.prefix("set -euo pipefail; exec ")
 
 wildcard_constraints:
     model="|".join(sorted(MODELS)),
-    method="|".join(METHODS),
+    method="|".join(map(re.escape, METHODS)),
     mixture=r"[a-z0-9-]+",
     variant=r"[a-z0-9-]+",
     seed=r"\d+",
@@ -81,9 +82,9 @@ def scores_of(*methods):
 
 
 def run_inputs(method):
-    """Inputs of a run's training that its resolved settings name: rows, and what other runs left.
+    """Inputs of a run's training that its resolved settings name: rows, rationales of gold answers, a guide, what other runs left.
 
-    The latter are the adapter that it starts from, and the records of the runs that it stands on or takes its learning rate
+    The last are the adapter that it starts from, and the records of the runs that it stands on or takes its learning rate
     from (each is written last, when its files are whole).
     """
 
@@ -99,7 +100,15 @@ def run_inputs(method):
         needed = spec_of(wildcards, method).foundations
         return [f"<results>/{path}/run.json" for role, path in needed.items() if role != "start"]
 
-    return {"rows": rows, "start": start, "stands_on": stands_on}
+    def gold(wildcards):
+        spec = spec_of(wildcards, method)
+        return rationale_files(method)(wildcards) if spec.reads_gold and spec.reads_rationales else []
+
+    def guide(wildcards):
+        spec = spec_of(wildcards, method)
+        return weights_of(spec.guide_name) if spec.guide_spec else []
+
+    return {"rows": rows, "start": start, "stands_on": stands_on, "gold": gold, "guide": guide}
 
 
 def rationale_files(method):

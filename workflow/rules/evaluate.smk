@@ -30,7 +30,7 @@ rule answer_run:
     benchmark:
         "<benchmarks>/{model}/{method}/{mixture}/{variant}/seed{seed}.answer.tsv"
     wildcard_constraints:
-        method="|".join(m for m in METHODS if m not in PROMPTING_METHODS),
+        method="|".join(re.escape(m) for m in METHODS if m not in PROMPTING_METHODS),
     conda:
         ENVIRONMENT
     threads: SETTINGS.threads

@@ -306,9 +306,10 @@ def generate_tokens(
     pad, ends = int(tokenizer.pad_token_id), end_tokens(decoder, tokenizer)  # type: ignore[arg-type]
     completions: list[list[int]] = [list(done.get(row, start)) for row, start in enumerate(given)]
     batches = length_batches([len(prompt) + room for prompt, room in zip(prompts, most, strict=True)], batch_tokens)
-    going_on = [[row for row in rows if len(given[row]) < most[row]] for rows in batches]
-    batches = unfinished([rows for rows in going_on if rows], done)
     ended = _ended(tokenizer, ends, stop)
+    whole = {row for row, start in enumerate(given) if len(start) >= most[row] or (start and ended(start))}
+    batches = [[row for row in rows if row not in whole] for rows in batches]
+    batches = unfinished([rows for rows in batches if rows], done)
 
     def over(row: int) -> bool:
         return len(completions[row]) >= most[row] or ended(completions[row])

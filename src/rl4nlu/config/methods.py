@@ -8,11 +8,12 @@ from __future__ import annotations
 from .method import Method
 from .ppo_rm import PPO_RM
 from .rl import RL
+from .rlgf import RLGF
 from .rllr import RLLR
 from .settings import Settings
 from .supervised import ENCODER, PROMPTING, SFT
 
-METHODS: dict[str, Method] = PROMPTING | SFT | RL | RLLR | PPO_RM | ENCODER
+METHODS: dict[str, Method] = PROMPTING | SFT | RL | RLLR | PPO_RM | RLGF | ENCODER
 """Every method by name, in the order of the pipeline."""
 
 PROMPTING_METHODS = tuple(name for name, method in METHODS.items() if method.module is None)

@@ -38,6 +38,7 @@ def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
         "spec": spec.model_dump(mode="json"),
         "model_commit": cached_commit(spec.model_spec),
         **({"encoder_commit": cached_commit(spec.encoder_spec)} if spec.encoder_spec else {}),
+        **({"guide_commit": cached_commit(spec.guide_spec)} if spec.guide_spec else {}),
         "facts": facts,
         "environment": environment(REPOSITORY),
     }
@@ -161,6 +162,8 @@ def training_piece(
             given["stands_on"] = {role: stands_on[role] for role in spec.stands_on}
         if spec.method == "pairs":
             given["cache"] = place.work / "verdicts"  # beside the answers that rationales were made of
+        if getattr(spec.settings, "guide", None) == "endpoint":
+            given["cache"] = place.work / "guides"
         checkpoint = Checkpoint(folder.with_name(f"{key}.state"), key, place.save_every)
         run = take_learning_rate(spec, stands_on)
         facts = train(run, place.data, partial, **given, **(more or {}), checkpoint=checkpoint)

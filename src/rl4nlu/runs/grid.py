@@ -129,4 +129,5 @@ def hub_models(grid: Grid) -> list[str]:
         for judge in (*spec.training_judges.values(), *spec.answering_judges.values())
     }
     used |= {name for name, model in grid.models.items() if model in judges and model.path != VADER}
+    used |= {str(spec.guide_name) for spec in grid.runs.values() if spec.guide_spec is not None}
     return [name for name in sorted(used) if not (REPOSITORY / grid.models[name].path).is_dir()]

@@ -80,7 +80,7 @@ def training_key(spec: RunSpec, data: Path, stands_on: dict[str, Path]) -> str:
     Raises:
         ConfigError: its rows are not prepared.
     """
-    loaded = (spec.model_spec, spec.encoder_spec, *spec.training_judges.values())
+    loaded = (spec.model_spec, spec.encoder_spec, spec.guide_spec, *spec.training_judges.values())
     weights = [local_weights(model.path) for model in loaded if model]
     return digest_of(
         [

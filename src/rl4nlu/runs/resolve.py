@@ -21,6 +21,7 @@ from ..config import (
     Protocol,
     RewardEncoder,
     RewardModel,
+    Rlgf,
     Rllr,
     Settings,
     check,
@@ -124,10 +125,11 @@ def resolve(
         data=config.data,
         threads=config.threads,
         bits=config.bits,
-        start=_find_start(address, settings),
-        stands_on=_find_foundations(config, address),
+        start=_find_start(address, settings, protocol),
+        stands_on=_find_foundations(config, address) | _find_guide_run(config, address, settings, protocol),
         learning_rate_from=_find_tuning_run(config, address, settings),
         encoder_spec=_find_encoder(config, models, address) if entry.with_encoder else None,
+        guide_spec=_find_guide(config, models, address, settings),
     )
     spec = spec.model_copy(update=_find_rules(spec, config.name) | {"judges": _find_judges(config, models, spec)})
     _check_texts(config, spec)
@@ -175,11 +177,46 @@ def _check_released_critic(config: Config, address: Address, settings: Rllr) -> 
         )
 
 
-def _find_start(address: Address, settings: Settings) -> str | None:
+def _sft_method(protocol: Protocol) -> str:
+    """The method of the SFT runs whose adapters answer as the protocol says."""
+    return "sft-rationale" if protocol.response == "rationale" else "sft"
+
+
+def _find_start(address: Address, settings: Settings, protocol: Protocol) -> str | None:
     """Path of the SFT run whose adapter a policy starts from, if it does."""
     if isinstance(settings, PolicyOptimisation) and settings.start == "sft":
-        return Address(address.model, "sft", address.mixture, "main", address.seed).path
+        return Address(address.model, _sft_method(protocol), address.mixture, "main", address.seed).path
     return None
+
+
+def _find_guide(config: Config, models: dict[str, Model], address: Address, settings: Settings) -> Model | None:
+    """The model that guides a run's roll-outs, where that is another than the run's start."""
+    if not isinstance(settings, Rlgf):
+        return None
+    where = f"{config.name}: run {address.path}: rlgf.guide"
+    if settings.guide == "references" and address.method != "ppo++":
+        raise ConfigError(
+            f"{where}: references go on with nothing that a policy has begun, as {address.method} needs; they guide ppo++ alone. "
+            "Allowed: start, model, endpoint."
+        )
+    if settings.guide != "model":
+        return None
+    check_name(
+        settings.guide_model or address.model,
+        {n: m for n, m in models.items() if m.kind == "decoder"},
+        f"{where}_model",
+    )
+    return models[settings.guide_model or address.model]
+
+
+def _find_guide_run(config: Config, address: Address, settings: Settings, protocol: Protocol) -> dict[str, str]:
+    """Path of the SFT run whose adapter the guide has, by its role, if it has one."""
+    if not isinstance(settings, Rlgf) or settings.guide != "model" or settings.guide_sft is None:
+        return {}
+    where = f"{config.name}: run {address.path}: rlgf.guide_sft"
+    check_name(settings.guide_sft, {"main": MAIN, **config.variants}, where)
+    model, method = settings.guide_model or address.model, _sft_method(protocol)
+    return {"guide": replace(address, model=model, method=method, variant=settings.guide_sft).path}
 
 
 def _find_foundations(config: Config, address: Address) -> dict[str, str]:

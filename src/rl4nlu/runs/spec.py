@@ -82,6 +82,7 @@ class RunSpec(Settings):
     stands_on: dict[str, str] = {}  # noqa: RUF012 # pydantic copies it
     learning_rate_from: str | None = None
     encoder_spec: Model | None = None
+    guide_spec: Model | None = None
     rules: dict[str, str] = {}  # noqa: RUF012 # by task, the reward that judges its answers in training
     rule_files: dict[str, str] = {}  # noqa: RUF012 # of the user's own functions among them, the digest of their file
     judges: dict[str, Model] = {}  # noqa: RUF012 # by task of texts, what judges its answers
@@ -110,6 +111,11 @@ class RunSpec(Settings):
         """How often it trains: with every candidate learning rate where it chooses among them, else once."""
         chooses = METHODS[self.method].learns and self.learning_rate_from is None
         return len(self.settings.learning_rates) if chooses else 1  # type: ignore[attr-defined]
+
+    @property
+    def guide_name(self) -> str | None:
+        """The name of the model that guides its roll-outs, where that is another than its start."""
+        return (getattr(self.settings, "guide_model", None) or self.model) if self.guide_spec else None
 
     @property
     def reads_gold(self) -> bool:
@@ -175,6 +181,7 @@ class RunSpec(Settings):
                 "kernels": KERNELS[self.bits],
                 "model_spec": _values(self.model_spec, PRINTED),
                 "encoder_spec": self.encoder_spec and _values(self.encoder_spec, PRINTED),
+                "guide_spec": self.guide_spec and _values(self.guide_spec, PRINTED),
                 "train_tasks": tasks,
                 "protocol": _values(self.protocol, {"parser", "random_fallback", "preset"}),
                 "data": _values(self.data, {"test_rows", "data_root", "skip_absent"}),

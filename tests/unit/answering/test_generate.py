@@ -232,6 +232,7 @@ def test_a_cut_completion_that_is_continued_is_the_uncut_one(model, sample):
         assert run([cut(completion, place) for completion in whole]) == whole
     assert run([cut(*each) for each in zip(whole, (0, 3, 8, 1, 5), strict=True)], batch_tokens=1) == whole
     assert run([[7, 7], [], [], [], []])[0][:2] == [7, 7]
+    assert run([[7, TOKENIZER.eos_token_id], [], [], [], []])[0] == [7, TOKENIZER.eos_token_id]  # it has ended
 
 
 def test_a_stop_text_may_lie_across_the_seam_of_what_is_begun():

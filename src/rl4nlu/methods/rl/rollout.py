@@ -179,29 +179,50 @@ class Sampler:
     def complete(self, prompts: Sequence[Prompt], begun: Sequence[list[int]] | None = None) -> list[list[int]]:
         """The policy's answers in tokens, each from how it has `begun`, which it then begins with."""
         settings = self.settings
-        how = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+        how: dict[str, Any] = {
+            "temperature": settings.temperature,
+            "top_k": settings.top_k,
+            "top_p": settings.top_p,
+        }
         return self.write(self.policy.model, prompts, begun, generator=self.chance, **how)
 
     def write(
-        self, model: Any, prompts: Sequence[Prompt], begun: Sequence[list[int]] | None = None, **how: Any
+        self,
+        model: Any,
+        prompts: Sequence[Prompt],
+        begun: Sequence[list[int]] | None = None,
+        rooms: list[int] | None = None,
+        **how: Any,
     ) -> list[list[int]]:
-        """Answers of `model`, which has the policy's tokenizer, sampled as `how` says; see `complete`."""
+        """Answers of `model`, which has the policy's tokenizer, sampled as `how` says; see `complete`.
+
+        They have the prompts' own `rooms` when none are given.
+        """
         model.eval()
         return generate_tokens(
             model,
             [prompt.tokens for prompt in prompts],
             tokenizer=self.tokenizer,
-            **({"max_new_tokens": [room_for(prompt.task, self.settings) for prompt in prompts]} | how),
+            max_new_tokens=rooms or self.rooms(prompts),
             min_new_tokens=[prompt.task.least_tokens for prompt in prompts],
             begun=begun,
             sample=True,
             stop=self.stop,
             batch_tokens=self.settings.micro_batch_tokens,
+            **how,
         )
+
+    def rooms(self, prompts: Sequence[Prompt]) -> list[int]:
+        """The longest answer to each prompt, in tokens."""
+        return [room_for(prompt.task, self.settings) for prompt in prompts]
+
+    def decode(self, answers: list[list[int]]) -> list[str]:
+        """What answers say; what a token adds behind the stop is cut off."""
+        return decode_completions(self.policy.model, self.tokenizer, answers, self.stop)
 
     def read(self, prompts: Sequence[Prompt], answers: list[list[int]]) -> tuple[list[str], list[Reading]]:
         """What whole answers say, and what the parser reads in it."""
-        texts = decode_completions(self.policy.model, self.tokenizer, answers, self.stop)
+        texts = self.decode(answers)
         return texts, [
             read_response(prompt.task, text, response=self.response)
             for prompt, text in zip(prompts, texts, strict=True)
