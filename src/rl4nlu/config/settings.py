@@ -92,7 +92,7 @@ class Decoding(Settings):
 class Protocol(Settings):
     """The switches where paper 1, its release and sound practice differ."""
 
-    preset: Literal["corrected", "released", "paper", "rllr-released"] = Field(
+    preset: Literal["corrected", "released", "paper", "rllr-released", "rlgf-released"] = Field(
         "corrected",
         description="sets what a paper or its release says, here and in other sections (see the presets below); it lies below "
         "all keys that are set",

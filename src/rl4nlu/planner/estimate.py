@@ -21,6 +21,7 @@ from ..config import (
     Prompting,
     RewardEncoder,
     RewardModel,
+    Rlgf,
     Sft,
 )
 from ..methods.batches import cost_apart
@@ -261,6 +262,19 @@ def estimate_policy_optimisation(
         peak = replace(peak, weights=peak.weights + 4 * parameters(encoder))
         for known in tasks:
             work += encoding_work(encoder, answers, known.mean - known.shared + new, budget).times(steps / len(tasks))
+    if isinstance(settings, Rlgf) and settings.guide in ("start", "model"):  # answers are generated twice
+        guide, held = shape_of(spec.guide_spec or model), spec.guide_spec or model
+        if guide is None:
+            return None
+        guided = ceil(answers * settings.roll_in) if spec.method == "ppo++" else answers
+        for known in tasks:
+            answer = min(new, known.answer)
+            work += asking_work(guide, guided, known.mean, known.shared, answer, budget).times(steps / len(tasks))
+        if spec.guide_spec is not None:  # two models are in memory
+            writing = asking_memory(guide, held.dtype, guided, length, shared, budget, machine, sample=True)
+            writing = replace(writing, weights=writing.weights + peak.weights, trained=memory.trained)
+            peak = replace(peak, weights=peak.weights + machine.weights(guide, held.dtype))
+            peak = max(peak, writing, key=lambda m: m.total)
     return Estimate(machine.gpu, peak, work.times(spec.trainings), _adapter_bytes(shape, lora), "ppo")
 
 

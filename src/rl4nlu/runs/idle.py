@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..base.errors import ConfigError
-from ..config import ClippedOptimisation, Evaluation, PolicyOptimisation, Ppo, Rllr, Settings
+from ..config import ClippedOptimisation, Evaluation, PolicyOptimisation, Ppo, Rlgf, Rllr, Settings
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,39 @@ CONDITIONS = (
     Condition(
         Rllr, ("threshold_quantile",), ("threshold",), lambda s: s.threshold is None, "tau is given as a number"
     ),
+    Condition(
+        Rlgf,
+        ("guide_model", "guide_sft"),
+        ("guide",),
+        lambda s: s.guide == "model",
+        "the guide is no other model on this machine",
+    ),
+    Condition(Rlgf, ("guide_endpoint",), ("guide",), lambda s: s.guide == "endpoint", "no server is asked"),
+    Condition(Rlgf, ("guide_weights",), ("guide",), lambda s: s.guide == "start", "the guide is not the start"),
+    Condition(
+        Rlgf,
+        ("guide_top_p", "guide_top_k"),
+        ("guide",),
+        lambda s: s.guide in ("start", "model"),
+        "the guide is not sampled here",
+    ),
+    Condition(
+        Rlgf, ("guide_max_new_tokens",), ("guide",), lambda s: s.guide != "references", "gold answers have their own length"
+    ),
+    Condition(
+        Rlgf,
+        ("kl_coefficient", "kl_control"),
+        ("kl_penalty",),
+        lambda s: s.kl_penalty == "own",
+        "no KL is paid",
+    ),
+    Condition(
+        Rlgf,
+        ("target",),
+        ("supervised_coefficient",),
+        lambda s: s.supervised_coefficient > 0,
+        "no gold answer is learnt",
+    ),
 )  # fmt: skip
 
 
@@ -128,7 +161,7 @@ def refuse_idle(section: Settings, layers: Sequence[tuple[str, Mapping[str, Any]
             if layer > 0 and layer >= decided and value != _value_at(type(section)(), key):
                 states = " and ".join(f"{name} is {json.dumps(_value_at(section, name))}" for name in switches)
                 raise ConfigError(
-                    f"{where}: {layers[layer][0]}: {key} {json.dumps(value)} has no effect"
+                    f"{where}: {layers[layer][0]}: {key} {json.dumps(value, default=str)} has no effect"
                     f"{f' while {states}' if states else ''}: {condition.why}"
                 )
 

@@ -211,10 +211,67 @@ RLLR_RELEASED = Preset(
     },
 )
 
+RLGF_BLOCK = "release of paper 3, shared PPO block"
+BY_TASK = "differs by task"
+
+RLGF_RELEASED = Preset(
+    says={
+        f"{section}.{key}": said
+        for section in ("ppo", "rlgf")
+        for key, said in {
+            "start": ("sft", "release of paper 3, all start from SFT"),
+            **_each("clip_range clip_range_value", (0.2, RLGF_BLOCK)),
+            "gae_lambda": (0.95, RLGF_BLOCK),
+            "max_grad_norm": (1.0, RLGF_BLOCK),
+            "entropy_coefficient": (0.0, RLGF_BLOCK),
+            "supervised_coefficient": (0.1, "release of paper 3, target_coef, in all algorithms"),
+            "kl_control": ("fixed", RLGF_BLOCK),
+            "optimiser": ("adamw", RLGF_BLOCK),
+            "value_learning_rate": (None, "release of paper 3, one rate"),
+            "temperature": (1.0, "release of paper 3, by default"),
+            **_each(
+                "whiten_advantages whiten_rewards", (False, "release of paper 3, a comment says so and nothing is done")
+            ),
+            "ratio_threshold": (None, "release of paper 3, no minibatch is skipped"),
+        }.items()
+    }
+    | {
+        "rlgf.lols_share": (0.8, "release of paper 3, lols.yaml"),
+        "rlgf.guide": ("start", "release of paper 3, the SFT checkpoint guides"),
+        "rlgf.guide_top_p": (0.92, "release of paper 3, guide_gen_kwargs"),
+        "rlgf.guide_weights": ("learner", "release of paper 3, IMDB and CommonGen: the learner generates"),
+        "rlgf.credit": ("all", "release of paper 3, the mask holds the whole prefix"),
+        "rlgf.phase_mask": (
+            "released",
+            "release of paper 3, LOLS calls PPO++'s sampling, which does not turn the mask",
+        ),
+        "rlgf.kl_penalty": ("dropped", "release of paper 3, stores the reward without KL in all but PPO"),
+        "rlgf.target": ("review-start", "release of paper 3, IMDB: the whole review, cut at its right"),
+        "rlgf.reward_reads": ("window", "release of paper 3, IMDB: the last 64 tokens of the prompt"),
+    },
+    silent={
+        f"{section}.{key}": BY_TASK
+        for section in ("ppo", "rlgf")
+        for key in _each(
+            "prompts batch_size minibatch_size epochs learning_rates gamma value_coefficient kl_coefficient top_k "
+            "max_new_tokens lora.rank lora.alpha",
+            BY_TASK,
+        )
+    }
+    | {
+        "rlgf.roll_in": f"{BY_TASK} and algorithm, 0.6 to 1",
+        "rlgf.d2lols_share": f"{BY_TASK}, 0.2 or 0.4",
+        "rlgf.guide_top_k": f"{BY_TASK}, 50 or off",
+        "rlgf.guide_max_new_tokens": f"{BY_TASK}; TL;DR's 20 of 50 is CommonGen's",
+        "protocol.schedule": f"{BY_TASK}, linear or constant",
+    },
+)
+
 PRESETS: dict[str, Preset] = {
     "corrected": Preset(),
     "released": RELEASED,
     "paper": PAPER,
     "rllr-released": RLLR_RELEASED,
+    "rlgf-released": RLGF_RELEASED,
 }
 """Every preset by name; `corrected` is the defaults."""

@@ -50,6 +50,24 @@ def test_grpo_reads_a_long_prompt_once_for_all_its_answers_and_a_short_one_with_
     assert 7 < flops("grpo", 20.0) / flops("ppo", 20.0) < 9
 
 
+def test_methods_with_a_guide_generate_twice_and_another_model_is_in_memory_too():
+    def estimate(method, **rlgf):
+        found = estimate_training(spec_of(method, "micro-llama", rlgf=rlgf), NOWHERE)
+        assert found is not None
+        return found
+
+    alone = estimate("ppo")
+    assert estimate("ppo++", roll_in=0) == estimate("ppo++", guide="references") == alone
+    half, whole = (estimate("ppo++", roll_in=share).work for share in (0.5, 1.0))
+    assert whole.steps - alone.work.steps == half.steps - alone.work.steps > 0  # one token after the other, for any row
+    assert whole.flops - alone.work.flops == pytest.approx(2 * (half.flops - alone.work.flops), rel=0.1)
+    assert estimate("lols").work == estimate("d2lols").work == estimate("aggrevated", roll_in=0.2).work == whole
+    assert estimate("lols", guide="endpoint", guide_endpoint={"base_url": "http://h", "model": "m"}).work == alone.work
+    other = estimate("lols", guide="model", guide_model="micro-mpt")
+    assert other.memory.weights > 1.5 * alone.memory.weights
+    assert estimate("lols", guide="start").memory == alone.memory
+
+
 def test_a_model_of_unknown_shape_stays_unknown():
     entry = Model(kind="decoder", path="nobody/no-such-model", dtype="bfloat16")
     spec = spec_of("sft").model_copy(update={"model_spec": entry})

@@ -10,6 +10,7 @@ from rl4nlu.runs.spec import Address
 from rl4nlu.tasks.task import load_tasks
 
 MODELS, TASKS = load_models(), load_tasks()
+SERVER = {"base_url": "http://127.0.0.1:9", "model": "m"}
 ONE_STEP = {"epochs": 1, "batch_size": 64, "minibatch_size": 64}
 
 
@@ -35,6 +36,16 @@ IDLE = [
     ("ppo", "ppo", {"kl_horizon": 1}, "kl_horizon", {"kl_control": "adaptive"}),
     ("rllr-mixed", "rllr", {"combination": "sum", "threshold": 1}, "threshold", {"combination": "capped"}),
     ("rllr-mixed", "rllr", {"threshold": 1, "threshold_quantile": 0.1}, "threshold_quantile", {"threshold": None}),
+    ("ppo++", "rlgf", {"guide_model": "micro-mpt"}, "guide_model", {"guide": "model"}),
+    ("ppo++", "rlgf", {"guide_sft": "main"}, "guide_sft", {"guide": "model"}),
+    ("ppo++", "rlgf", {"guide_endpoint": SERVER}, "guide_endpoint", {"guide": "endpoint"}),
+    ("ppo++", "rlgf", {"guide_weights": "learner", "guide": "references"}, "guide_weights", {"guide": "start"}),
+    ("ppo++", "rlgf", {"guide_top_p": 0.5, "guide": "references"}, "guide_top_p", {"guide": "start"}),
+    ("ppo++", "rlgf", {"guide_top_k": 5, "guide": "endpoint", "guide_endpoint": SERVER}, "guide_top_k", None),
+    ("ppo++", "rlgf", {"guide_max_new_tokens": 5, "guide": "references"}, "guide_max_new_tokens", {"guide": "start"}),
+    ("lols", "rlgf", {"kl_penalty": "dropped", "kl_coefficient": 0.2}, "kl_coefficient", {"kl_penalty": "own"}),
+    ("lols", "rlgf", {"kl_penalty": "dropped", "kl_control": "adaptive"}, "kl_control", {"kl_penalty": "own"}),
+    ("lols", "rlgf", {"target": "review-start"}, "target", {"supervised_coefficient": 0.1}),
     ("sft", "evaluation", {"decoding": {"temperature": 0.7}}, "decoding.temperature", {"decoding": {"how": "sample"}}),
     ("sft", "evaluation", {"decoding": {"how": "score", "top_k": 5}}, "decoding.top_k", {"decoding": {"how": "sample"}}),
 ]  # fmt: skip

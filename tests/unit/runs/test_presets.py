@@ -16,6 +16,7 @@ REWARD_ENCODER = Address("micro-llama", "reward-encoder", "sst2", "main", 0)
 RLLR = Address("micro-llama", "rllr-mixed", "rllr-sst2", "main", 0)
 REWARD_MODEL = Address("micro-llama", "reward-label", "rllr-sst2", "main", 0)
 PAIRS = Address("micro-llama", "pairs", "rllr-sst2", "main", 0)
+RLGF = Address("micro-llama", "lols", "sst2", "main", 0)
 SFT_RATIONALE = Address("micro-llama", "sft-rationale", "rllr-sst2", "main", 0)
 
 LORA_RELEASED = {"rank": 16, "alpha": 32, "dropout": 0.05, "rslora": True, "bias": "all", "targets": "default"}
@@ -73,6 +74,19 @@ FACTS = [
     ("rllr-released", RLLR, "settings", {"value_coefficient": 0.1, "ratio_threshold": 10, "entropy_coefficient": 0}),
     ("rllr-released", RLLR, "settings", {"whiten_advantages": True}),
     ("rllr-released", RLLR, "settings.lora", LORA_RLLR),
+    # Paper 3's release: the PPO block that all algorithms share, and what its guided ones add.
+    *(
+        ("rlgf-released", address, "settings", facts)
+        for address in (PPO, RLGF)
+        for facts in (
+            {"start": "sft", "supervised_coefficient": 0.1, "kl_control": "fixed", "optimiser": "adamw", "temperature": 1},
+            {"gae_lambda": 0.95, "clip_range": 0.2, "clip_range_value": 0.2, "max_grad_norm": 1, "entropy_coefficient": 0},
+            {"value_learning_rate": None, "whiten_advantages": False, "whiten_rewards": False, "ratio_threshold": None},
+        )
+    ),
+    ("rlgf-released", RLGF, "settings", {"guide": "start", "guide_top_p": 0.92, "guide_weights": "learner", "lols_share": 0.8}),
+    ("rlgf-released", RLGF, "settings", {"credit": "all", "phase_mask": "released", "kl_penalty": "dropped"}),
+    ("rlgf-released", RLGF, "settings", {"target": "review-start", "reward_reads": "window"}),
 ]  # fmt: skip
 
 
@@ -95,6 +109,7 @@ def test_a_preset_is_what_its_source_says(preset, address, place, facts):
 SECTION_RUNS = {
     "protocol": PPO, "evaluation": PPO, "prompting": FEW_SHOT, "sft": SFT, "ppo": PPO, "reward_encoder": REWARD_ENCODER,
     "sft_rationale": SFT_RATIONALE, "pairs": PAIRS, "reward_model": REWARD_MODEL, "rllr": RLLR,
+    "rlgf": RLGF,
 }  # fmt: skip
 
 

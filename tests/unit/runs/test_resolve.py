@@ -356,3 +356,83 @@ def test_no_method_trains_in_float16():
     ):
         resolve(load_config(BASE), models, TASKS, PPO)
     resolve(load_config(BASE), models, TASKS, Address("micro-llama", "zero-shot", "none", "main", 0))
+
+
+# Guides -----------------------------------------------------------------------------------------------------------------
+
+
+def guided(method="ppo++", model="micro-llama", **over):
+    return spec(Address(model, method, "sst2", "main", 3), **over)
+
+
+def test_a_run_starts_from_the_sft_run_that_answers_as_it_does():
+    started = {"ppo": {"start": "sft"}, "rlgf": {"start": "sft"}}
+    for address in (PPO, Address("micro-llama", "lols", "sst2", "main", 0)):
+        assert spec(address, **started).start == "micro-llama/sft/sst2/main/seed0"
+        reasons = spec(address, **started, protocol={"response": "rationale"})
+        assert reasons.start == "micro-llama/sft-rationale/sst2/main/seed0"
+
+
+def test_another_model_guides_with_the_adapter_of_its_sft_run():
+    more = {"variants": {"more": {"sft": {"prompts": 6400}}}}
+    run = guided(rlgf={"guide": "model", "guide_model": "micro-mpt", "guide_sft": "more"}, **more)
+    assert (run.guide_spec, run.guide_name) == (MODELS["micro-mpt"], "micro-mpt")
+    assert run.stands_on == {"guide": "micro-mpt/sft/sst2/more/seed3"}
+    own = guided(rlgf={"guide": "model", "guide_sft": "more"}, protocol={"response": "rationale"}, **more)
+    assert own.stands_on == {"guide": "micro-llama/sft-rationale/sst2/more/seed3"}
+    assert guided(rlgf={"guide": "model", "guide_model": "micro-mpt"}).stands_on == {}
+    assert guided().guide_spec is None
+    runs = list_runs(
+        load_config(
+            merge(BASE, more)
+            | {
+                "rlgf": {"guide": "model", "guide_sft": "more"},
+                "grid": [{"method": "lols", "models": ["micro-llama"], "mixtures": ["sst2"]}],
+            }
+        ),
+        MODELS,
+        TASKS,
+    )
+    assert Address("micro-llama", "sft", "sst2", "more", 0) in runs
+
+
+def test_what_guides_is_part_of_what_names_a_run():
+    digests = {
+        guided(rlgf=rlgf).digest
+        for rlgf in ({}, {"guide": "references"}, {"guide": "model", "guide_model": "micro-mpt"}, {"roll_in": 0.5})
+    }
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize("method", ["aggrevated", "lols", "d2lols"])
+def test_references_go_on_with_nothing_that_a_policy_began(method):
+    guided("ppo++", rlgf={"guide": "references"})
+    with pytest.raises(ConfigError, match=rf"{method}/sst2/main/seed3: rlgf\.guide: references go on with nothing"):
+        guided(method, rlgf={"guide": "references"})
+
+
+@pytest.mark.parametrize(("rlgf", "message"), [
+    ({"guide": "model"}, "guide: model needs guide_model"),
+    ({"guide": "endpoint"}, "guide: endpoint needs guide_endpoint"),
+    ({"lora": {"bias": "all"}}, "whose biases must not learn; set lora.bias to none"),
+    ({"guide": "model", "guide_model": "micro-lama"}, r"rlgf\.guide_model: unknown name 'micro-lama'.*'micro-llama'"),
+    ({"guide": "model", "guide_model": "micro-bert-base"}, r"rlgf\.guide_model: unknown name 'micro-bert-base'"),
+    ({"guide": "model", "guide_sft": "from-stf"}, r"rlgf\.guide_sft: unknown name 'from-stf'.*'from-sft'"),
+    ({"roll_in": 1.2}, r"rlgf\.roll_in: .*less than or equal to 1"),
+])  # fmt: skip
+def test_a_guide_that_cannot_be_is_refused_with_one_message(rlgf, message):
+    with pytest.raises(ConfigError, match=message):
+        guided(rlgf=rlgf)
+
+
+def test_gold_answers_are_read_where_they_are_learnt_or_guide():
+    reason = {"protocol": {"response": "rationale"}}
+    reads = [
+        guided(),
+        guided(rlgf={"supervised_coefficient": 0.1}),
+        guided(rlgf={"guide": "references"}, **reason),
+        guided(**reason),
+        spec(ppo={"supervised_coefficient": 0.1}, **reason),
+    ]
+    assert [run.reads_gold for run in reads] == [False, True, True, False, True]
+    assert [run.reads_rationales for run in reads] == [False, False, True, False, True]
