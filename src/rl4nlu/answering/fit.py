@@ -148,6 +148,11 @@ def _shorten(
     return keep(fits)
 
 
+def last_word(prompt: PromptText, protocol: Protocol) -> str:
+    """The end of a prompt's text, behind which a text that goes on with it is tokenised; a chat's turn begins on its own line."""
+    return "\n" if protocol.prompt_format == "chat" else str(re.findall(r"\S*\s*\Z", prompt.text)[0])
+
+
 def encode_reference(
     tokenizer: PreTrainedTokenizerBase, task: Task, prompt: PromptText, text: str, protocol: Protocol
 ) -> tuple[list[int], bool]:
@@ -160,9 +165,7 @@ def encode_reference(
     """
     from ..models.load import encode_answer
 
-    before = (
-        "\n" if protocol.prompt_format == "chat" else re.findall(r"\S*\s*\Z", prompt.text)[0]
-    )  # a turn begins on its own line
+    before = last_word(prompt, protocol)
     tokens = encode_answer(tokenizer, text_joint(before) + text, before)
     return tokens[: task.most_tokens], len(tokens) <= task.most_tokens
 

@@ -151,6 +151,10 @@ def gold_answer(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, task: Task, r
     """A row's gold answer in tokens, as SFT learns it; of several references one, drawn by the run's seed and the row's id."""
     if task.answer == "text":
         reference = random.Random(f"gold|{spec.seed}|{row.id}").choice(row.answers or [""])
+        if (
+            task.layout == "continuation" and getattr(spec.settings, "target", None) == "review-start"
+        ):  # paper 3's release
+            reference = f"{row.fields[task.fields[0]]} {reference}"
         return encode_gold(tokenizer, task, row, reference, spec.protocol)
     answer = answer_text(task, row.label, spec.protocol, rationale=row.rationale)
     return encode_answer(tokenizer, answer, answer_start(spec.protocol))

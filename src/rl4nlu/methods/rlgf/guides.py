@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from ...answering.answer import Answer
-from ...answering.fit import fit_prompts
-from ...answering.generate import decode_completions, generate_tokens
+from ...answering.decoder import measure_texts
+from ...answering.fit import fit_prompts, last_word
+from ...answering.generate import generate_tokens
 from ...answering.labels import main_score
 from ...base.errors import ConfigError
 from ...base.files import digest_of
@@ -29,9 +31,11 @@ from ...models.endpoint import ask_endpoint
 from ...models.load import encode_answer, end_tokens, load_adapter, load_backbone, load_tokenizer
 from ...tasks.prompts import answer_start, write_prompt
 from ...tasks.rows import rows_of
-from ..rl.rollout import Prompt, Sampler
+from ..rl.rollout import Prompt, Sampler, room_for
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from ...runs.spec import RunSpec
 
 Written = list[list[int] | None]
@@ -82,15 +86,31 @@ def open_guide(spec: RunSpec, sampler: Sampler, folder: Path | None, cache: Path
 def score_guide(spec: RunSpec, guide: Guide, sampler: Sampler, data: Path) -> float:
     """Mean over the run's training tasks of their main metric on the guide's own answers to the validation rows."""
     scores = []
+    strict = spec.protocol.model_copy(update={"parser": "strict"})
     for task in spec.train_tasks:
         rows = rows_of(data, task.name, "validation")
-        room = spec.model_spec.max_length - sampler.settings.max_new_tokens
-        fitted = fit_prompts(sampler.tokenizer, task, rows, spec.protocol, room)
+        longest = spec.model_spec.max_length - room_for(task, sampler.settings)
+        fitted = fit_prompts(sampler.tokenizer, task, rows, spec.protocol, longest)
         prompts = [Prompt(task, row, one.tokens) for row, one in zip(rows, fitted, strict=True)]
         written = [answer or [] for answer in guide.write(prompts, [[]] * len(prompts), -1)]
-        texts, _ = sampler.read(prompts, written)
-        strict = spec.protocol.model_copy(update={"parser": "strict"})
-        scores.append(main_score(task, rows, [Answer(text) for text in texts], strict))
+        texts = [text.strip() for text in sampler.decode(written)]
+        answers = [Answer(text) for text in texts]
+        if task.answer == "text":
+            asked = (
+                spec,
+                sampler.policy.model,
+                sampler.tokenizer,
+                task,
+                rows,
+                fitted,
+                written,
+                texts,
+                task.metrics[:1],
+            )
+            answers = [
+                replace(answer, measured=more) for answer, more in zip(answers, measure_texts(*asked), strict=True)
+            ]
+        scores.append(main_score(task, rows, answers, strict, data))
     return sum(scores) / len(scores)
 
 
@@ -152,23 +172,37 @@ class TextGuide:
     def __init__(self, spec: RunSpec, sampler: Sampler) -> None:
         assert isinstance(spec.settings, Rlgf)
         self.spec, self.sampler, self.settings = spec, sampler, spec.settings
-        self.before = answer_start(spec.protocol)
-        self.behind: list[int] = sampler.tokenizer.encode(self.before, add_special_tokens=False)
 
-    def text_of(self, begun: list[int]) -> str:
-        """The text of the policy's tokens behind a prompt (SentencePiece drops a space at the start of lone text)."""
-        decode = partial(self.sampler.tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return str(decode(self.behind + begun))[len(str(decode(self.behind))) :]
+    def before(self, prompt: Prompt) -> str:
+        """The end of a prompt, behind which its answer is tokenised."""
+        if prompt.task.answer != "text":
+            return answer_start(self.spec.protocol)
+        protocol = self.spec.protocol
+        return last_word(write_prompt(prompt.task, prompt.row.fields, protocol=protocol), protocol)
 
-    def join(self, begun: list[int], text: str, ended: bool, room: int) -> list[int] | None:
+    def text_of(self, prompt: Prompt, begun: list[int]) -> str:
+        """The text of what the policy has begun."""
+        return text_behind(self.sampler.tokenizer, self.before(prompt), begun)
+
+    def join(self, prompt: Prompt, begun: list[int], text: str, ended: bool, room: int) -> list[int] | None:
         """What is `begun` and the `text` behind it as one answer of at most `room` tokens, with the end token if it has `ended`."""
-        tokenizer, whole = self.sampler.tokenizer, self.text_of(begun) + text
-        tokens = encode_answer(tokenizer, whole, self.before) if whole else []
+        tokenizer, whole = self.sampler.tokenizer, self.text_of(prompt, begun) + text
+        tokens = encode_answer(tokenizer, whole, self.before(prompt)) if whole else []
         if tokens[: len(begun)] != begun:
             return None
         if (ended or len(tokens) == len(begun)) and not (self.sampler.stop and self.sampler.stop in whole):
             tokens = [*tokens, int(tokenizer.eos_token_id)]  # type: ignore[arg-type]
         return tokens[: max(room, len(begun))]
+
+
+def text_behind(tokenizer: PreTrainedTokenizerBase, before: str, tokens: list[int]) -> str:
+    """The text of tokens that follow the text `before`; alone, some tokenizers would drop the space that they begin with."""
+    start: list[int] = tokenizer.encode(before, add_special_tokens=False)
+    whole, known = (
+        str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        for ids in (start + tokens, start)
+    )
+    return whole[len(known) :]
 
 
 class ModelGuide(TextGuide):
@@ -181,15 +215,16 @@ class ModelGuide(TextGuide):
         self.model: Any = load_adapter(decoder, folder / "adapter") if folder else decoder
 
     def write(self, prompts: Sequence[Prompt], begun: Sequence[list[int]], draw: int) -> Written:
-        """See `Guide`; the guide's own prompts are written and fitted for it."""
-        rooms = rooms_of(self.sampler, prompts)
-        left = [max(0, room - len(own)) for room, own in zip(rooms, begun, strict=True)]
-        read = [tokens + own for tokens, own in zip(self.read(prompts), map(self.own_tokens, begun), strict=True)]
+        """See `Guide`; the guide's own prompts are written and fitted for it, and lengths are counted in its tokens."""
+        rooms, own = rooms_of(self.sampler, prompts), list(map(self.own_tokens, prompts, begun))
+        left = [max(0, room - len(tokens)) for room, tokens in zip(rooms, begun, strict=True)]
+        least = [prompt.task.least_tokens - len(tokens) for prompt, tokens in zip(prompts, begun, strict=True)]
         completions = generate_tokens(
             self.model,
-            read,
+            [tokens + start for tokens, start in zip(self.read(prompts), own, strict=True)],
             tokenizer=self.tokenizer,
             max_new_tokens=left,
+            min_new_tokens=least,
             sample=True,
             top_p=self.settings.guide_top_p,
             top_k=self.settings.guide_top_k,
@@ -197,29 +232,33 @@ class ModelGuide(TextGuide):
             stop=self.sampler.stop,
             batch_tokens=self.settings.micro_batch_tokens,
         )
-        texts = decode_completions(self.model, self.tokenizer, completions, self.sampler.stop)
-        ends = end_tokens(self.model, self.tokenizer)
-        ended = [bool(tokens) and tokens[-1] in ends for tokens in completions]
-        return [self.join(*given) for given in zip(begun, texts, ended, rooms, strict=True)]
+        ends, stop, written = end_tokens(self.model, self.tokenizer), self.sampler.stop, []
+        for prompt, start, tokens, begins, room in zip(prompts, own, completions, begun, rooms, strict=True):
+            said = [token for token in tokens if token not in ends]
+            before = self.before(prompt)
+            known = text_behind(self.tokenizer, before, start)
+            text = text_behind(self.tokenizer, before, start + said)[len(known) :]
+            if stop and stop in text:
+                text = text[: text.index(stop) + len(stop)]
+            written.append(self.join(prompt, begins, text, len(said) < len(tokens), room))
+        return written
 
     def read(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """The prompts in the guide's tokens, each fitted to what it can read."""
         assert self.spec.guide_spec is not None
-        longest = (
-            self.spec.guide_spec.max_length - 2 * self.settings.max_new_tokens
-        )  # begun by the policy, and gone on with
         found: dict[int, list[int]] = {}
         for task in self.spec.train_tasks:
             numbers = [n for n, prompt in enumerate(prompts) if prompt.task.name == task.name]
             rows = [prompts[n].row for n in numbers]
-            fitted = fit_prompts(self.tokenizer, task, rows, self.spec.protocol, longest)
+            room = 2 * room_for(task, self.settings)  # for what the policy has begun, and for what goes on with it
+            fitted = fit_prompts(self.tokenizer, task, rows, self.spec.protocol, self.spec.guide_spec.max_length - room)
             found |= {n: one.tokens for n, one in zip(numbers, fitted, strict=True)}
         return [found[n] for n in range(len(prompts))]
 
-    def own_tokens(self, begun: list[int]) -> list[int]:
+    def own_tokens(self, prompt: Prompt, begun: list[int]) -> list[int]:
         """What the policy has begun, in the guide's tokens."""
-        text = self.text_of(begun)
-        return encode_answer(self.tokenizer, text, self.before) if text else []
+        text = self.text_of(prompt, begun)
+        return encode_answer(self.tokenizer, text, self.before(prompt)) if text else []
 
     def digest(self) -> str | None:
         """Of the decoder and its adapter."""
@@ -245,7 +284,7 @@ class ServerGuide(TextGuide):
         Raises:
             ConfigError: the server fails for good; what it said before is kept.
         """
-        rooms, own = rooms_of(self.sampler, prompts), [self.text_of(tokens) for tokens in begun]
+        rooms, own = rooms_of(self.sampler, prompts), list(map(self.text_of, prompts, begun))
         asked = [
             GO_ON.format(prompt=write_prompt(p.task, p.row.fields, protocol=self.spec.protocol).text, begun=text)
             for p, text in zip(prompts, own, strict=True)
@@ -257,15 +296,18 @@ class ServerGuide(TextGuide):
             keys.append(digest_of([self.model, question, draw, seen[question], max(rooms)]))
         ask_once(self.cache, keys, asked, partial(self.ask, longest=max(rooms)), Counter())
         said = [self.cache.answers[key] for key in keys]
-        texts = [self.go_on(text, answer) for text, answer in zip(own, said, strict=True)]
-        return [self.join(b, text, True, room) for b, text, room in zip(begun, texts, rooms, strict=True)]
+        written: Written = []
+        for prompt, start, text, answer, room in zip(prompts, begun, own, said, rooms, strict=True):
+            more = self.go_on(self.before(prompt), text, answer)
+            written.append(self.join(prompt, start, more, True, room))
+        return written
 
     def ask(self, prompts: Sequence[str], longest: int) -> Any:
         """The server's answers as they come."""
         return ask_endpoint(self.endpoint, prompts, longest, GUIDE_SECTION)
 
-    def go_on(self, begun: str, answer: str) -> str:
-        """What an answer adds to the text that is begun: its repetition is cut off, as is all behind the stop.
+    def go_on(self, before: str, begun: str, answer: str) -> str:
+        """What an answer adds to the text that is begun behind the text `before`: its repetition is cut off, as is all behind the stop.
 
         Servers trim what they say: a space is put before it where the text before ends with none and punctuation does not follow.
         """
@@ -274,7 +316,7 @@ class ServerGuide(TextGuide):
             answer = answer.lstrip()[len(begun.strip()) :]
         if stop and stop in answer:
             answer = answer[: answer.index(stop) + len(stop)]
-        spaced = (self.before + begun)[-1:].isspace() or answer[:1].isspace() or answer[:1] in ".,;:!?)"
+        spaced = (before + begun)[-1:].isspace() or answer[:1].isspace() or answer[:1] in ".,;:!?)"
         return answer if spaced or not answer else f" {answer}"
 
     def digest(self) -> str | None:

@@ -82,7 +82,7 @@ def train(
             own = settings.guide != "references"
             facts["guide_validation"] = score_guide(spec, guides[0], sampler, data) if own else None
             facts["guide_digest"] = guides[0].digest()
-        return Start(policy, by_rules(find_rules(spec)), collect=SharedRollOuts(spec, sampler, guides[0]))
+        return Start(policy, by_rules(find_rules(spec, data)), collect=SharedRollOuts(spec, sampler, guides[0]))
 
     trained = ppo.train(spec, data, out, tensorboard=tensorboard, checkpoint=checkpoint, begin=begin)
     close()

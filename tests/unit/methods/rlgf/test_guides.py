@@ -123,14 +123,14 @@ def test_a_prefix_that_comes_out_as_other_tokens_is_not_gone_on_with(other):
 
 
 def test_an_end_of_the_guides_is_the_policys_and_nothing_outgrows_the_room(other):
-    _, guide, _ = other
-    assert guide.join([], " Positive", True, 9) == [*tokens_of(" ", "Positive"), END]
-    assert guide.join([], " Positive", False, 9) == tokens_of(" ", "Positive")
-    assert guide.join([], " Positive </Judgement>", True, 9) == ANSWER
-    assert guide.join([], " Positive </Judgement>", True, 2) == ANSWER[:2]
-    assert guide.join(ANSWER[:2], "", False, 9) == [*ANSWER[:2], END]
-    assert guide.join(ANSWER[:2], " </Judgement>", False, 1) == ANSWER[:2]
-    assert guide.join([], "", True, 9) == [END]
+    _, guide, (prompt, *_) = other
+    assert guide.join(prompt, [], " Positive", True, 9) == [*tokens_of(" ", "Positive"), END]
+    assert guide.join(prompt, [], " Positive", False, 9) == tokens_of(" ", "Positive")
+    assert guide.join(prompt, [], " Positive </Judgement>", True, 9) == ANSWER
+    assert guide.join(prompt, [], " Positive </Judgement>", True, 2) == ANSWER[:2]
+    assert guide.join(prompt, ANSWER[:2], "", False, 9) == [*ANSWER[:2], END]
+    assert guide.join(prompt, ANSWER[:2], " </Judgement>", False, 1) == ANSWER[:2]
+    assert guide.join(prompt, [], "", True, 9) == [END]
 
 
 @pytest.mark.parametrize("name", ["micro-llama", "micro-qwen2", "micro-mpt"])
@@ -139,13 +139,14 @@ def test_every_shipped_tokenizer_goes_on_from_every_cut_of_an_answer(place, name
     sampler = sampler_of(spec)
     sampler.tokenizer = load_tokenizer(load_models()[name])
     texts = TextGuide(spec, sampler)
-    answer = gold_answer(spec, sampler.tokenizer, spec.train_tasks[0], prompts_of(spec, place)[0].row)
-    whole = texts.text_of(answer)
+    prompt = prompts_of(spec, place)[0]
+    answer = gold_answer(spec, sampler.tokenizer, prompt.task, prompt.row)
+    whole = texts.text_of(prompt, answer)
     assert re.fullmatch(r" (Positive|Negative) ?</Judgement>", whole)
     for cut in range(len(answer)):
-        begun = texts.text_of(answer[:cut])
+        begun = texts.text_of(prompt, answer[:cut])
         assert whole.startswith(begun)
-        assert texts.join(answer[:cut], whole[len(begun) :], True, 99) == answer
+        assert texts.join(prompt, answer[:cut], whole[len(begun) :], True, 99) == answer
 
 
 def test_a_run_with_another_model_as_its_guide(place, tmp_path):
@@ -208,7 +209,7 @@ def test_a_server_is_asked_to_go_on_and_its_repetition_is_cut_off(place, tmp_pat
 def test_what_a_server_adds(place, tmp_path, monkeypatch, begun, answer, added):
     monkeypatch.setenv("TEST_KEY", KEY)
     spec = server_spec(place, "http://127.0.0.1:9")
-    assert ServerGuide(spec, sampler_of(spec), tmp_path).go_on(begun, answer) == added
+    assert ServerGuide(spec, sampler_of(spec), tmp_path).go_on("Assistant:\n<Judgement>", begun, answer) == added
 
 
 @pytest.mark.parametrize("method", ["ppo++", "d2lols"])
