@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from tiny_models import RuleDecoder, byte_tokenizer
+from tiny_models import RuleDecoder, byte_tokenizer, tiny_decoder
 
 from rl4nlu.answering.answer import Backbone
 from rl4nlu.base.files import write_json, write_jsonl
@@ -65,12 +65,22 @@ MODELS = {
 }
 
 
-def scenes_spec(method: str = "zero-shot", task: Task | None = None, seed: int = 0, **config) -> RunSpec:
-    """A run of a method on the task alone."""
+def scenes_spec(
+    method: str = "zero-shot", task: Task | None = None, seed: int = 0, path: Path | str = "none", **config
+) -> RunSpec:
+    """A run of a method on the task alone, by the decoder in the folder `path`."""
     task, mixture = task or scenes(), "none" if method in ("random", "majority", "zero-shot", "few-shot") else "scenes"
     config.setdefault("evaluation", {"bootstrap": 20})
     address = Address("tiny-bert" if method == "encoder" else "tiny", method, mixture, "main", seed)
-    return resolve(Config(**config), MODELS, {task.name: task}, address, [task.name])
+    models = {**MODELS, "tiny": MODELS["tiny"].model_copy(update={"path": str(path)})}
+    return resolve(Config(**config), models, {task.name: task}, address, [task.name])
+
+
+def save_tiny(folder: Path) -> Path:
+    """A random decoder that knows single bytes, in a folder."""
+    tiny_decoder("llama", len(TOKENIZER), positions=512, spread=0.08).save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+    return folder
 
 
 def describe(prompt: str) -> str:

@@ -17,6 +17,9 @@ from .typeset import Cell
 
 FULL_SEEDS = 3
 
+ABSENT = "–"
+"""What stands for a number that cannot be computed, where others stand beside it."""
+
 MARK_NOTES = (
     f"† fewer than {FULL_SEEDS} seeds. ‡ stale: made by other settings than the config's. ° no method's 95 % interval (over seeds "
     "and rows) lies above the better of majority and random. Below a mean over seeds stands ± its standard deviation."
@@ -36,10 +39,17 @@ def number(value: float, digits: int = 1, sign: bool = False) -> str:
 def own_cell(
     inputs: Inputs, model: str, row: MethodRow, task: Task, variant: str = MAIN_VARIANT, bold: bool = False
 ) -> Cell:
-    """Mean over seeds of the task's metrics, the standard deviation below, marks († few seeds, ‡ stale)."""
+    """Mean over seeds of the task's metrics, the standard deviation below, marks († few seeds, ‡ stale).
+
+    A metric of texts that cannot be computed is a dash among others.
+    """
     means, spreads, marks = [], [], ""
     for metric in task.columns:
         values = inputs.values(model, row, task.name, metric, variant)
+        if values.empty and task.answer == "text":
+            means.append(ABSENT)
+            spreads.append(ABSENT)
+            continue
         if values.empty:
             return Cell()
         mean, sd = mean_sd(values["value"].tolist())
@@ -47,6 +57,8 @@ def own_cell(
         spreads.append("" if sd is None else number(sd))
         marks = "†" if METHODS[row.method].seeded and len(values) < FULL_SEEDS else ""
         marks += "‡" if values["stale"].astype(bool).any() else ""
+    if all(mean == ABSENT for mean in means):
+        return Cell()
     return Cell("/".join(means), "±" + "/".join(spreads) if all(spreads) else "", marks, bold)
 
 

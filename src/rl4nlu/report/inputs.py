@@ -53,8 +53,8 @@ class Inputs:
         return self.cells.get((model, row.method, row.kind, variant, task, metric), self.metrics.iloc[:0])
 
     def score(self, model: str, row: MethodRow, task: Task, variant: str = MAIN_VARIANT) -> float:
-        """A task's score: the mean of its metrics' means over seeds; NaN where one is missing."""
-        found = [self.values(model, row, task.name, metric, variant)["value"] for metric in task.columns]
+        """A task's score: the mean of what it is compared by, of means over seeds; NaN where one is missing."""
+        found = [self.values(model, row, task.name, metric, variant)["value"] for metric in task.compared]
         return float("nan") if any(v.empty for v in found) else sum(float(v.mean()) for v in found) / len(found)
 
     def first(self, model: str, row: MethodRow, task: Task, variant: str = MAIN_VARIANT) -> list[float]:
@@ -94,7 +94,9 @@ class Inputs:
         return self.published[(self.published["paper"] == PAPER_1) & (self.published["table"] == table)]
 
     def near_chance(self, task: Task) -> bool:
-        """Whether no method has an interval wholly above the better of majority and random."""
+        """Whether no method has an interval wholly above the better of majority and random; never of texts, which have no chance."""
+        if task.answer == "text":
+            return False
         m = self.means
         m = m[(m["task"] == task.name) & (m["metric"] == task.columns[0]) & (m["variant"] == MAIN_VARIANT)]
         plain, rest = (m[m["method"].isin(BASELINES) == is_plain] for is_plain in (True, False))
@@ -161,7 +163,8 @@ def values_shown(*more: str) -> dict[str, Any]:
         "title",
         "column",
         "labels",
-        "parser",
+        "answer",
+        "judge",
         "low",
         "high",
         "metrics",

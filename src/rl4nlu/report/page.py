@@ -102,11 +102,12 @@ def headline(results: dict[str, pd.DataFrame]) -> str:
 
 
 def methods_by_tasks(means: pd.DataFrame) -> list[str]:
-    """A table of the main decoder's rows and the encoders', on the tasks that PPO was trained for alone."""
+    """A table of the main decoder's rows and the encoders', on the tasks of labels and numbers that PPO was trained for alone."""
     models, tasks = load_models(), load_tasks()
     main = means[[name in models and models[name].table == "main" for name in means["model"]]]
     trained = set(main.loc[(main["method"] == "ppo") & (main["mixture_kind"] == "st"), "task"])
     shown = [t for t in tasks.values() if t.name in trained and t.suite != RLLR_SUITE and t.trained_with is None]
+    shown = [t for t in shown if t.answer != "text"]
     decoder = str(main.loc[main["method"] == "ppo", "model"].iloc[0]) if trained else ""
     rows = [(decoder, MethodRow(name, "none")) for name in BASELINES] + [(decoder, row) for row in LABEL_ROWS]
     rows += [

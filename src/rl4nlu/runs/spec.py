@@ -157,6 +157,11 @@ class RunSpec(Settings):
         """Keys of a task that neither training nor answering reads."""
         return SHOWN | SOURCES | RESOLVED | (PROMPTED if METHODS[self.method].loads == "encoder" else ENCODED)
 
+    def _read_of(self, task: Task) -> dict[str, Any]:
+        """What training and answering read of a task, but for its metrics."""
+        read = _values(task, self._unread | {"metrics"})
+        return read if task.judge is None else read | {"judge": _values(task.judge, SHOWN)}
+
     @cached_property
     def digest(self) -> str:
         """Names what training depends on, beside rows, weights and code, which `keys` names.
@@ -170,9 +175,7 @@ class RunSpec(Settings):
         - of `data`, the cap on test rows, where files lay and whether absent ones are passed over;
         - of `evaluation`, all but the room and the batches of validation answers, which are greedy.
         """
-        tasks = [
-            _values(task, self._unread | {"metrics"}) | {"chosen_by": task.metrics[0]} for task in self.train_tasks
-        ]
+        tasks = [self._read_of(task) | {"chosen_by": task.metrics[0]} for task in self.train_tasks]
         decoding = self.evaluation.decoding
         return digest_of(
             {
@@ -201,7 +204,7 @@ class RunSpec(Settings):
         chooses = METHODS[self.method].answered_by == "answering.few_shot"
         unread = {"preset", "random_fallback"} if chooses else {"preset", "random_fallback", "parser"}
         tasks = [
-            _values(task, self._unread | {"metrics"})
+            self._read_of(task)
             | ({"chosen_by": task.metrics[0]} if chooses else {})
             | {"measured": [name for name in MEASURED_METRICS if name in task.metrics]}
             for task in self.eval_tasks

@@ -162,8 +162,7 @@ def summarise_files(task: Task, runs: Sequence[list[dict[str, Any]]]) -> tuple[S
     rows: list[Any] = list(map(read_row, runs[0]))
     predictions = [[line["prediction"] for line in run] for run in runs]
     if task.layout != "record":
-        compared = task.columns[:1] if task.answer == "text" else task.columns  # texts' have no common scale
-        return summarise(task, rows, predictions, clusters=[row.cluster for row in rows]), compared
+        return summarise(task, rows, predictions, clusters=[row.cluster for row in rows]), task.compared
     queries = list(by_group(rows).values())
     features = []
     for run, labels in zip(runs, predictions, strict=True):

@@ -310,6 +310,11 @@ class Task(Settings):
         return self.reported or self.metrics
 
     @property
+    def compared(self) -> list[str]:
+        """Metrics whose mean is the task's score: those that are shown; of texts, which have no common scale, the first."""
+        return self.columns[:1] if self.answer == "text" else self.columns
+
+    @property
     def words(self) -> list[str]:
         """Label words, in the order of the labels."""
         return list(self.labels.values())

@@ -163,7 +163,7 @@ def scene(words: int, name: str = "r") -> Row:
 
 @pytest.mark.parametrize(("keep", "left"), [("start", "w0 w1 w2"), ("end", "w7 w8 w9")])
 def test_a_prompt_of_texts_has_its_own_length_and_keeps_its_start_or_its_end(keep, left):
-    task = scenes(most_prompt_tokens=1 + len("write of w0 w1 w2 :"), keep=keep)
+    task = scenes(most_prompt_tokens=len("write of w0 w1 w2 :"), keep=keep)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # that is what the task says, and nothing to warn of
         long, short = fit_prompts(TOKENIZER, task, [scene(10), scene(3)], PROTOCOL, 400)
@@ -173,7 +173,7 @@ def test_a_prompt_of_texts_has_its_own_length_and_keeps_its_start_or_its_end(kee
 
 
 def test_demonstrations_of_texts_are_cut_like_rows_and_do_not_count_in_a_prompts_length():
-    task = scenes(most_prompt_tokens=1 + len("write of w0 w1 w2 :"))
+    task = scenes(most_prompt_tokens=len("write of w0 w1 w2 :"))
     (fitted,) = fit_prompts(TOKENIZER, task, [scene(10)], PROTOCOL, 400, [scene(5), scene(2)])
     shown = "write of w0 w1 w2 : a b\n\nwrite of w0 w1 : a b\n\nwrite of w0 w1 w2 :"
     assert TOKENIZER.decode(fitted.tokens, skip_special_tokens=True) == shown

@@ -9,6 +9,7 @@ import pytest
 import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from peft import PeftModel
+from scenes import save_tiny, scenes, scenes_spec, write_scenes
 from tiny_models import KINDS, TRANSFORMING, byte_tokenizer, tiny_decoder
 
 from rl4nlu.base.errors import ConfigError, Diverged
@@ -385,3 +386,41 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(
     assert lines_of(tmp_path / "stopped" / "history.jsonl") == lines_of(tmp_path / "whole" / "history.jsonl")
     weights = [(tmp_path / n / "adapter" / "adapter_model.safetensors").read_bytes() for n in ("stopped", "whole")]
     assert weights[0] == weights[1]
+
+
+def test_texts_are_learnt_behind_their_prompts_to_the_end_token(tmp_path: Path) -> None:
+    spec, data = scenes_spec("sft", path=save_tiny(tmp_path / "tiny")), write_scenes(tmp_path / "data")
+    tokenizer = load_tokenizer(spec.model_spec)
+    (pool,), shortened = sft.examples(spec, data, tokenizer)
+    assert ([len(row) for row in pool], shortened) == ([2] * 12, 0)
+    written = [(tokenizer.decode(e.tokens[: e.prompt]), tokenizer.decode(e.tokens[e.prompt :])) for e in pool[0]]
+    prompt = "write of dog run :"
+    assert written == [(prompt, " the dog runs at 0 .</s>"), (prompt, " a dog can run .</s>")]
+    short = scenes_spec("sft", scenes(most_tokens=4), path=tmp_path / "tiny")
+    (pool,), _ = sft.examples(short, data, tokenizer)
+    assert tokenizer.decode(pool[0][0].tokens[pool[0][0].prompt :]) == " the"
+
+
+def test_sft_learns_from_the_rows_that_the_task_names(tmp_path: Path) -> None:
+    data, path = write_scenes(tmp_path / "data"), save_tiny(tmp_path / "tiny")
+    spec = scenes_spec("sft", scenes(supervised_on={"words": "cat sleep"}), path=path)
+    (pool,), _ = sft.examples(spec, data, load_tokenizer(spec.model_spec))
+    assert len(pool) == 1
+    other = scenes_spec("sft", scenes(supervised_on={"words": "cow fly"}), path=path)
+    with pytest.raises(ConfigError, match="supervised_on: none of 12 training rows has words 'cow fly'"):
+        sft.examples(other, data, load_tokenizer(spec.model_spec))
+
+
+def test_a_rows_references_are_learnt_in_turn() -> None:
+    assert sft.take_in_turn([0, 2, 0, 1, 0, 2], [2, 1, 3]) == [0, 3, 1, 2, 0, 4]
+    assert sft.take_in_turn([3, 1, 1, 0], [1, 1, 1, 1]) == [3, 1, 1, 0]
+
+
+def test_sft_of_texts_is_scored_by_its_first_metric(tmp_path: Path) -> None:
+    settings = {"prompts": 24, "batch_size": 6, "learning_rates": [1e-2, 1e-5], "lora": LORA.model_dump()}
+    task = scenes(metrics=["perplexity", "rouge-l"])
+    spec = scenes_spec("sft", task, path=save_tiny(tmp_path / "tiny"), sft=settings)
+    facts = sft.train(spec, write_scenes(tmp_path / "data"), tmp_path)
+    tried = {c["learning_rate"]: c["validation"] for c in facts["candidates"]}
+    assert facts["learning_rate"] == 1e-2  # the lower perplexity
+    assert 0 > tried[1e-2] > tried[1e-5]

@@ -1,6 +1,8 @@
 """The resolver: layers of overrides, what a run's digest depends on, absent tasks."""
 
 import pytest
+from scenes import MODELS as SCENE_MODELS
+from scenes import scenes, scenes_spec
 
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.config import METHODS, load_config, load_models, merge
@@ -436,3 +438,71 @@ def test_gold_answers_are_read_where_they_are_learnt_or_guide():
     ]
     assert [run.reads_gold for run in reads] == [False, True, True, False, True]
     assert [run.reads_rationales for run in reads] == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "method", ["majority", "encoder", "sft-rationale", "pairs", "reward-encoder", "ppo-rm", "rllr"]
+)
+def test_a_method_that_needs_labels_refuses_texts(method):
+    with pytest.raises(
+        ConfigError,
+        match=rf"task scenes answers with texts, and method {method} needs labels\. Allowed: random, zero-shot",
+    ):
+        scenes_spec(method, reward_encoder={"encoder": "tiny-bert"})
+
+
+def test_texts_have_no_rationales():
+    with pytest.raises(ConfigError, match=r"protocol\.response is rationale, a reason before a label, and task scenes"):
+        scenes_spec("ppo", protocol={"response": "rationale"})
+
+
+def test_a_judge_is_named_where_something_hangs_on_it():
+    for task, asks in ((scenes(reward="judge"), "reward"), (scenes(metrics=["judge"]), "first metric")):
+        with pytest.raises(
+            ConfigError, match=rf"the {asks} of task scenes is a judge's, and none is named; set judges"
+        ):
+            scenes_spec("ppo", task)
+    assert scenes_spec("ppo", scenes(metrics=["rouge-l", "judge"])).judges == {}
+    with pytest.raises(ConfigError, match=r"judges\.scenes: unknown name 'vaader' - did you mean 'vader'"):
+        scenes_spec("ppo", judges={"scenes": "vaader"})
+    with pytest.raises(ConfigError, match=r"judges\.scenes: unknown name 'tiny'"):  # no classifier
+        scenes_spec("ppo", judges={"scenes": "tiny"})
+
+
+def test_majority_leaves_texts_out_where_all_tasks_are_meant():
+    tasks = {"scenes": scenes(), "sst2": TASKS["sst2"]}
+    grid = [{"method": method, "models": ["tiny"]} for method in ("majority", "random")]
+    runs = list_runs(load_config({"grid": grid}), SCENE_MODELS, tasks)
+    assert {address.method: names for address, names in runs.items()} == {
+        "majority": ["sst2"],
+        "random": ["scenes", "sst2"],
+    }
+    with pytest.raises(ConfigError, match="judges: unknown name 'scene' - did you mean 'scenes'"):
+        list_runs(load_config({"grid": grid, "judges": {"scene": "vader"}}), SCENE_MODELS, tasks)
+    with pytest.raises(ConfigError, match="method random does not fit vader, whose kind is classifier"):
+        list_runs(load_config({"grid": [{"method": "random", "models": ["vader"]}]}), SCENE_MODELS, tasks)
+
+
+@pytest.mark.parametrize(
+    ("task", "judges", "step"),
+    [
+        ({"metrics": ["rouge-l", "bleu-4", "judge"]}, {}, ANSWERS),  # a judge is asked when rows are answered
+        ({"metrics": ["rouge-l", "bleu-4", "cider"]}, {}, SCORES),
+        ({"metrics": ["bleu-4", "rouge-l"]}, {}, TRAINS),
+        ({"most_tokens": 9}, {}, TRAINS),
+        ({"judge": {"title": "Other", "text_a": "{prompt} {answer}"}}, {}, None),
+        ({}, {"scenes": "vader"}, None),  # of which nothing is asked
+        ({"reward": "judge"}, {"scenes": "vader"}, TRAINS),
+    ],
+)
+def test_a_key_of_a_task_of_texts_touches_what_reads_it(task, judges, step):
+    before = scenes_spec("ppo", scenes(metrics=["rouge-l", "bleu-4"]))
+    after = scenes_spec("ppo", scenes(**{"metrics": ["rouge-l", "bleu-4"], **task}), judges=judges)
+    assert touched(before, after) == step
+
+
+def test_another_judge_is_asked_again_or_trains_again():
+    other = SCENE_MODELS["vader"].model_copy(update={"score": "logit"})
+    for task, step in ((scenes(metrics=["rouge-l", "judge"]), ANSWERS), (scenes(reward="judge"), TRAINS)):
+        before = scenes_spec("ppo", task, judges={"scenes": "vader"})
+        assert touched(before, before.model_copy(update={"judges": {"scenes": other}})) == step

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...config import METHODS
 from ...scores.inference import LEVEL
+from ...tasks.task import LOWER_IS_BETTER
 from ..cells import number
 from ..inputs import Inputs
 from ..names import DISCREPANCIES
@@ -35,7 +36,8 @@ def gains_figure(inputs: Inputs) -> Figure:
         axes.axvline(0, color="#777777", lw=0.8)
         for height, (_, row) in enumerate(rows.iterrows()):
             sure = row["p_holm"] < LEVEL
-            colour = METHODS["ppo"].colour if row["difference"] >= 0 else "#0072B2"
+            better = row["difference"] >= 0 if row["metric"] not in LOWER_IS_BETTER else row["difference"] < 0
+            colour = METHODS["ppo"].colour if better else "#0072B2"
             axes.plot([row["low"], row["high"]], [height] * 2, color=colour, lw=1.2)
             axes.plot([row["difference"]], [height], "o", ms=4.5, color=colour, mfc=colour if sure else "white")
         axes.set_yticks(range(len(rows)), [inputs.tasks[t].title for t in rows.index])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config import METHODS
 from ...scores.collect import CATEGORIES, MAIN_VARIANT
+from ...tasks.task import Task
 from ..inputs import Inputs
 from ..names import BASELINES, LABEL_ROWS, METRIC_TITLES, MethodRow
 from ..tables.rllr import RLLR_ROWS, RLLR_SUITE
@@ -18,7 +19,7 @@ SHADES = ("#4D4D4D", "#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#009E73")
 
 
 def scores_figure(inputs: Inputs) -> Figure:
-    """Every method's score on every task, with the 95 % interval over seeds and rows."""
+    """Every method's score on every task of labels or numbers, with the 95 % interval over seeds and rows."""
     models = inputs.decoders("main")
     if not models:
         return say_empty("Scores by method: nothing was reproduced in this build.")
@@ -26,13 +27,13 @@ def scores_figure(inputs: Inputs) -> Figure:
     suites = [
         s
         for s in dict.fromkeys(t.suite for t in inputs.tasks.values())
-        if any(_has(inputs, t.name) for t in inputs.of_suite(s))
+        if any(_is_shown(inputs, t) for t in inputs.of_suite(s))
     ]
     figure = open_figure(6.9, 2.35 * len(suites) + 0.5)
     seen: dict[str, Any] = {}
     for place, suite in enumerate(suites):
         axes = figure.add_subplot(len(suites), 1, place + 1)
-        tasks = [t for t in inputs.of_suite(suite) if _has(inputs, t.name)]
+        tasks = [t for t in inputs.of_suite(suite) if _is_shown(inputs, t)]
         methods = RLLR_ROWS if suite == RLLR_SUITE else LABEL_ROWS
         rows = [(model, row) for row in methods if row.method in DRAWN]
         rows += [(m, MethodRow("encoder", "st")) for m in inputs.encoders()]
@@ -72,8 +73,8 @@ def scores_figure(inputs: Inputs) -> Figure:
     return figure
 
 
-def _has(inputs: Inputs, task: str) -> bool:
-    return bool((inputs.metrics["task"] == task).any())
+def _is_shown(inputs: Inputs, task: Task) -> bool:
+    return task.answer != "text" and bool((inputs.metrics["task"] == task.name).any())
 
 
 def invalid_figure(inputs: Inputs) -> Figure:

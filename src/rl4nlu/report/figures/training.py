@@ -27,13 +27,14 @@ MOST_CURVES = 6
 
 
 def curves_figure(inputs: Inputs) -> Figure:
-    """PPO's reward, KL, unreadable answers and validation score, and SFT's loss, against prompts seen."""
+    """PPO's reward, KL, unreadable answers and validation score, and SFT's loss, against prompts seen; of labels and numbers."""
     models = inputs.decoders("main")
     history = inputs.history
     history = history[
         (history["variant"] == MAIN_VARIANT)
         & history["model"].isin(models[:1])
         & history["method"].isin(["ppo", "sft"])
+        & ~history["mixture"].isin([task.name for task in inputs.tasks.values() if task.answer == "text"])
     ]
     if history.empty:
         return say_empty("Learning curves: no training history in this build.")
@@ -114,7 +115,8 @@ def learning_rates_figure(inputs: Inputs) -> Figure:
         metric = str(rows["metric"].iloc[0])
         axes.set_title(f"{title}, {METRIC_TITLES.get(metric, metric)}", loc="left")
         if place % PANELS_ACROSS == 0:
-            axes.set_ylabel("validation, %")
+            texts = mixture in inputs.tasks and inputs.tasks[mixture].answer == "text"
+            axes.set_ylabel("validation, points" if texts else "validation, %")
         if place + PANELS_ACROSS >= len(panels):
             axes.set_xlabel("learning rate")
     names = sorted(handles)

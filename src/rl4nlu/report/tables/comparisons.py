@@ -42,8 +42,10 @@ def comparisons_sheet(inputs: Inputs) -> Sheet:
     on_a_task = [Cell(number(float(median.get(kind, float("nan"))))) for kind in kinds]
     sheet.lines.append(Line(("Detectable", "average"), tuple(found_on_average)))
     sheet.lines.append(Line(("Detectable", "one task"), tuple(on_a_task)))
+    texts = [task.title for task in inputs.tasks.values() if task.answer == "text" and task.name in set(rows["task"])]
     sheet.notes = [
         inputs.provenance(),
+        *([f"{', '.join(texts)}: the first metric, in its own points, and no part of the average."] if texts else []),
         "Tasks with two metrics are compared by their mean. Intervals and tests count seeds and rows; no test where a method "
         "that has seeds was run once. * p < .05, Holm-corrected over the column (averages: over all comparisons' averages). "
         "The average leaves out tasks that are scored with another task's runs. Detectable: the smallest true difference that "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...scores.collect import MAIN_VARIANT
-from ..cells import MARK_NOTES, number
+from ..cells import ABSENT, MARK_NOTES, number
 from ..inputs import Inputs, parts
 from ..names import BASELINES, LABEL_ROWS, MODEL_FAMILIES, MethodRow, family
 from ..published import AVERAGES, PAPER_1
@@ -139,7 +139,7 @@ def other_tasks_sheet(inputs: Inputs) -> Sheet:
         for task in names:
             mine = rows[(rows["task"] == task.name)]
             means = [mine.loc[mine["metric"] == metric, "value"].mean() for metric in task.columns]
-            cells.append(Cell("/".join(number(float(v)) for v in means) if len(mine) else ""))
+            cells.append(Cell("/".join(number(float(v)) or ABSENT for v in means) if len(mine) else ""))
         trained = inputs.tasks[mixture].title if mixture in inputs.tasks else mixture
         sheet.lines.append(
             Line(

@@ -8,12 +8,14 @@ import pytest
 import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from roll_outs import spec_of, write_place
+from scenes import TOKENIZER, save_tiny, scene_rows, scenes, scenes_spec, write_scenes
 
 from rl4nlu.base.checkpoint import Checkpoint
 from rl4nlu.base.errors import Diverged
 from rl4nlu.config import Lora
-from rl4nlu.methods.rl import loop, ppo
+from rl4nlu.methods.rl import grpo, loop, ppo, raft
 from rl4nlu.methods.rl.policy import build_policy
+from rl4nlu.methods.rl.rollout import Sampler, gold_answer, plan_prompts
 from rl4nlu.models.load import add_lora, load_adapter, load_backbone
 
 
@@ -179,3 +181,48 @@ def test_nothing_that_was_trained_is_trained_again(place, tmp_path, monkeypatch)
     monkeypatch.setattr(loop, "update", None)
     again = ppo.train(spec, place / "data", tmp_path / "b", checkpoint=Checkpoint(tmp_path / "state", "x"))
     assert again == first
+
+
+SMALL = {"prompts": 12, "batch_size": 6, "epochs": 1, "learning_rates": [1e-2], "max_new_tokens": 2}
+SIZES = {
+    "ppo": {"minibatch_size": 6, "supervised_coefficient": 0.1},
+    "grpo": {"minibatch_size": 12, "group_size": 2},
+    "raft": {"minibatch_size": 12, "group_size": 2},
+}
+
+
+@pytest.mark.parametrize("method", SIZES)
+def test_texts_are_learnt_by_every_policy_optimisation_with_rules(method, tmp_path):
+    task, train = scenes(least_tokens=3, most_tokens=9, metrics=["rouge-l"]), {"ppo": ppo, "grpo": grpo, "raft": raft}
+    spec = scenes_spec(method, task, path=save_tiny(tmp_path / "tiny"), **{method: SMALL | SIZES[method]})
+    facts = train[method].train(spec, write_scenes(tmp_path / "data"), tmp_path)
+    history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [row["accuracy"] for row in history] == [None, None]  # a text is neither right nor wrong
+    assert all(0 <= row["reward"] <= 1 for row in history)
+    answers = facts["prompts_seen"] * (1 if method == "ppo" else 2)
+    assert 3 * answers <= facts["tokens_generated"] <= 9 * answers
+    assert facts["validation"] is not None
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_a_sampled_text_has_the_tasks_room_and_no_tag_ends_it(tmp_path):
+    task = scenes(least_tokens=3, most_tokens=9)
+    spec = scenes_spec("ppo", task, path=save_tiny(tmp_path / "tiny"), ppo=SMALL | SIZES["ppo"])
+    prompts, _ = plan_prompts(spec, write_scenes(tmp_path / "data"), TOKENIZER)
+    sampler = Sampler(spec, build_policy(spec, None), TOKENIZER)
+    found = sampler(prompts)
+    assert sampler.stop is None
+    assert {len(response) for response in found.responses} <= set(range(4, 10))
+    assert max(map(len, found.responses)) == 9  # whatever max_new_tokens says
+    assert [reading.label for reading in found.readings] == [text.strip() or None for text in found.texts]
+    assert found.accuracy is None
+
+
+def test_the_gold_answer_of_a_text_is_one_reference_drawn_once(tmp_path):
+    spec = scenes_spec("ppo", path=tmp_path)
+    drawn = [TOKENIZER.decode(gold_answer(spec, TOKENIZER, scenes(), row)) for row in scene_rows(8)]
+    assert drawn == [TOKENIZER.decode(gold_answer(spec, TOKENIZER, scenes(), row)) for row in scene_rows(8)]
+    places = [
+        [f" {text}</s>" for text in row.answers].index(text) for row, text in zip(scene_rows(8), drawn, strict=True)
+    ]
+    assert set(places) == {0, 1}

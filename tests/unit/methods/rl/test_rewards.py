@@ -3,13 +3,16 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scenes import scene_rows, scenes, scenes_spec, write_scenes
 
 from rl4nlu.config import Protocol
-from rl4nlu.methods.rl.rewards import REWARD_TABLES, by_rules, distance, label_match
+from rl4nlu.methods.rl.rewards import REWARD_TABLES, by_rules, distance, find_rules, label_match
 from rl4nlu.methods.rl.rollout import Prompt, RollOut, is_right
 from rl4nlu.tasks.reading import Reading, read_response
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
+from rl4nlu.tasks.texts.cider import cider_d, read_corpus
+from rl4nlu.tasks.texts.overlap import rouge
 
 TASKS = load_tasks()
 PAPER, RELEASED = Protocol(reward_table="paper"), Protocol(reward_table="released")
@@ -147,3 +150,34 @@ def test_rewards_read_the_label_behind_a_rationale(table: str) -> None:
     assert judge("mrpc", texts, ["1"] * 4, protocol) == [right, wrong, invalid, invalid]
     numbers = ["0.0 <Judgement> 4.0 </Judgement>", "4.0 </Judgement>"]
     assert judge("stsb", numbers, [4.5] * 2, protocol) == [2.0, -2.5]
+
+
+def reward_texts(task, data, texts, **config):
+    """The rewards of texts as answers to the task's first rows."""
+    rows = scene_rows(len(texts))
+    rule = find_rules(scenes_spec("ppo", task, **config), data)["scenes"]
+    return rule(rows, texts, [read_response(task, text) for text in texts])
+
+
+TEXTS = [" a dog can run .", " cats", "", " the horse runs at 2 ."]
+
+
+def test_texts_are_rewarded_by_what_they_share_with_references(tmp_path):
+    data, rows = write_scenes(tmp_path), scene_rows(4)
+    texts = [text.strip() for text in TEXTS]
+    found = reward_texts(scenes(reward="overlap"), data, TEXTS)
+    assert found == [rouge("rouge-l", text, row.answers) for text, row in zip(texts, rows, strict=True)]
+    assert (found[0], found[2]) == (1, 0)
+    corpus = read_corpus(row.answers for row in scene_rows(12, "train"))
+    found = reward_texts(scenes(reward="coverage-cider"), data, TEXTS)
+    own = [cider_d(text, row.answers, corpus) for text, row in zip(texts, rows, strict=True)]
+    assert [a - b for a, b in zip(found, own, strict=True)] == pytest.approx([1, 0.5, 0, 0])
+    assert found[2] == 0
+
+
+def test_texts_are_rewarded_by_a_judge_and_an_empty_one_by_the_least(tmp_path):
+    task = scenes(reward="judge", judge={"title": "Mood", "text_a": "{answer}"})
+    found = reward_texts(
+        task, write_scenes(tmp_path), [" a wonderful dog", " a terrible dog", " "], judges={"scenes": "vader"}
+    )
+    assert found[0] > 0.7 > 0.3 > found[1] > found[2] == 0
