@@ -1,15 +1,20 @@
-"""A task of texts that is defined here alone, its rows, and prepared files that hold them."""
+"""A task of texts that is defined here alone, its rows, prepared files that hold them, and runs that answered them."""
 
-from dataclasses import asdict
+import random
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tiny_models import RuleDecoder, byte_tokenizer, tiny_decoder
 
-from rl4nlu.answering.answer import Backbone
-from rl4nlu.base.files import write_json, write_jsonl
+from rl4nlu.answering.answer import Answer, Backbone, Shots
+from rl4nlu.base.files import REPOSITORY, write_json, write_jsonl
 from rl4nlu.config import Config, Model
+from rl4nlu.report.inputs import Inputs, load_inputs
 from rl4nlu.runs.resolve import resolve
 from rl4nlu.runs.spec import Address, RunSpec
+from rl4nlu.scores.collect import find_scored, history_table, metrics_table
+from rl4nlu.scores.comparisons import compare_methods
+from rl4nlu.scores.evaluate import write_scores
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import Task
 
@@ -94,3 +99,41 @@ def describe(prompt: str) -> str:
 def describing_backbone() -> Backbone:
     """A model that answers as `describe` does."""
     return Backbone(TOKENIZER, RuleDecoder(TOKENIZER, describe, start=" :").eval())
+
+
+QUALITY = {"random": 0.1, "zero-shot": 0.3, "sft": 0.6, "ppo": 0.9}
+"""Of made-up runs, how often an answer is a reference."""
+
+
+def write_scored_scenes(results: Path, data: Path, task: Task, seeds: int = 3, rows: int = 40) -> None:
+    """Scores of made-up runs of all methods in `QUALITY`; the likelier an answer is right, the lower its perplexities."""
+    write_scenes(data, test=rows)
+    for method, quality in QUALITY.items():
+        for seed in range(1 if method == "zero-shot" else seeds):
+            spec, chance = scenes_spec(method, task, seed), random.Random(f"{method} {seed}")
+            answers = []
+            for row in scene_rows(rows):
+                text = chance.choice(row.answers or []) if chance.random() < quality else "the cow moos ."
+                losses = {"nll": 9 * (1 - quality) + chance.random(), "tokens": 6}
+                answers.append(Answer(text, measured=None if method == "random" else losses))
+            folder = results / spec.address.path / "evaluation" / task.name
+            write_scores(spec, task, scene_rows(rows), answers, Shots(), 1.0, data, folder)
+
+
+def scene_inputs(folder: Path, metrics: list[str]) -> Inputs:
+    """What tables and figures see of these runs."""
+    tasks = {"scenes": scenes(metrics=metrics)}
+    write_scored_scenes(folder / "results", folder / "data", tasks["scenes"])
+    scored = find_scored(folder / "results", tasks)
+    for item in scored:
+        if item.record["method"] in ("sft", "ppo"):
+            steps = [
+                {"step": n, "prompts": n, "examples": n, "reward": n, "loss": n, "validation": n} for n in range(1, 4)
+            ]
+            write_jsonl(item.run / "history.jsonl", steps)
+    found = compare_methods(scored, tasks, "embedded", 100, 0)
+    found |= {
+        "metrics": metrics_table(scored, tasks, "embedded", None),
+        "history": history_table(scored, tasks, "embedded"),
+    }
+    return replace(load_inputs(REPOSITORY / "resources" / "published", tasks, MODELS), **found)

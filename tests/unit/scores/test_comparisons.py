@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scenes import scenes, write_scored_scenes
 from scipy import stats
 from synthetic import SMALL_GRID, make_predictions, make_rows, make_rows_that_share, write_scored, write_tree
 
@@ -270,3 +271,33 @@ def test_a_variant_on_other_rows_is_passed_over(tmp_path: Path, capsys: pytest.C
     write_answers(tmp_path, "short", 0, 20, n=30)
     assert effects_of(tmp_path).empty
     assert "hold different rows" in capsys.readouterr().out
+
+
+def compare_scenes(folder: Path, metrics: list[str]) -> dict[str, pd.DataFrame]:
+    task = scenes(metrics=metrics)
+    write_scored_scenes(folder / "results", folder / "data", task)
+    return compare_methods(find_scored(folder / "results", {"scenes": task}), {"scenes": task}, "embedded", 200, 0)
+
+
+def test_texts_are_compared_by_their_first_metric_and_are_no_part_of_an_average(tmp_path: Path) -> None:
+    tables = compare_scenes(tmp_path, ["rouge-l", "perplexity"])
+    found = tables["comparisons"].set_index("comparison")
+    assert set(found.index) == {"ppo vs sft (st)", "sft vs zero-shot (st)", "ppo vs zero-shot (st)"}
+    assert set(found["metric"]) == {"rouge-l"}
+    assert (found["difference"] > 0).all()
+    assert found["p_holm"].notna().all()
+    assert tables["overall"].empty
+    means = tables["means"].set_index(["method", "metric"])
+    assert ("random", "perplexity") not in means.index  # no model wrote its texts
+    assert means.loc[("random", "rouge-l"), "low"] < means.loc[("random", "rouge-l"), "value"]
+    assert means.loc[("ppo", "perplexity"), "value"] < means.loc[("sft", "perplexity"), "value"]
+
+
+def test_where_less_is_better_the_least_leads(tmp_path: Path) -> None:
+    tables = compare_scenes(tmp_path, ["perplexity", "rouge-l"])
+    leads = tables["means"].set_index(["method", "metric"])["leads"]
+    assert leads["ppo", "perplexity"]
+    assert not leads["zero-shot", "perplexity"]
+    found = tables["comparisons"].set_index("comparison")
+    assert found.loc["ppo vs sft (st)", "difference"] < 0
+    assert set(found["metric"]) == {"perplexity"}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from rl4nlu.base.files import write_json
-from rl4nlu.scores.tuning import CANDIDATES, candidates_table
+from rl4nlu.scores.tuning import CANDIDATES, candidates_table, chosen_by
 from rl4nlu.tasks.task import load_tasks
 
 TASKS = load_tasks()
@@ -62,3 +62,8 @@ def test_cost_and_who_chose_stand_in_the_row(results: Path) -> None:
 def test_runs_that_are_not_asked_for_are_left_out(results: Path) -> None:
     found = candidates_table(results, TASKS, "embedded", {"m/sft/cola/main/seed1"})
     assert found[["method", "seed"]].to_numpy().tolist() == [["sft", 1]]
+
+
+def test_where_less_is_better_the_score_stands_below_zero() -> None:
+    assert chosen_by("sft", [{"metrics": ["perplexity", "judge"]}]) == "-perplexity"
+    assert chosen_by("sft", [{"metrics": ["judge", "perplexity"]}]) == "judge"

@@ -29,6 +29,8 @@ def scores_figure(inputs: Inputs) -> Figure:
         for s in dict.fromkeys(t.suite for t in inputs.tasks.values())
         if any(_is_shown(inputs, t) for t in inputs.of_suite(s))
     ]
+    if not suites:
+        return say_empty("Scores by method: no task of labels or numbers in this build.")
     figure = open_figure(6.9, 2.35 * len(suites) + 0.5)
     seen: dict[str, Any] = {}
     for place, suite in enumerate(suites):

@@ -6,11 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from scenes import scene_inputs
 from synthetic import inputs
 
 from rl4nlu.config import METHODS
 from rl4nlu.report.figures import FIGURES, draw_figures, write_figure
-from rl4nlu.report.figures.scores import invalid_figure
+from rl4nlu.report.figures.differences import gains_figure
+from rl4nlu.report.figures.scores import invalid_figure, scores_figure
+from rl4nlu.report.figures.training import curves_figure
 from rl4nlu.report.names import MethodRow
 
 
@@ -102,3 +105,12 @@ def test_bars_stand_in_the_order_of_the_methods() -> None:
     methods = [name for name in METHODS if name in ("sft", "ppo", *also)]
     wanted = [f"micro-llama {MethodRow(name, 'st').label}" for name in methods]
     assert [bar for bar in bars if bar in wanted] == wanted
+
+
+def test_texts_are_not_drawn_on_the_scale_of_labels_and_a_gain_is_what_is_better(tmp_path: Path) -> None:
+    shown = scene_inputs(tmp_path, ["perplexity", "rouge-l"])
+    assert "in this build" in texts(scores_figure(shown))
+    assert "in this build" in texts(curves_figure(shown))
+    (axes,) = gains_figure(shown).axes
+    assert (shown.comparisons.set_index("comparison").loc["ppo vs sft (st)", "difference"]) < 0
+    assert axes.lines[1].get_color() == METHODS["ppo"].colour  # PPO has the lower perplexity

@@ -1,11 +1,17 @@
 """Scores by method and task: which rows stand where, averages, common tasks, transfer."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
+import pytest
+from scenes import scene_inputs
 from synthetic import cells_of, inputs
 
+from rl4nlu.report.cells import own_cell
+from rl4nlu.report.names import MethodRow
 from rl4nlu.report.tables import build_sheets
+from rl4nlu.report.tables.suites import other_tasks_sheet
 from rl4nlu.report.typeset import Sheet, to_csv
 from rl4nlu.tasks.metrics import average
 
@@ -61,3 +67,24 @@ def test_transfer_runs_stand_apart() -> None:
     assert cells_of(found["other-tasks"], "micro-llama", "PPO", "SST-2")["CoLA"].text
     glue = build_sheets(inputs(True))["glue"]
     assert to_csv(found["glue"]) == to_csv(glue)
+
+
+def test_a_metric_of_texts_that_cannot_be_computed_is_a_dash_among_others(tmp_path: Path) -> None:
+    """Texts that no model wrote have no perplexity."""
+    shown = scene_inputs(tmp_path, ["rouge-l", "perplexity"])
+    task, random = shown.tasks["scenes"], MethodRow("random", "none")
+    first = f"{shown.metrics.loc[(shown.metrics['method'] == 'random') & (shown.metrics['metric'] == 'rouge-l'), 'value'].mean():.1f}"
+    assert own_cell(shown, "tiny", random, task).text == f"{first}/–"
+    assert own_cell(shown, "tiny", MethodRow("ppo", "st"), task).text.count("–") == 0
+    assert own_cell(shown, "tiny", MethodRow("grpo", "st"), task).text == ""
+    (line,) = [line for line in other_tasks_sheet(shown).filled if line.heads[1] == "Random"]
+    assert line.cells[0].text == f"{first}/–"
+    only = replace(shown, tasks={"scenes": task.model_copy(update={"reported": ["perplexity"]})})
+    assert own_cell(only, "tiny", random, only.tasks["scenes"]).text == ""
+
+
+def test_a_task_of_texts_has_the_score_of_its_first_metric_and_no_chance(tmp_path: Path) -> None:
+    shown = scene_inputs(tmp_path, ["perplexity", "rouge-l"])
+    task, row = shown.tasks["scenes"], MethodRow("sft", "st")
+    assert shown.score("tiny", row, task) == pytest.approx(sum(shown.first("tiny", row, task)) / 3)
+    assert not shown.near_chance(task)
