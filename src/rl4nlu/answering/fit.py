@@ -74,7 +74,7 @@ def fit_prompts(
     whole = rows
     if task.most_prompt_tokens is not None:
         rows, demonstrations = (
-            _cut_rows(tokenizer, task, some, protocol, task.most_prompt_tokens) for some in (rows, demonstrations)
+            cut_rows(tokenizer, task, some, protocol, task.most_prompt_tokens) for some in (rows, demonstrations)
         )
     fitted: dict[int, Fitted] = {}
     waiting = list(range(len(rows)))
@@ -102,7 +102,7 @@ def fit_prompts(
     return [fitted[n] for n in range(len(rows))]
 
 
-def _cut_rows(
+def cut_rows(
     tokenizer: PreTrainedTokenizerBase, task: Task, rows: Sequence[Row], protocol: Protocol, longest: int
 ) -> list[Row]:
     """The rows, those whose prompt alone is longer than `longest` tokens with their passage shortened."""

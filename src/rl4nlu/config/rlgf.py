@@ -85,7 +85,8 @@ class Rlgf(Ppo):
 
 
 def _guided(title: str, colour: str, *against: str) -> Method:
-    return Method(title, "rlgf", Rlgf, "rlgf", "methods.rlgf.rlgf", against=("ppo", "sft", *against), colour=colour)
+    against = ("ppo", "sft", *against)
+    return Method(title, "rlgf", Rlgf, "rlgf", "methods.rlgf.rlgf", texts=True, against=against, colour=colour)
 
 
 RLGF = {

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...answering.decoder import judge_texts
+from ...answering.fit import cut_rows
 from ...config import Protocol
+from ...models.load import load_tokenizer
 from ...tasks.own_reward import Rule, load_function
 from ...tasks.reading import Reading
 from ...tasks.rows import Row, load_rows
@@ -91,8 +93,19 @@ def distance(task: Task) -> Rule:
 
 
 def judgement(spec: RunSpec, task: Task) -> Rule:
-    """The score of the run's judge of the task: from 0 to 1, or a reward model's output."""
-    return lambda rows, texts, readings: judge_texts(spec, task, rows, [read_text(reading) for reading in readings])
+    """The score of the run's judge of the task: from 0 to 1, or a reward model's output.
+
+    It reads the whole prompt before an answer, or what the policy read of it (paper 3's release on IMDB).
+    """
+    window = task.most_prompt_tokens if getattr(spec.settings, "reward_reads", "prompt") == "window" else None
+    tokenizer = load_tokenizer(spec.model_spec) if window is not None else None
+
+    def judge(rows: Sequence[Row], texts: Sequence[str], readings: Sequence[Reading]) -> list[float]:
+        if tokenizer is not None and window is not None:
+            rows = cut_rows(tokenizer, task, rows, spec.protocol, window)
+        return judge_texts(spec, task, rows, [read_text(reading) for reading in readings])
+
+    return judge
 
 
 def coverage_and_cider(task: Task, train: Sequence[Row]) -> Rule:

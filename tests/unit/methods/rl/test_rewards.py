@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes import scene_rows, scenes, scenes_spec, write_scenes
 
-from rl4nlu.config import Protocol
+from rl4nlu.config import Model, Protocol, load_config, load_models
 from rl4nlu.methods.rl.rewards import REWARD_TABLES, by_rules, distance, find_rules, label_match
 from rl4nlu.methods.rl.rollout import Prompt, RollOut, is_right
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address
 from rl4nlu.tasks.reading import Reading, read_response
 from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import load_tasks
@@ -181,3 +183,28 @@ def test_texts_are_rewarded_by_a_judge_and_an_empty_one_by_the_least(tmp_path):
         task, write_scenes(tmp_path), [" a wonderful dog", " a terrible dog", " "], judges={"scenes": "vader"}
     )
     assert found[0] > 0.7 > 0.3 > found[1] > found[2] == 0
+
+
+@pytest.mark.parametrize(("reads", "words"), [("prompt", 200), ("window", 64)])
+def test_a_judge_reads_the_whole_prompt_or_what_the_policy_read_of_it(monkeypatch, tmp_path, reads, words):
+    """IMDB's release rewards what follows the last 64 tokens of a prompt, and measures what follows all of it."""
+    read = []
+
+    class Listener:
+        def scores(self, task, rows, prompts, texts):
+            read.extend(prompts)
+            return [0.5] * len(texts)
+
+    monkeypatch.setattr("rl4nlu.models.judge.load_judge", lambda model: Listener())
+    config = load_config({"rlgf": {"reward_reads": reads}, "judges": {"scenes": "mood"}})
+    models = {"micro-llama": load_models()["micro-llama"], "mood": Model(kind="classifier", path="vader")}
+    task = scenes(query="{words}", reward="judge", most_prompt_tokens=64, keep="end")
+    spec = resolve(config, models, {"scenes": task}, Address("micro-llama", "ppo++", "scenes", "main", 0))
+    text = " ".join(["the film was good"] * 50)
+    found = find_rules(spec, tmp_path)["scenes"](
+        [Row("x", {"words": text}, None)], ["fine"], [Reading("", "fine", None)]
+    )
+    assert found == [0.5]
+    assert text.endswith(read[0])
+    assert words // 2 < len(read[0].split()) <= words
+    assert (read[0] == text) == (reads == "prompt")

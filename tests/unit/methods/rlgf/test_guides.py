@@ -9,14 +9,18 @@ from chat_server import KEY, completion, served
 from guided import prompts_of, sampler_of, spec_of
 from interruptions import lines_of, without_times
 from roll_outs import WORDS
+from scenes import scenes
 from tiny_models import RuleDecoder, byte_tokenizer, tiny_decoder
 
 from rl4nlu.base.errors import ConfigError
-from rl4nlu.config import Model, load_models
+from rl4nlu.config import Model, load_config, load_models
 from rl4nlu.methods.rl.rollout import gold_answer, plan_prompts
 from rl4nlu.methods.rlgf import guides, rlgf
 from rl4nlu.methods.rlgf.guides import ModelGuide, ServerGuide, TextGuide, open_guide, score_guide
 from rl4nlu.models.load import load_tokenizer
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address
+from rl4nlu.tasks.rows import Row
 
 ID = {word: number for number, word in enumerate(WORDS)}
 END = ID["</s>"]
@@ -273,3 +277,15 @@ def test_gold_answers_have_their_rationale_where_answers_have_one(place, tmp_pat
     assert len({prompt.row.id for prompt in prompts}) == 20  # the rows that have one
     gold = tokens_of("dull", " ", "film", " ", "<Judgement>", " ", "Positive", " ", "</Judgement>")
     assert next(p for p in prompts if p.row.label == "1").gold == gold
+
+
+def test_the_gold_answer_of_a_continued_review_is_what_follows_or_the_reviews_start():
+    review = Row("x", {"words": "the film was good"}, None, answers=["and so was the end of it ."])
+    models, texts = load_models(), []
+    tokenizer = load_tokenizer(models["micro-llama"])
+    task = scenes(query="{words}", layout="continuation", metrics=["bleu-4"])
+    for target in ("continuation", "review-start"):
+        config = load_config({"rlgf": {"target": target, "supervised_coefficient": 0.1}})
+        spec = resolve(config, models, {"scenes": task}, Address("micro-llama", "ppo++", "scenes", "main", 0))
+        texts.append(tokenizer.decode(gold_answer(spec, tokenizer, task, review), skip_special_tokens=True).strip())
+    assert texts == ["and so was the end of it .", "the film was good and so was the end of it ."]

@@ -10,14 +10,18 @@ import pytest
 import torch
 from guided import SETTINGS, prompts_of, sampler_of, spec_of
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
+from scenes import scenes, write_scenes
+from tiny_models import byte_tokenizer, tiny_decoder
 
-from rl4nlu.config import METHODS, Data
+from rl4nlu.config import METHODS, Data, Model, load_config
 from rl4nlu.methods.rl import ppo
 from rl4nlu.methods.rl.experience import gather_experience
 from rl4nlu.methods.rl.update import make_optimiser, update
 from rl4nlu.methods.rlgf import guides, rlgf
 from rl4nlu.methods.rlgf.guides import open_guide
 from rl4nlu.methods.rlgf.roll_in import SharedRollOuts
+from rl4nlu.runs.resolve import resolve
+from rl4nlu.runs.spec import Address
 from rl4nlu.tasks.prepare import prepare
 from rl4nlu.tasks.task import load_task
 
@@ -143,6 +147,36 @@ def test_the_learner_as_its_guide_is_the_releases_and_has_no_digest(place, tmp_p
     first, second = (lines_of(tmp_path / name / "history.jsonl") for name in ("learner", "frozen"))
     assert first[0] == second[0]  # before the first update they are one
     assert first[2] != second[2]
+
+
+@pytest.mark.parametrize("guide", [
+    {"guide": "start"}, {"guide": "model", "guide_model": "other"}, {"guide": "references"}, {"guide_max_new_tokens": 4},
+])  # fmt: skip
+def test_texts_are_begun_and_gone_on_with(tmp_path, guide):
+    """Every method learns a task of texts; a text keeps its lengths, whoever writes it."""
+    tokenizer = byte_tokenizer()
+    for name, seed in (("model", 0), ("other", 1)):
+        tiny_decoder("llama", len(tokenizer), seed).save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    write_scenes(tmp_path / "data")
+    models = {n: Model(kind="decoder", path=str(tmp_path / p)) for n, p in (("tiny", "model"), ("other", "other"))}
+    models = {name: model.model_copy(update={"max_length": 250}) for name, model in models.items()}
+    settings = SETTINGS | {"supervised_coefficient": 0.1, "prompts": 16} | guide
+    config = load_config({"rlgf": settings, "evaluation": {"bootstrap": 20}})
+    for method in GUIDED if guide.get("guide") != "references" else ["ppo++"]:
+        address = Address("tiny", method, "scenes", "main", 0)
+        spec = resolve(config, models, {"scenes": scenes(least_tokens=6, most_tokens=9)}, address)
+        facts = rlgf.train(spec, tmp_path / "data", tmp_path / method)
+        history = lines_of(tmp_path / method / "history.jsonl")
+        assert facts["tokens_guided"] > 0
+        assert history[0]["kl"] == 0
+        assert history[0]["accuracy_early"] is None  # a text is neither right nor wrong
+        assert history[0]["supervised_loss"] > 0
+        assert 0 <= history[0]["reward"] <= 1
+        if method == "ppo++":  # six to nine tokens of each of eight answers, of which the guide's prefix are no part
+            assert history[0]["tokens_generated"] <= 8 * 9
+            most = 8 * {"references": 9}.get(guide.get("guide"), guide.get("guide_max_new_tokens", 9))
+            assert history[0]["tokens_guided"] <= most
 
 
 def test_its_program_trains_a_run_and_leaves_its_record(tmp_path, root):
