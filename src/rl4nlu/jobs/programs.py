@@ -38,6 +38,11 @@ def run_record(spec: RunSpec, facts: dict[str, Any]) -> dict[str, Any]:
         "spec": spec.model_dump(mode="json"),
         "model_commit": cached_commit(spec.model_spec),
         **({"encoder_commit": cached_commit(spec.encoder_spec)} if spec.encoder_spec else {}),
+        **(
+            {"judge_commits": {task: cached_commit(judge) for task, judge in spec.judges.items()}}
+            if spec.judges
+            else {}
+        ),
         **({"guide_commit": cached_commit(spec.guide_spec)} if spec.guide_spec else {}),
         "facts": facts,
         "environment": environment(REPOSITORY),

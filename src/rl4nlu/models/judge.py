@@ -73,6 +73,8 @@ class Classifier:
             )
         if outputs == 1 and model.score == "probability":
             raise ConfigError(f"model {model.path!r}: score is probability, and it has one output; set it to logit")
+        if network.config.pad_token_id is None:  # GPT-2's kind, which looks for the last token that is none
+            network.config.pad_token_id = self.tokenizer.pad_token_id
         self.network: Any = network.to(device()).eval().requires_grad_(False)
 
     def scores(self, task: Task, rows: Sequence[Row], prompts: Sequence[str], texts: Sequence[str]) -> list[float]:

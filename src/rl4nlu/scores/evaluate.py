@@ -64,6 +64,7 @@ def write_scores(
     confidences = confidences_of(answers)
     scored = score(task, rows, predictions, confidences)
     values = {name: value for name, value in scored.items() if not math.isnan(value)}
+    absent = {name: explain_absence(task, name) for name in scored if name not in values}
     bounds = bootstrap(task, rows, predictions, spec.evaluation.bootstrap, spec.seed, confidences)
     metrics = {
         name: {"value": value, **dict(zip(("low", "high"), bounds.get(name, (None, None)), strict=True))}
@@ -97,7 +98,7 @@ def write_scores(
             "split": "test",
             "n": len(rows),
             "metrics": metrics,
-            **({"absent": absent} if (absent := {m: explain_absence(task, m) for m in scored.keys() - values}) else {}),
+            **({"absent": absent} if absent else {}),
             "invalid_rate": len(invalid) / len(rows),
             "random_labels": len(replaced),
             "shots": len(shots.demonstrations),

@@ -17,11 +17,11 @@ PROMPTS = [f"write of {row.fields['words']} :" for row in ROWS]
 TEXTS = ["a dog", "", "a horse that runs and runs and runs", "cats", "dogs sleep at dawn"]
 
 
-def save_classifier(folder, outputs=2) -> Model:
-    tokenizer = byte_tokenizer()
+def save_classifier(folder, outputs=2, pad=2) -> Model:
+    tokenizer = byte_tokenizer(pad=pad is not None)
     torch.manual_seed(0)
     size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=2, num_labels=outputs, initializer_range=0.3, **size)
+    config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=pad, num_labels=outputs, initializer_range=0.3, **size)
     LlamaForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Model(kind="classifier", path=str(folder), max_length=64)
@@ -47,6 +47,12 @@ def test_scores_are_probabilities_and_do_not_depend_on_the_batch(tmp_path, monke
     other = model.model_copy(update={"positive": 0})
     assert [a + b for a, b in zip(together, scores(other), strict=True)] == pytest.approx([1.0] * 5)
     assert len({round(score, 4) for score in together}) == 5
+
+
+@pytest.mark.filterwarnings("ignore:.*no padding token")
+def test_a_classifier_without_a_padding_token_judges_batches_all_the_same(tmp_path):
+    with_pad, without = (scores(save_classifier(tmp_path / str(pad), pad=pad)) for pad in (2, None))
+    assert without == pytest.approx(with_pad, abs=1e-6)
 
 
 def test_a_reward_model_gives_its_output(tmp_path):
