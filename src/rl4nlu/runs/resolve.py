@@ -273,7 +273,8 @@ def _check_texts(config: Config, spec: RunSpec) -> None:
         raise ConfigError(
             f"{where}: protocol.response is rationale, a reason before a label, and task {name} answers with texts; set it to label"
         )
-    for task in spec.train_tasks:
+    chooses_shots = METHODS[spec.method].answered_by == "answering.few_shot"
+    for task in spec.eval_tasks if chooses_shots else spec.train_tasks:
         asks = (
             "reward" if spec.rules.get(task.name) == "judge" else "first metric" if task.metrics[0] == "judge" else None
         )

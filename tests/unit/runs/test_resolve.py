@@ -462,6 +462,9 @@ def test_a_judge_is_named_where_something_hangs_on_it():
             ConfigError, match=rf"the {asks} of task scenes is a judge's, and none is named; set judges"
         ):
             scenes_spec("ppo", task)
+    with pytest.raises(ConfigError, match="the first metric of task scenes"):  # demonstrations are chosen by it
+        scenes_spec("few-shot", scenes(metrics=["judge"]))
+    assert scenes_spec("zero-shot", scenes(metrics=["judge"])).judges == {}
     assert scenes_spec("ppo", scenes(metrics=["rouge-l", "judge"])).judges == {}
     with pytest.raises(ConfigError, match=r"judges\.scenes: unknown name 'vaader' - did you mean 'vader'"):
         scenes_spec("ppo", judges={"scenes": "vaader"})

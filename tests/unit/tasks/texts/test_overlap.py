@@ -1,11 +1,13 @@
 """BLEU and ROUGE are those of their libraries, of one text and of many whose counts are added up."""
 
+import json
+
 import numpy as np
 import pytest
 
 from rl4nlu.tasks.texts.overlap import corpus_bleu, count_bleu, rouge
 
-ANSWERS = ["the dog runs over a wide field", "a cat sleeps on the old mat today", "", "birds sing"]
+ANSWERS = ["the dog runs over a field", "a cat sleeping on the mats", "", "birds sing"]
 REFERENCES = [
     ["the dog runs over the field", "a dog runs over a wide green field"],
     ["a cat sleeps on the mat", "the cat sleeps on the old mat"],
@@ -27,6 +29,19 @@ def test_added_counts_give_the_bleu_of_all_texts():
 def test_weights_of_texts_are_those_of_repeated_texts():
     counts = np.array([count_bleu(*pair) for pair in zip(ANSWERS, REFERENCES, strict=True)])
     assert corpus_bleu(np.array([2.0, 1, 0, 0]) @ counts) == pytest.approx(corpus_bleu(counts[[0, 0, 1]].sum(0)))
+
+
+def test_bleu_of_official_sentences_is_that_of_the_library(official_data):
+    from sacrebleu.metrics import BLEU
+
+    lines = (official_data / "other" / "CommonGen" / "dev.jsonl").read_text().splitlines()
+    scenes = [json.loads(line)["scene"] for line in lines]
+    answers, references = [some[0] for some in scenes], [some[1:] for some in scenes]
+    longest = max(map(len, references))
+    streams = [[some[n] if n < len(some) else None for some in references] for n in range(longest)]
+    expected = BLEU(tokenize="none", smooth_method="none").corpus_score(answers, streams).score
+    sums = np.sum([count_bleu(*pair) for pair in zip(answers, references, strict=True)], axis=0)
+    assert corpus_bleu(sums) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(("metric", "kind"), [("rouge-1", "rouge1"), ("rouge-2", "rouge2"), ("rouge-l", "rougeL")])
