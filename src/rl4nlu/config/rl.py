@@ -120,6 +120,14 @@ class Ppo(ClippedOptimisation):
         ge=0,
         description="weight of the cross-entropy of gold answers to a minibatch's prompts (paper 3's release: 0.1)",
     )
+    target: Literal["continuation", "review-start"] = Field(
+        "continuation",
+        description="gold answer of a continued review: what follows the prompt, or the review's first tokens, as paper 3's release does",
+    )
+    reward_reads: Literal["prompt", "window"] = Field(
+        "prompt",
+        description="what a judge reads before the answer: the whole prompt, as the metric does, or what the policy read of it (paper 3's release)",
+    )
 
 
 class Grpo(ClippedOptimisation):

@@ -62,14 +62,6 @@ class Rlgf(Ppo):
         "own",
         description="own: the policy's own tokens pay for KL; dropped: none is paid, as the release does in all but PPO",
     )
-    target: Literal["continuation", "review-start"] = Field(
-        "continuation",
-        description="gold answer of a continued review: what follows the prompt, or the review's first tokens, as the release does",
-    )
-    reward_reads: Literal["prompt", "window"] = Field(
-        "prompt",
-        description="what a judge reads before the answer: the whole prompt, as the metric does, or what the policy read of it (release)",
-    )
 
     @model_validator(mode="after")
     def _has_its_guide(self) -> Rlgf:

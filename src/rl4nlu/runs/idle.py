@@ -133,7 +133,7 @@ CONDITIONS = (
         "no KL is paid",
     ),
     Condition(
-        Rlgf,
+        Ppo,
         ("target",),
         ("supervised_coefficient",),
         lambda s: s.supervised_coefficient > 0,

@@ -233,6 +233,8 @@ RLGF_RELEASED = Preset(
                 "whiten_advantages whiten_rewards", (False, "release of paper 3, a comment says so and nothing is done")
             ),
             "ratio_threshold": (None, "release of paper 3, no minibatch is skipped"),
+            "target": ("review-start", "release of paper 3, IMDB: the whole review, cut at its right"),
+            "reward_reads": ("window", "release of paper 3, IMDB: the last 64 tokens of the prompt"),
         }.items()
     }
     | {
@@ -246,8 +248,6 @@ RLGF_RELEASED = Preset(
             "release of paper 3, LOLS calls PPO++'s sampling, which does not turn the mask",
         ),
         "rlgf.kl_penalty": ("dropped", "release of paper 3, stores the reward without KL in all but PPO"),
-        "rlgf.target": ("review-start", "release of paper 3, IMDB: the whole review, cut at its right"),
-        "rlgf.reward_reads": ("window", "release of paper 3, IMDB: the last 64 tokens of the prompt"),
     },
     silent={
         f"{section}.{key}": BY_TASK

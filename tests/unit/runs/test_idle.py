@@ -46,6 +46,7 @@ IDLE = [
     ("lols", "rlgf", {"kl_penalty": "dropped", "kl_coefficient": 0.2}, "kl_coefficient", {"kl_penalty": "own"}),
     ("lols", "rlgf", {"kl_penalty": "dropped", "kl_control": "adaptive"}, "kl_control", {"kl_penalty": "own"}),
     ("lols", "rlgf", {"target": "review-start"}, "target", {"supervised_coefficient": 0.1}),
+    ("ppo", "ppo", {"target": "review-start"}, "target", {"supervised_coefficient": 0.1}),
     ("sft", "evaluation", {"decoding": {"temperature": 0.7}}, "decoding.temperature", {"decoding": {"how": "sample"}}),
     ("sft", "evaluation", {"decoding": {"how": "score", "top_k": 5}}, "decoding.top_k", {"decoding": {"how": "sample"}}),
 ]  # fmt: skip

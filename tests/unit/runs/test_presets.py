@@ -82,11 +82,11 @@ FACTS = [
             {"start": "sft", "supervised_coefficient": 0.1, "kl_control": "fixed", "optimiser": "adamw", "temperature": 1},
             {"gae_lambda": 0.95, "clip_range": 0.2, "clip_range_value": 0.2, "max_grad_norm": 1, "entropy_coefficient": 0},
             {"value_learning_rate": None, "whiten_advantages": False, "whiten_rewards": False, "ratio_threshold": None},
+            {"target": "review-start", "reward_reads": "window"},
         )
     ),
     ("rlgf-released", RLGF, "settings", {"guide": "start", "guide_top_p": 0.92, "guide_weights": "learner", "lols_share": 0.8}),
     ("rlgf-released", RLGF, "settings", {"credit": "all", "phase_mask": "released", "kl_penalty": "dropped"}),
-    ("rlgf-released", RLGF, "settings", {"target": "review-start", "reward_reads": "window"}),
 ]  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def judgement(spec: RunSpec, task: Task) -> Rule:
 
     It reads the whole prompt before an answer, or what the policy read of it (paper 3's release on IMDB).
     """
-    window = task.most_prompt_tokens if getattr(spec.settings, "reward_reads", "prompt") == "window" else None
+    window = task.most_prompt_tokens if getattr(spec.settings, "reward_reads", None) == "window" else None
     tokenizer = load_tokenizer(spec.model_spec) if window is not None else None
 
     def judge(rows: Sequence[Row], texts: Sequence[str], readings: Sequence[Reading]) -> list[float]:
