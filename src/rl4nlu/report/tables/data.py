@@ -58,16 +58,24 @@ def invalid_sheet(inputs: Inputs) -> Sheet:
 
 
 def task_notes(inputs: Inputs) -> str:
-    """The appendix' list of tasks: metrics, label words, the query as it is asked, and the task file's note; LaTeX."""
+    """The appendix' list of tasks: metrics, what is answered, the query as it is asked, the task file's note, and what is
+    other than usual in its generated rows; LaTeX.
+    """
     lines = [
         "% Written by workflow/scripts/tables.py: task-notes",
         r"\begin{description}\footnotesize\setlength{\itemsep}{0pt}",
     ]
     for task in inputs.tasks.values():
-        words = ", ".join(task.words) if task.words else f"a number from {task.low:g} to {task.high:g}"
-        facts = [f"{', '.join(task.columns)}; answers: {words}."]
+        answers = {
+            "labels": ", ".join(task.words),
+            "number": f"a number from {task.low:g} to {task.high:g}",
+            "text": f"a text of {task.least_tokens} to {task.most_tokens} tokens",
+        }
+        facts = [f"{', '.join(task.columns)}; answers: {answers[task.answer]}."]
         if task.trained_with:
             facts.append(f"Scored with the runs of {inputs.tasks[task.trained_with].title}.")
         facts += [f"Asked: {task.query}", *([task.note.strip()] if task.note.strip() else [])]
+        if (generated := task.sources.microworld) and (stated := {**generated.knobs, **generated.lengths}):
+            facts.append(f"Microworld: {', '.join(f'{name} = {value:g}' for name, value in stated.items())}.")
         lines.append(rf"\item[{tex(task.title)}] " + " ".join(tex(fact) for fact in facts))
     return "\n".join([*lines, r"\end{description}", ""])
