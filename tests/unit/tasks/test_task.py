@@ -14,12 +14,16 @@ GLUE = ["mnli", "mnli-mm", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte",
 SUPERGLUE = ["boolq", "cb", "copa", "multirc", "record", "superglue-rte", "wic", "wsc", "axb", "axg"]
 RLLR = ["movie-reviews", "ag-news", "app-reviews", "rllr-mrpc", "rllr-qqp", "rllr-mnli", "rllr-sst2", "rllr-stsb"]
 
+GENERATION = ["imdb", "commongen", "tldr"]
 OFFICIAL_METRICS = {
     "cola": ["matthews"], "sst2": ["accuracy"], "mrpc": ["f1"], "stsb": ["spearman"], "qqp": ["f1"], "mnli": ["accuracy"],
     "mnli-mm": ["accuracy"], "qnli": ["accuracy"], "rte": ["accuracy"], "wnli": ["accuracy"], "ax": ["matthews"],
     "boolq": ["accuracy"], "cb": ["macro-f1", "accuracy"], "copa": ["accuracy"], "multirc": ["multirc-f1a", "multirc-em"],
     "record": ["record-f1", "record-em"], "superglue-rte": ["accuracy"], "wic": ["accuracy"], "wsc": ["accuracy"],
     "axb": ["matthews"], "axg": ["gender-parity", "accuracy"], **{name: ["accuracy"] for name in RLLR},
+    "imdb": ["judge", "perplexity", "output-perplexity", "polarity"],
+    "commongen": ["cider", "coverage", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "meteor", "bertscore", "spice", "facts"],
+    "tldr": ["judge", "rouge-1", "rouge-2", "rouge-l", "perplexity", "output-perplexity", "facts"],
 }  # fmt: skip
 
 OWN = {
@@ -61,8 +65,9 @@ def test_every_official_task_is_there_in_the_order_of_the_papers_tables() -> Non
     assert [n for n in tasks if tasks[n].suite == "glue"] == GLUE
     assert [n for n in tasks if tasks[n].suite == "superglue"] == SUPERGLUE
     assert [n for n in tasks if tasks[n].suite == "rllr"] == RLLR
+    assert [n for n in tasks if tasks[n].suite == "generation"] == GENERATION
     assert {name: task.columns for name, task in tasks.items()} == OFFICIAL_METRICS
-    assert {n for n, t in tasks.items() if not t.in_average} == {"wnli", "ax", "axb", "axg"}
+    assert {n for n, t in tasks.items() if not t.in_average} == {"wnli", "ax", "axb", "axg", *GENERATION}
     assert {n: t.trained_with for n, t in tasks.items() if t.trained_with} == {
         "mnli-mm": "mnli", "ax": "mnli", "superglue-rte": "rte", "axb": "rte", "axg": "rte"
     }  # fmt: skip
@@ -86,7 +91,7 @@ def test_wording_is_short_and_every_source_is_named() -> None:
     for name, task in load_tasks().items():
         assert len(task.description.split()) <= 25, name
         given = {s for s in ("hub", "local", "microworld") if getattr(task.sources, s)}
-        known = {"ax": {"local", "microworld"}, "app-reviews": {"hub", "microworld"}}
+        known = {"ax": {"local", "microworld"}, "app-reviews": {"hub", "microworld"}, "tldr": {"hub", "microworld"}}
         assert given == known.get(name, {"hub", "local", "microworld"}), name
         assert set(task.metrics) <= set(METRIC_NAMES)
 

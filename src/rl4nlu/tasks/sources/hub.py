@@ -9,7 +9,7 @@ from typing import Any
 from ...base.errors import ConfigError, nearest
 from ...base.hub import advice
 from ...config import Data
-from ..parts.columns import Columns, Hub
+from ..parts.columns import Hub
 from ..task import Task
 from .layouts import Raw, SourceSplit
 
@@ -85,13 +85,7 @@ def convert(task: Task, source: Hub, rows: Any, where: str) -> SourceSplit:
         raise ConfigError(
             f"{where}: no column {label!r}{nearest(label, rows.column_names)} Found: {', '.join(rows.column_names)}."
         )
-    columns = Columns(
-        fields=source.fields,
-        label=label,
-        labels=class_labels(task, source, rows.features.get(label), where),
-        bins=source.bins,
-        most_dropped=source.most_dropped,
-    )
+    columns = source.model_copy(update={"labels": class_labels(task, source, rows.features.get(label), where)})
     return SourceSplit([Raw(f"{where}:{i}", values) for i, values in enumerate(rows)], columns)
 
 

@@ -142,3 +142,29 @@ def test_the_commit_is_resolved_first_and_used_and_recorded(monkeypatch: pytest.
     _, origin = hub.read(TASKS["cola"], hub_source("cola"), Data())
     assert origin["commit"] == "c" * 40
     assert asked == [("nyu-mll/glue", "cola", "c" * 40, "train"), ("nyu-mll/glue", "cola", "c" * 40, "validation")]
+
+
+def hub_rows(name: str, values: list[dict], **features):
+    """Rows of a task of texts from a data set with these values and features."""
+    import datasets
+
+    found = datasets.Dataset.from_list(values, features=datasets.Features(features) if features else None)
+    return to_rows(TASKS[name], hub.convert(TASKS[name], TASKS[name].sources.hub, found, "r"))[0]
+
+
+def test_texts_of_the_hub_are_cut_joined_and_freed_of_what_the_query_writes() -> None:
+    import datasets
+
+    reviews = [{"text": "A fine film. I", "label": 0}, {"text": "So so .", "label": 1}]
+    rows = hub_rows("imdb", reviews, text=datasets.Value("string"), label=datasets.ClassLabel(names=["neg", "pos"]))
+    assert [(row.fields, row.answers) for row in rows] == [
+        ({"text": "A fine", "sentiment": "0"}, ["film. I"]), ({"text": "So", "sentiment": "1"}, ["so ."])
+    ]  # fmt: skip
+    scenes = [{"concept_set_idx": 0, "concepts": ["ski", "hill"], "target": f"Scene {n}."} for n in (1, 2)]
+    assert [(row.fields, row.answers) for row in hub_rows("commongen", scenes)] == [
+        ({"concepts": "ski hill"}, ["Scene 1.", "Scene 2."])
+    ]
+    posts = [{"prompt": "SUBREDDIT: r/a\nPOST: TL;DR: is short.\nTL;DR:", "label": " Short."}]
+    assert [(row.fields, row.answers) for row in hub_rows("tldr", posts)] == [
+        ({"post": "SUBREDDIT: r/a\nPOST: TL;DR: is short."}, ["Short."])
+    ]

@@ -11,6 +11,7 @@ from rl4nlu.tasks.parts.columns import Local
 from rl4nlu.tasks.sources import local
 from rl4nlu.tasks.sources.layouts import to_rows
 from rl4nlu.tasks.task import load_tasks
+from rl4nlu.tasks.units import text_kept_apart
 
 TASKS = load_tasks()
 
@@ -145,6 +146,22 @@ def test_official_multirc_has_its_known_number_of_answers(official_data: Path) -
     task = TASKS["multirc"]
     readings, _ = local.read(task, task.sources.local, Data(source="local", data_root=str(official_data)))
     assert [len(to_rows(task, readings[s])[0]) for s in ("train", "test")] == [27243, 4848]
+
+
+@pytest.mark.real_data
+def test_official_texts_have_their_known_numbers_of_prompts_and_references(official_data: Path) -> None:
+    data = Data(source="local", data_root=str(official_data))
+    found = {}
+    for name in ("imdb", "commongen"):
+        readings, _ = local.read(TASKS[name], TASKS[name].sources.local, data)
+        found[name] = [to_rows(TASKS[name], readings[split])[0] for split in ("train", "test")]
+        train, test = ({text_kept_apart(TASKS[name], row) for row in rows} for rows in found[name])
+        assert not train & test
+    assert [len(rows) for name in found for rows in found[name]] == [2405, 472, 1864, 399]
+    dev = found["commongen"][1]
+    assert dev[0].fields["concepts"] == "field look stand"
+    assert {len(row.answers or []) for row in dev} == {2, 3, 4, 7}
+    assert {row.fields["sentiment"] for row in found["imdb"][0]} == {"0", "1"}
 
 
 def read_side_by_side(folder: Path, words: bytes, said: bytes):
