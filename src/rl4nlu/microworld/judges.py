@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 BASE = REPOSITORY / "resources" / "micro" / "micro-bert-base"
 SPLIT = "validation"
+FAULTS_OF_SUMMARIES = ("changed", "overlong", "other", "short")
+"""What is wrong with a summary that a judge learns from; see `spoil`."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,6 @@ def summary_examples(count: int, seed: int) -> list[JudgedText]:
         found += [JudgedText((row["prompt"], f" {row['label']}"), True, "right")]
         found += [JudgedText((row["prompt"], f" {wrong}"), False, kind)]
     return found
-
-
-FAULTS_OF_SUMMARIES = ("changed", "overlong", "other", "short")
 
 
 def spoil(rng: random.Random, derivation: dict[str, Any], kind: str) -> tuple[str, str]:
