@@ -29,6 +29,7 @@ from rl4nlu.tasks.rows import Row
 from rl4nlu.tasks.task import METRIC_NAMES, load_tasks
 
 TASKS = load_tasks()
+JUDGING = sorted(name for name, task in TASKS.items() if task.answer != "text")
 WORD_TASKS = [t for t in TASKS.values() if t.labels and t.layout == "plain"]
 
 
@@ -120,7 +121,7 @@ def test_numbers_are_clamped_and_unparseable_ones_are_the_middle_of_the_range_an
     assert row_scores(task, rows_of([2.5]), [None]) == [0.0]
 
 
-@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("name", JUDGING)
 def test_what_stands_in_an_unparseable_answers_place_does_not_depend_on_the_gold_label(name: str) -> None:
     """The same answers under other gold labels: as if the same had been said each time, whatever was right."""
     task = TASKS[name]
@@ -224,7 +225,7 @@ def test_gender_parity_is_the_share_of_pairs_that_agree(pairs, data) -> None:
 
 
 def test_every_task_is_scored_by_its_own_metrics() -> None:
-    for task in TASKS.values():
+    for task in map(TASKS.__getitem__, JUDGING):
         rows = [
             Row(str(i), {n: str(i) for n in task.fields}, label, "g", ["0", "1"])
             for i, label in enumerate(list(task.labels) or [1.0, 4.0])
@@ -269,7 +270,7 @@ def test_weighted_correlation_is_that_of_repeated_values() -> None:
     assert correlation(x[None], np.ones((1, 30)), times[None].astype(float))[0] == 0
 
 
-@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("name", JUDGING)
 def test_the_score_is_the_resamples_function_where_every_unit_is_drawn_once(name: str) -> None:
     task = TASKS[name]
     rows = make_rows(task, 61)
