@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rl4nlu.microworld.architectures import MICRO_MODELS
+from rl4nlu.microworld.judges import RECIPES
+
 PRODUCED = (
     "results/",
     "paper/generated/",
@@ -79,7 +82,7 @@ def test_the_conda_environments_pins_equal_the_constraints(root):
 def test_micro_models_are_shipped_with_their_records_and_are_small(root):
     folder = root / "resources" / "micro"
     names = {path.parent.name for path in folder.glob("*/model.safetensors")}
-    assert names == {"micro-llama", "micro-qwen2", "micro-mpt", "micro-bert-base", "micro-bert-large"}
+    assert names == {*MICRO_MODELS, *RECIPES}
     for name in names:
         assert (folder / name / "record.json").is_file(), name
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) <= 20 * 2**20

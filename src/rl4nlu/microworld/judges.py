@@ -142,7 +142,7 @@ def train_judge(recipe: Recipe, seed: int, out: Path, name: str, log: Callable[[
         "wall_seconds": round(time.time() - start, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
     }
-    save(model, tokenizer, out, record)
+    save(model, transformers.AutoTokenizer.from_pretrained(BASE), out, record)  # the other one remembers how it padded
     return record
 
 

@@ -157,7 +157,9 @@ def biases(shape: Shape) -> int:
     if shape.family == "gptj":  # of the MLP, norms and the head
         return L * (f + d + d) + d + V
     every = L * (sum(outputs for _, outputs in linears(shape).values()) + 2 * d) + d
-    return every + (0 if shape.family in ("gpt2", "gpt_neox", "distilbert") else d)  # of BERT's pooler, DeBERTa's third norm
+    return every + (
+        0 if shape.family in ("gpt2", "gpt_neox", "distilbert") else d
+    )  # of BERT's pooler, DeBERTa's third norm
 
 
 def parameters(shape: Shape) -> int:

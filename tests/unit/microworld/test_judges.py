@@ -72,4 +72,4 @@ def test_shipped_judges_are_right_as_often_as_their_record_says(name: str) -> No
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
     found = shares_right(model, AutoTokenizer.from_pretrained(folder), RECIPES[name].examples(150, 7))
     assert abs(found["all"] - record["held_out_accuracy"]) < 0.1
-    assert record["held_out_accuracy"] > 0.8
+    assert record["held_out_accuracy"] > 0.7
