@@ -11,5 +11,6 @@ NOWHERE = Path("/nonexistent")
 
 
 def spec_of(method: str, model: str = "micro-llama", mixture: str = "rte", seed: int = 0, **values) -> RunSpec:
-    config = load_config(values)
-    return resolve(config, load_models(), load_tasks(), Address(model, method, mixture, "main", seed), ["rte"])
+    config, tasks = load_config(values), load_tasks()
+    tested = mixture if mixture in tasks and tasks[mixture].answer == "text" else "rte"
+    return resolve(config, load_models(), tasks, Address(model, method, mixture, "main", seed), [tested])

@@ -8,7 +8,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from rl4nlu.base.files import REPOSITORY
 from rl4nlu.config import read_yaml
-from rl4nlu.planner.shapes import ENCODERS, Shape, read_shape
+from rl4nlu.planner.shapes import ENCODER_FAMILIES, Shape, read_shape
 
 HUB = read_yaml(REPOSITORY / "resources" / "planning.yaml")["models"]
 SHIPPED = ("micro-llama", "micro-qwen2", "micro-mpt", "micro-bert-base", "micro-bert-large")
@@ -23,7 +23,7 @@ def config_of(path: str, **changes):
 
 
 def model_of(config, **how):
-    auto = AutoModel if config.model_type in ENCODERS else AutoModelForCausalLM
+    auto = AutoModel if config.model_type in ENCODER_FAMILIES else AutoModelForCausalLM
     return auto.from_config(config, **how)
 
 

@@ -23,6 +23,14 @@ def test_the_official_files_config_builds_its_dag_and_names_what_is_absent(check
     assert "data/axb/" in planned
 
 
+def test_the_third_papers_config_plans_its_methods_and_fetches_every_model_first(checkout):
+    planned = checkout.snakemake("-n", "--configfile", "config/rlgf.yaml")
+    for rule in ("train_sft", "train_ppo", "train_ppo_pp", "train_aggrevated", "train_lols", "train_d2lols"):
+        assert re.search(rf"^{rule} +\d+$", planned, re.MULTILINE), f"{rule} is not planned"
+    assert re.search(r"^fetch_model +8$", planned, re.MULTILINE)  # six decoders, two judges
+    assert "runs/rlgf/models/summary-reward.json" in planned
+
+
 def test_ppo_against_a_learnt_reward_is_planned_with_all_that_it_stands_on(checkout):
     planned = checkout.snakemake("-n", "ppo_rm", "--configfile", "config/smoke.yaml")
     for rule in (

@@ -16,6 +16,7 @@ rule prompt:
     input:
         rows=prompting_rows,
         model=model_files,
+        judges=lambda w: judge_files(spec_of(w).answering_judges),
     output:
         record="<results>/{model}/{method}/none/{variant}/seed{seed}/run.json",
         answers=directory("<results>/{model}/{method}/none/{variant}/seed{seed}/answers"),

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from rl4nlu.base.code import code_digest
 from rl4nlu.base.errors import ConfigError
 from rl4nlu.base.files import REPOSITORY, digest_of, write_json
-from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, load_config
+from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, VADER, load_config
 from rl4nlu.planner.resources import JobResources
 from rl4nlu.runs.grid import open_grid
 from rl4nlu.runs.keys import answering_code
@@ -82,7 +82,7 @@ def scores_of(*methods):
 
 
 def run_inputs(method):
-    """Inputs of a run's training that its resolved settings name: rows, rationales of gold answers, a guide, what other runs left.
+    """Inputs of a run's training that its resolved settings name: rows, rationales of gold answers, a guide, judges, what other runs left.
 
     The last are the adapter that it starts from, and the records of the runs that it stands on or takes its learning rate
     from (each is written last, when its files are whole).
@@ -108,7 +108,17 @@ def run_inputs(method):
         spec = spec_of(wildcards, method)
         return weights_of(spec.guide_name) if spec.guide_spec else []
 
-    return {"rows": rows, "start": start, "stands_on": stands_on, "gold": gold, "guide": guide}
+    def judges(wildcards):
+        return judge_files(spec_of(wildcards, method).training_judges)
+
+    return {
+        "rows": rows,
+        "start": start,
+        "stands_on": stands_on,
+        "gold": gold,
+        "guide": guide,
+        "judges": judges,
+    }
 
 
 def rationale_files(method):
@@ -122,6 +132,13 @@ def weights_of(model):
     if not folder.is_dir():
         return f"<models>/{model}.json"
     return [os.path.relpath(folder / name) for name in ("config.json", "model.safetensors")]
+
+
+def judge_files(judges):
+    """Weights of what judges texts, by task; a lexicon has none."""
+    names = {SETTINGS.judges[task] for task, model in judges.items() if model.path != VADER}
+    found = [weights_of(name) for name in sorted(names)]
+    return [file for files in found for file in ([files] if isinstance(files, str) else files)]
 
 
 def model_files(wildcards):

@@ -22,6 +22,7 @@ rule answer_run:
         record="<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/run.json",
         weights=lambda w: paths_of([address_of(w)], METHODS[w.method].leaves[-1]),
         model=model_files,
+        judges=lambda w: judge_files(spec_of(w).answering_judges),
         stands_on=lambda w: [f"<results>/{path}/run.json" for path in spec_of(w).stands_on.values()],
     output:
         answers=directory("<results>/{model}/{method}/{mixture}/{variant}/seed{seed}/answers"),

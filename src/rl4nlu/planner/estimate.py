@@ -6,18 +6,20 @@ What is unknown stays unknown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
 from ..config import (
     METHODS,
+    VADER,
     Encoder,
     Lora,
     Model,
     Pairs,
     PolicyOptimisation,
+    Ppo,
     Prompting,
     RewardEncoder,
     RewardModel,
@@ -25,6 +27,7 @@ from ..config import (
     Sft,
 )
 from ..methods.batches import cost_apart
+from ..models.judge import BATCH
 from ..runs.spec import RunSpec
 from .costs import (
     LOSS_LOGITS,
@@ -114,31 +117,43 @@ def estimate_evaluation(spec: RunSpec, data: Path, machine: Machine | None = Non
         long = max(known.long for known in tasks)
         memory = encoding_memory(shape, max(1, 8192 // long), long, machine, trains=False)
         return Estimate(machine.gpu, memory, work, _prediction_bytes(tasks), "ask")
+    judges = spec.answering_judges
+    if any(shape_of(judge) is None for judge in judges.values() if judge.path != VADER):
+        return None
     lora = None if isinstance(spec.settings, Prompting) else spec.settings.lora  # type: ignore[attr-defined]
     shots = spec.settings.shots if spec.method == "few-shot" and isinstance(spec.settings, Prompting) else [0]
-    new, budget = spec.evaluation.decoding.max_new_tokens, spec.evaluation.batch_tokens
+    budget = spec.evaluation.batch_tokens
     work, peak = Work(), Memory()
-    for known in tasks:
+    for task, known in zip(spec.eval_tasks, tasks, strict=True):
+        new = known.room or spec.evaluation.decoding.max_new_tokens
         for k in [*shots, max(shots)] if len(shots) > 1 else shots:
             rows = known.test if k == max(shots) else known.validation
             # demonstrations are shared by all prompts, as the instructions are; those that do not fit are dropped
             shown = min(k * (known.mean - known.shared + known.answer), spec.model_spec.max_length - known.long - new)
             shown = max(0, int(shown))
             shared, mean, long = known.shared + shown, known.mean + shown, known.long + shown
-            work += asking_work(shape, rows, mean, shared, min(new, known.answer), budget, lora)
+            answer = min(new, known.answer)
+            work += asking_work(shape, rows, mean, shared, answer, budget, lora)
+            work += judging_work(judges.get(task.name), rows, known.mean + answer)
+            if known.room is not None:  # perplexity: of the reference, and of the answer without the adapter
+                batch = max(1, min(rows, int(budget // (mean + answer))))
+                piece = ForwardPass(batch, ceil(mean + answer), int(shared), batch * answer)
+                work += reading_work(shape, piece, lora).times(2 * rows / batch)
             memory = asking_memory(
                 shape, spec.model_spec.dtype, rows, long + new, shared, budget, machine,
                 sample=spec.evaluation.decoding.how == "sample",
                 trained=4 * lora_parameters(shape, lora) if lora else 0,
             )  # fmt: skip
             peak = max(peak, memory, key=lambda m: m.total)
+    peak = replace(peak, weights=peak.weights + judge_bytes(judges.values()))
     return Estimate(machine.gpu, peak, work, _prediction_bytes(tasks), "ask")
 
 
 def estimate_training(spec: RunSpec, data: Path, machine: Machine | None = None) -> Estimate | None:
     """Cost of training a run, validation and the candidate learning rates that it tries included; None: the model's shape is unknown."""
     shape = shape_of(spec.model_spec)
-    if shape is None:
+    asked = [*spec.training_judges.values(), *([spec.guide_spec] if spec.guide_spec else [])]
+    if shape is None or any(shape_of(model) is None for model in asked if model.path != VADER):
         return None
     machine = machine or Machine(gpu=needs_gpu(spec.model_spec))
     tasks = lengths_of_tasks(spec, spec.train_tasks, data)
@@ -168,10 +183,13 @@ def cost_of_validation(
     spec: RunSpec, shape: Shape, tasks: Sequence[Lengths], lora: Lora, machine: Machine, trained: float
 ) -> tuple[Work, Memory]:
     """One validation of a run in training: greedy answers to the carves of its tasks."""
-    new, budget = spec.evaluation.decoding.max_new_tokens, spec.evaluation.batch_tokens
+    budget = spec.evaluation.batch_tokens
     work, peak = Work(), Memory()
-    for known in tasks:
-        work += asking_work(shape, known.validation, known.mean, known.shared, min(new, known.answer), budget, lora)
+    for task, known in zip(spec.train_tasks, tasks, strict=True):
+        new = known.room or spec.evaluation.decoding.max_new_tokens
+        answer = min(new, known.answer)
+        work += asking_work(shape, known.validation, known.mean, known.shared, answer, budget, lora)
+        work += judging_work(spec.training_judges.get(task.name), known.validation, known.mean + answer)
         memory = asking_memory(
             shape,
             spec.model_spec.dtype,
@@ -205,6 +223,7 @@ def estimate_sft(spec: RunSpec, shape: Shape, settings: Sft, tasks: Sequence[Len
         passes = steps * settings.batch_size / rows / len(tasks)
         work += tuning_work(shape, piece(known.mean, known.shared), settings.lora).times(passes)
     peak = max(memory, asked, key=lambda m: m.total)
+    peak = replace(peak, weights=peak.weights + judge_bytes(spec.training_judges.values()))
     return Estimate(machine.gpu, peak, work.times(spec.trainings), _adapter_bytes(shape, settings.lora), "sft")
 
 
@@ -217,18 +236,19 @@ def estimate_policy_optimisation(
     counted one by one. The graph of a whole roll-out lives at once where the first update reuses it
     (`experience.experienced`).
     """
-    model, new, lora = spec.model_spec, settings.max_new_tokens, settings.lora
-    longest = max(tasks, key=lambda known: known.long)
-    length, shared, budget = longest.long + new, longest.shared, settings.micro_batch_tokens
+    model, lora = spec.model_spec, settings.lora
+    rooms = [known.room or settings.max_new_tokens for known in tasks]
+    longest, most = max(zip(tasks, rooms, strict=True), key=lambda pair: pair[0].long + pair[1])
+    length, shared, budget = longest.long + most, longest.shared, settings.micro_batch_tokens
     answers = settings.batch_size * settings.answers  # of a roll-out
     rows = max(1, min(settings.micro_batch_size or settings.minibatch_size, budget // length))
     whole = (
         settings.minibatch_size == answers
         and settings.micro_batch_size is None
-        and answers * min(known.mean + new for known in tasks) <= budget
+        and answers * min(known.mean + room for known, room in zip(tasks, rooms, strict=True)) <= budget
     )
     pieces = [
-        ForwardPass(min(rows, answers - done), length, shared, min(rows, answers - done) * new)
+        ForwardPass(min(rows, answers - done), length, shared, min(rows, answers - done) * most)
         for done in range(0, answers, rows)
     ]
     memory = tuning_memory(
@@ -241,8 +261,13 @@ def estimate_policy_optimisation(
     steps = settings.prompts // settings.batch_size
     validation, asked = cost_of_validation(spec, shape, tasks, lora, machine, memory.trained)
     work = validation.times(_validations(steps, settings.evaluate_every))
-    for known in tasks:
-        answer = min(new, known.answer)
+    guide, guided = None, 0
+    if isinstance(settings, Rlgf) and settings.guide in ("start", "model"):
+        guide = shape_of(spec.guide_spec or model)
+        guided = ceil(answers * settings.roll_in) if spec.method == "ppo++" else answers
+    gold = 1 if isinstance(settings, Ppo) and settings.supervised_coefficient else 0  # more passes, of gold answers
+    for task, known, room in zip(spec.train_tasks, tasks, rooms, strict=True):
+        answer = min(room, known.answer)
         few = max(1, min(rows, int(budget // (known.mean + answer))))
         alike, tokens = known.shared, known.mean + answer
         if cost_apart(settings.answers, tokens) < settings.answers * tokens:  # the answers to one prompt are a piece
@@ -250,32 +275,44 @@ def estimate_policy_optimisation(
         part = ForwardPass(few, ceil(known.mean + answer), alike, few * answer)
         passes = answers / few
         one = asking_work(shape, answers, known.mean, known.shared, answer, budget, lora, each=settings.answers)
+        if guide is not None:  # it writes whole answers, as the policy does, at most
+            one += asking_work(guide, guided, known.mean, known.shared, answer, budget)
         one += reading_work(shape, part, None).times(passes)
         one += reading_work(shape, part, lora).times(0 if whole else passes)
-        one += tuning_work(shape, part, lora).times(passes * settings.epochs)
+        one += tuning_work(shape, part, lora).times(passes * settings.epochs * (1 + gold))
+        one += judging_work(spec.training_judges.get(task.name), answers, known.mean + answer)
         work += one.times(steps / len(tasks))
     peak = max(memory, rollout, asked, key=lambda m: m.total)
+    if guide is not None and spec.guide_spec is not None:  # another model is in memory, and writes there
+        writing = asking_memory(
+            guide, spec.guide_spec.dtype, guided, length, shared, budget, machine, sample=True, trained=memory.trained
+        )
+        held = (peak.weights, writing.weights)
+        peak = replace(max(peak, writing, key=lambda m: m.total - m.weights), weights=sum(held))
+    peak = replace(peak, weights=peak.weights + judge_bytes(spec.training_judges.values()))
     if spec.encoder_spec is not None:  # ppo-rm: it scores every answer, and stays in memory
         encoder = shape_of(spec.encoder_spec)
         if encoder is None:
             return None
         peak = replace(peak, weights=peak.weights + 4 * parameters(encoder))
-        for known in tasks:
-            work += encoding_work(encoder, answers, known.mean - known.shared + new, budget).times(steps / len(tasks))
-    if isinstance(settings, Rlgf) and settings.guide in ("start", "model"):  # answers are generated twice
-        guide, held = shape_of(spec.guide_spec or model), spec.guide_spec or model
-        if guide is None:
-            return None
-        guided = ceil(answers * settings.roll_in) if spec.method == "ppo++" else answers
-        for known in tasks:
-            answer = min(new, known.answer)
-            work += asking_work(guide, guided, known.mean, known.shared, answer, budget).times(steps / len(tasks))
-        if spec.guide_spec is not None:  # two models are in memory
-            writing = asking_memory(guide, held.dtype, guided, length, shared, budget, machine, sample=True)
-            writing = replace(writing, weights=writing.weights + peak.weights, trained=memory.trained)
-            peak = replace(peak, weights=peak.weights + machine.weights(guide, held.dtype))
-            peak = max(peak, writing, key=lambda m: m.total)
+        for known, room in zip(tasks, rooms, strict=True):
+            work += encoding_work(encoder, answers, known.mean - known.shared + room, budget).times(steps / len(tasks))
     return Estimate(machine.gpu, peak, work.times(spec.trainings), _adapter_bytes(shape, lora), "ppo")
+
+
+def judging_work(judge: Model | None, texts: float, length: float) -> Work:
+    """A judge's scores of `texts` answers, which it reads with their prompts, `length` tokens; a lexicon costs nothing."""
+    if judge is None or judge.path == VADER or not texts:
+        return Work()
+    shape, read = shape_of(judge), min(length, judge.max_length)
+    assert shape is not None
+    return encoding_work(shape, ceil(texts), read, ceil(BATCH * read))
+
+
+def judge_bytes(judges: Iterable[Model]) -> float:
+    """Bytes of judges' weights, which stay in memory as long as the job lasts."""
+    shapes = {judge.path: (shape_of(judge), judge.dtype) for judge in judges if judge.path != VADER}
+    return sum(BYTES[dtype] * parameters(shape) for shape, dtype in shapes.values() if shape)
 
 
 def estimate_reward_encoder(

@@ -29,7 +29,10 @@ SAMPLE = 100
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of a task's prompts: those that all share, on average, and of the longest; of its answers; and rows a split."""
+    """Tokens of a task's prompts: those that all share, on average, and of the longest; of its answers; and rows a split.
+
+    `room`: the greatest length of an answer, where the task says it (texts) and not the run's settings.
+    """
 
     shared: int
     mean: float
@@ -38,6 +41,7 @@ class Lengths:
     train: int
     validation: int
     test: int
+    room: int | None = None
 
 
 @cache
@@ -73,19 +77,21 @@ def lengths_of(
 ) -> Lengths:
     """Lengths of a task as a model reads it; `caps`: train, validation and test rows that the config allows.
 
-    An encoder reads the row's fields, everything else the prompt.
+    An encoder reads the row's fields, everything else the prompt. Answers of tasks of texts are as long as they may be.
     """
     count = token_counter(model)
     encoder = model.kind == "encoder"
     reason = "because" if protocol.response == "rationale" else None
+    texts = task.answer == "text"
     words = [answer_text(task, label, protocol, "test", reason) for label in task.labels] or [
         f" {task.high:.1f} </Judgement>"
     ]
-    answer = max(map(count, words))
+    answer = task.most_tokens if texts else max(map(count, words))
 
     def written(row: Row) -> str:
         return " ".join(row.fields.values()) if encoder else write_prompt(task, row.fields, (), protocol).text
 
+    longest_prompt = min(model.max_length - (0 if encoder else answer), task.most_prompt_tokens or model.max_length)
     shared = 0
     if not encoder:  # instructions, and the question up to its first field
         one, other = (written(Row("", dict.fromkeys(task.fields, letter), None)) for letter in "ab")
@@ -107,8 +113,9 @@ def lengths_of(
             "validation": carved,
             "test": min(typical["test"], test or typical["test"]),
         }
-    room = model.max_length - (0 if encoder else answer)
-    return Lengths(shared, min(mean, room), min(long, room), answer, **counts)
+    return Lengths(
+        shared, min(mean, longest_prompt), min(long, longest_prompt), answer, **counts, room=answer if texts else None
+    )
 
 
 def lengths_of_tasks(spec: RunSpec, tasks: Sequence[Task], data: Path) -> list[Lengths]:

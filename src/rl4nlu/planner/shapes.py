@@ -31,7 +31,7 @@ PEFT_DEFAULTS = {
 }  # fmt: skip
 """Modules that PEFT adapts where none are named."""
 
-ENCODERS = ("bert", "distilbert", "deberta-v2")
+ENCODER_FAMILIES = ("bert", "distilbert", "deberta-v2")
 
 POSITIONS = {
     "gpt2": "n_positions", "bert": "max_position_embeddings", "distilbert": "max_position_embeddings",
@@ -88,7 +88,7 @@ def read_shape(values: dict[str, Any]) -> Shape | None:
         values.get("num_key_value_heads") or heads,
         values.get("head_dim") or hidden // heads,
         values["vocab_size"],
-        values.get("tie_word_embeddings", family in ("mpt", "gpt2", *ENCODERS)),
+        values.get("tie_word_embeddings", family in ("mpt", "gpt2", *ENCODER_FAMILIES)),
         (2 if family == "deberta-v2" else 1) * values[positions] if (positions := POSITIONS.get(family)) else 0,
         values.get("hidden_dropout_prob", 0.0) if family == "bert" else 0.0,
     )
@@ -134,7 +134,7 @@ def linears(shape: Shape) -> dict[str, tuple[int, int]]:
         return {**attention, "fc_in": (d, f), "fc_out": (f, d)}
     if shape.family == "gpt_neox":
         return {"query_key_value": (d, 3 * d), "dense": (d, d), "dense_h_to_4h": (d, f), "dense_4h_to_h": (f, d)}
-    if shape.family in ENCODERS:
+    if shape.family in ENCODER_FAMILIES:
         return {"query": (d, d), "key": (d, d), "value": (d, d), "out": (d, d), "up": (d, f), "down": (f, d)}
     return {
         "q_proj": (d, q), "k_proj": (d, kv), "v_proj": (d, kv), "o_proj": (q, d),

@@ -28,6 +28,7 @@ A config says **what** is run; a profile (`profiles/`) says **how and where**. O
 | `config/local-rllr.yaml` | the second paper's chain on real rows from a folder, micro models |
 | `config/single-gpu.yaml` | one GPU, a 1.5B model, rows from the hub |
 | `config/paper.yaml` | paper 1's grid at its own scale |
+| `config/rlgf.yaml` | paper 3's grid at its own scale: GPT-2, GPT-J-6B, Pythia-6.9B |
 
 A file without `grid` is laid over `config/config.yaml`. `--config key=value` on the command line is laid over both.
 For a run, settings are laid over each other in this order: the defaults, the preset (`protocol.preset`), the config's

@@ -4,12 +4,21 @@ import pytest
 from planned_runs import NOWHERE, spec_of
 
 from rl4nlu.base.files import REPOSITORY
-from rl4nlu.config import METHODS, SUPPORTING_METHODS, TRAINED_METHODS, Config, Model, load_config, read_yaml
+from rl4nlu.config import (
+    METHODS,
+    SUPPORTING_METHODS,
+    TRAINED_METHODS,
+    Config,
+    Model,
+    load_config,
+    load_models,
+    read_yaml,
+)
 from rl4nlu.planner.costs import Machine
 from rl4nlu.planner.estimate import estimate_evaluation, estimate_policy_optimisation, estimate_training
 from rl4nlu.planner.lengths import Lengths
 from rl4nlu.planner.resources import UNKNOWN, JobResources
-from rl4nlu.planner.shapes import shape_of
+from rl4nlu.planner.shapes import parameters, shape_of
 from rl4nlu.runs.grid import open_grid
 
 
@@ -77,8 +86,46 @@ def test_a_model_of_unknown_shape_stays_unknown():
     assert JobResources(NOWHERE).of("training", spec) == {"gpu": 1, **UNKNOWN}
 
 
+JUDGED = {"judges": {"imdb": "distilbert-imdb"}}
+
+
+@pytest.mark.parametrize("estimate", [estimate_training, estimate_evaluation])
+def test_a_judge_costs_its_weights_and_its_reading(estimate):
+    lexicon = {"judges": {"imdb": "vader"}}
+    judged, unjudged = (
+        estimate(spec_of("sft", "gpt2-imdb", "imdb", **values), NOWHERE) for values in (JUDGED, lexicon)
+    )
+    assert judged is not None
+    assert unjudged is not None
+    weights = 4 * parameters(shape_of(load_models()["distilbert-imdb"]))
+    assert judged.memory.weights - unjudged.memory.weights == weights
+    assert judged.work.flops > unjudged.work.flops
+    unknown = Model(kind="classifier", path="nobody/no-such-judge")
+    spec = spec_of("sft", "gpt2-imdb", "imdb", **JUDGED).model_copy(update={"judges": {"imdb": unknown}})
+    assert estimate(spec, NOWHERE) is None
+
+
+def test_what_a_guide_writes_and_gold_answers_cost():
+    def estimate(method, **settings):
+        common = {"prompts": 640, "learning_rates": [1e-4]}
+        values = {METHODS[method].section: {**common, **settings}}
+        found = estimate_training(spec_of(method, "gpt2-imdb", "imdb", **values, **JUDGED), NOWHERE)
+        assert found is not None
+        return found
+
+    ppo, guided = estimate("ppo"), estimate("ppo++")
+    assert estimate("ppo++", guide="references").work == ppo.work
+    assert guided.work.flops > ppo.work.flops
+    assert guided.memory == ppo.memory  # the guide is the policy's own network
+    assert estimate("ppo", supervised_coefficient=0.1).work.flops > 1.4 * ppo.work.flops
+    other = estimate("ppo++", guide="model", guide_model="gpt2-medium")
+    assert other.work.flops > guided.work.flops
+    weights = 4 * parameters(shape_of(load_models()["gpt2-medium"]))
+    assert other.memory.weights - ppo.memory.weights == weights
+
+
 def test_every_config_can_be_planned():
-    for name in ("config", "smoke", "single-gpu", "paper"):
+    for name in ("config", "smoke", "single-gpu", "paper", "rlgf"):
         config: Config = load_config(read_yaml(REPOSITORY / "config" / f"{name}.yaml"))
         for spec in open_grid(config).runs.values():
             if spec.method not in SUPPORTING_METHODS:

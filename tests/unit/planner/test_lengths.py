@@ -2,9 +2,10 @@
 
 import json
 
-from planned_runs import spec_of
+from planned_runs import NOWHERE, spec_of
 
 from rl4nlu.planner.estimate import estimate_training
+from rl4nlu.planner.lengths import lengths_of_tasks
 
 
 def test_prepared_rows_are_used_where_they_exist(tmp_path):
@@ -19,3 +20,15 @@ def test_prepared_rows_are_used_where_they_exist(tmp_path):
     assert before is not None
     assert after is not None
     assert after.memory.activations > 1.5 * before.memory.activations
+
+
+def test_lengths_of_texts_are_those_that_their_task_allows():
+    spec = spec_of("sft", "gpt2-imdb", "imdb", judges={"imdb": "vader"})
+    (review,) = lengths_of_tasks(spec, spec.train_tasks, NOWHERE)
+    assert (review.mean, review.long) == (64, 64)  # half a review of 656 characters, cut to the task's 64 tokens
+    assert (review.answer, review.room) == (48, 48)
+    spec = spec_of("sft", "gpt2", "commongen")
+    (words,) = lengths_of_tasks(spec, spec.train_tasks, NOWHERE)
+    assert words.mean < words.long == 15
+    spec = spec_of("sft")
+    assert lengths_of_tasks(spec, spec.train_tasks, NOWHERE)[0].room is None

@@ -9,10 +9,11 @@ import torch
 from interruptions import HOW, heeding, interrupted, lines_of, without_times  # noqa: F401
 from roll_outs import spec_of, write_place
 from scenes import TOKENIZER, save_tiny, scene_rows, scenes, scenes_spec, write_scenes
+from tiny_models import byte_tokenizer, tiny_decoder
 
 from rl4nlu.base.checkpoint import Checkpoint
 from rl4nlu.base.errors import Diverged
-from rl4nlu.config import Lora
+from rl4nlu.config import Lora, Model
 from rl4nlu.methods.rl import grpo, loop, ppo, raft
 from rl4nlu.methods.rl.policy import build_policy
 from rl4nlu.methods.rl.rollout import Sampler, gold_answer, plan_prompts
@@ -50,6 +51,21 @@ def test_an_end_token_that_also_pads_is_rewarded_and_learnt_as_any_other(tmp_pat
         _, history = run(place, place / "out")
         runs.append((without_times(history), (place / "out" / "adapter" / "adapter_model.safetensors").read_bytes()))
     assert runs[0] == runs[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*no padding token")
+def test_texts_and_gold_texts_may_end_with_the_token_that_pads(tmp_path):
+    data, runs = write_scenes(tmp_path / "data"), []
+    for pad in (True, False):
+        tiny_decoder("gpt2", 259, spread=0.08).save_pretrained(tmp_path / str(pad))
+        byte_tokenizer(pad=pad).save_pretrained(tmp_path / str(pad))
+        settings = {"prompts": 8, "batch_size": 4, "minibatch_size": 4, "epochs": 1, "supervised_coefficient": 0.1}
+        model = Model(kind="decoder", path=str(tmp_path / str(pad)), max_length=256)
+        spec = scenes_spec("ppo", ppo=settings).model_copy(update={"model_spec": model})
+        ppo.train(spec, data, out := tmp_path / f"out {pad}")
+        runs.append((lines_of(out / "history.jsonl"), (out / "adapter" / "adapter_model.safetensors").read_bytes()))
+    assert runs[0] == runs[1]
+    assert runs[0][0][0]["supervised_loss"] > 0
 
 
 def test_a_function_of_ones_own_judges_the_answers(place, tmp_path):
