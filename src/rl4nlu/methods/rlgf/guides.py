@@ -96,20 +96,9 @@ def score_guide(spec: RunSpec, guide: Guide, sampler: Sampler, data: Path) -> fl
         texts = [text.strip() for text in sampler.decode(written)]
         answers = [Answer(text) for text in texts]
         if task.answer == "text":
-            asked = (
-                spec,
-                sampler.policy.model,
-                sampler.tokenizer,
-                task,
-                rows,
-                fitted,
-                written,
-                texts,
-                task.metrics[:1],
-            )
-            answers = [
-                replace(answer, measured=more) for answer, more in zip(answers, measure_texts(*asked), strict=True)
-            ]
+            model, tokenizer, metrics = sampler.policy.model, sampler.tokenizer, task.metrics[:1]
+            measured = measure_texts(spec, model, tokenizer, task, rows, fitted, written, texts, metrics)
+            answers = [replace(answer, measured=more) for answer, more in zip(answers, measured, strict=True)]
         scores.append(main_score(task, rows, answers, strict, data))
     return sum(scores) / len(scores)
 
@@ -266,7 +255,7 @@ class ModelGuide(TextGuide):
 
 
 class ServerGuide(TextGuide):
-    """A server that speaks OpenAI's chat-completions protocol; its texts are kept by model, question and draw, and asked for once."""
+    """A server that speaks OpenAI's chat-completions protocol; its texts are kept by model, question, seed and draw, and asked for once."""
 
     def __init__(self, spec: RunSpec, sampler: Sampler, cache: Path | None) -> None:
         super().__init__(spec, sampler)
@@ -293,7 +282,7 @@ class ServerGuide(TextGuide):
         keys = []
         for question in asked:
             seen[question] += 1  # a question that comes twice in a roll-out has two answers
-            keys.append(digest_of([self.model, question, draw, seen[question], max(rooms)]))
+            keys.append(digest_of([self.model, question, self.spec.seed, draw, seen[question], max(rooms)]))
         ask_once(self.cache, keys, asked, partial(self.ask, longest=max(rooms)), Counter())
         said = [self.cache.answers[key] for key in keys]
         written: Written = []

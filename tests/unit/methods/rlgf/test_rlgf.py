@@ -107,8 +107,7 @@ def test_the_critic_that_is_not_in_use_has_no_gradient(place, mode):
 
 
 @pytest.mark.usefixtures("heeding")
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("method", GUIDED)
+@pytest.mark.parametrize(("method", "how"), zip(GUIDED, HOW * 2, strict=True))
 def test_a_run_stopped_in_the_middle_ends_with_the_same_bits(place, tmp_path, method, how):
     spec = spec_of(place, method, prompts=40, lols_share=0.5, learning_rates=[3e-3, 1e-2], evaluate_every=2)
 
