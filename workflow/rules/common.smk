@@ -12,7 +12,7 @@ from rl4nlu.base.files import REPOSITORY, digest_of, write_json
 from rl4nlu.config import METHODS, PROMPTING_METHODS, RATIONALE_METHODS, VADER, load_config
 from rl4nlu.planner.resources import JobResources
 from rl4nlu.runs.grid import open_grid
-from rl4nlu.runs.keys import answering_code
+from rl4nlu.runs.keys import answering_code, scoring_code
 from rl4nlu.runs.spec import Address
 
 try:

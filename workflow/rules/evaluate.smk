@@ -67,6 +67,6 @@ rule score_run:
         command=command("score.py", f"--data {below('data')}", f"--work {below('work')}"),
         run=lambda w: address_of(w).path,
         digest=lambda w: spec_of(w).evaluation_digest,
-        code=code_digest("scores.evaluate"),
+        code=lambda w: scoring_code(spec_of(w)),
     shell:
         "{params.command} --run {params.run:q} --answers {input.answers:q} --out {output.scores:q} > {log:q} 2>&1"

@@ -63,8 +63,10 @@ def main_score(task: Task, rows: Sequence[Row], answers: Sequence[Answer], proto
     Raises:
         ConfigError: it cannot be computed of these rows.
     """
-    predictions = to_predictions(task, rows, answers, read_labels(task, answers, protocol), data)
     name = task.metrics[0]
+    if task.answer == "text":
+        task = task.model_copy(update={"metrics": [name]})  # the others were not measured
+    predictions = to_predictions(task, rows, answers, read_labels(task, answers, protocol), data)
     value = score(task, rows, predictions, confidences_of(answers))[name]
     if math.isnan(value):
         raise ConfigError(f"task {task.name}: {name}, its first metric, decides choices: {explain_absence(task, name)}")

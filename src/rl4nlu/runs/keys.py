@@ -11,6 +11,7 @@ from ..base.code import code_digest
 from ..base.errors import ConfigError
 from ..base.files import digest_of, file_digest, local_weights, read_json
 from ..config import METHODS, PROMPTING_METHODS
+from ..tasks.task import EXACT_METRICS
 from .grid import Grid
 from .spec import Address, RunSpec
 
@@ -124,6 +125,12 @@ def answers_record(spec: RunSpec, answers: Path) -> Path:
     return answers.parent / "run.json" if spec.method in PROMPTING_METHODS else answers / "answers.json"
 
 
+def scoring_code(spec: RunSpec) -> str:
+    """Names the code that scores a run's answers; what reads generated texts again is part of it where a metric asks for that."""
+    exact = any(name in EXACT_METRICS for task in spec.eval_tasks for name in task.metrics)
+    return code_digest("scores.evaluate", *(["microworld.exact"] if exact else []))
+
+
 def scores_key(spec: RunSpec, answers: str) -> str:
     """Names the scores of the answers whose key is `answers`."""
-    return digest_of([spec.evaluation_digest, answers, code_digest("scores.evaluate")])
+    return digest_of([spec.evaluation_digest, answers, scoring_code(spec)])

@@ -33,16 +33,17 @@ TEXT_METRICS = (
     "judge", "perplexity", "output-perplexity", "bleu-4", "rouge-1", "rouge-2", "rouge-l", "cider", "coverage", "meteor",
     "bertscore", "spice", "polarity", "facts",
 )  # fmt: skip
-METRIC_NAMES = (
-    *WORD_METRICS,
-    *NUMBER_METRICS,
-    *(name for names in LAYOUT_METRICS.values() for name in names),
-    *TEXT_METRICS,
-)
+OTHER_METRICS = tuple(name for names in LAYOUT_METRICS.values() for name in names)
+METRIC_NAMES = (*WORD_METRICS, *NUMBER_METRICS, *OTHER_METRICS, *TEXT_METRICS)
 """Every metric that a task file may name; `metrics.py` computes them, and `texts` those of texts."""
 
 MEASURED_METRICS = ("judge", "perplexity", "output-perplexity")
 """Metrics that take a model, and are measured when a row is answered."""
+
+EXACT_METRICS = ("polarity", "facts")
+"""Metrics that `microworld.exact` computes, of the rows that it generates alone."""
+DECIDES_NOTHING = (*EXACT_METRICS, "meteor", "bertscore", "spice")
+"""Metrics that not all rows have; the first one, which decides choices, is another."""
 
 LOWER_IS_BETTER = ("perplexity", "output-perplexity")
 """Metrics of which less is better."""
@@ -173,7 +174,6 @@ class Task(Settings):
         return self
 
     def _check_keys(self) -> None:
-        """Keys of one kind of answer alone are not given to another kind."""
         known = type(self).model_fields
         for key in KEYS_OF_LABELS if self.answer == "text" else KEYS_OF_TEXTS:
             if getattr(self, key) != known[key].default:
@@ -212,9 +212,8 @@ class Task(Settings):
     def _check_answers(self) -> None:
         fitting = RULES_BY_ANSWER[self.answer]
         if self.reward in RULES and self.reward not in fitting:
-            raise ValueError(
-                f"reward: answer {self.answer} goes with {', '.join(fitting)} or a function of your own, found {self.reward}"
-            )
+            allowed = f"{', '.join(fitting)} or a function of your own"
+            raise ValueError(f"reward: answer {self.answer} goes with {allowed}, found {self.reward}")
         if self.answer == "text":
             self._check_lengths()
             return
@@ -237,9 +236,7 @@ class Task(Settings):
                         f"labels: the word {word!r} of {label!r} also stands in {other!r} of {other_label!r}; "
                         "an answer could not be told apart"
                     )
-        if (self.head == "multiple-choice") != bool(self.choices) or (
-            self.choices and len(self.choices) != len(self.labels)
-        ):
+        if len(self.choices) != (len(self.labels) if self.head == "multiple-choice" else 0):
             raise ValueError(
                 f"choices: head multiple-choice needs one for each of {len(self.labels)} labels, others none"
             )
@@ -269,6 +266,10 @@ class Task(Settings):
                 raise ValueError(
                     f"metrics: {name!r} does not fit answer {self.answer} and layout {self.layout}. Allowed: {', '.join(fitting)}."
                 )
+        if self.metrics[0] in DECIDES_NOTHING:
+            raise ValueError(
+                f"metrics: not all rows have {self.metrics[0]}; the first metric decides choices, name another"
+            )
         for name in self.reported:
             self._one_of("reported", name, self.metrics, "metric")
         for key, asking in NEEDED_BY.items():

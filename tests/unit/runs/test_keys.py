@@ -2,11 +2,12 @@
 
 import pytest
 from asking import spec_of, write_data
+from scenes import scenes, scenes_spec
 
 from rl4nlu.base.code import modules_of
 from rl4nlu.base.files import write_json
 from rl4nlu.config import METHODS
-from rl4nlu.runs.keys import answers_key, answers_record, scores_key, training_key
+from rl4nlu.runs.keys import answers_key, answers_record, scores_key, scoring_code, training_key
 
 
 @pytest.fixture
@@ -63,3 +64,10 @@ def test_how_answers_are_read_and_scored_is_no_part_of_asking():
 def test_a_run_that_trains_nothing_is_named_by_its_own_record(tmp_path):
     assert answers_record(spec_of(), tmp_path / "answers") == tmp_path / "run.json"
     assert answers_record(spec_of("sft", mixture="sst2"), tmp_path / "answers") == tmp_path / "answers" / "answers.json"
+
+
+def test_what_reads_generated_texts_counts_where_a_metric_asks_for_it():
+    plain, exact = (scoring_code(scenes_spec(task=scenes(metrics=["rouge-l", *more]))) for more in ([], ["facts"]))
+    assert plain != exact
+    assert "microworld.exact" not in modules_of("scores.evaluate")
+    assert plain == scoring_code(spec_of())

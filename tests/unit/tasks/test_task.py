@@ -161,6 +161,7 @@ TEXT_FAULTS = [
     ({"pair": {"text_a": "{text}"}}, ["pair", "answer text has no such key"]),
     ({"metrics": ["accuracy"]}, ["metrics", "'accuracy'", "does not fit answer text", "Allowed: judge, perplexity"]),
     ({"reward": "label-match"}, ["reward", "answer text", "judge, coverage-cider, overlap", "found label-match"]),
+    ({"metrics": ["spice", "judge"]}, ["metrics", "not all rows have spice", "name another"]),
     ({"most_tokens": 0}, ["most_tokens", "longest answer", "at least 1", "found 0"]),
     ({"least_tokens": 9}, ["most_tokens", "at least 9", "found 8"]),
     ({"judge": None}, ["judge", "is missing", "judge needs it"]),

@@ -56,7 +56,7 @@ def test_what_cannot_be_computed_has_no_value_and_says_why():
 
 
 def test_rows_of_the_microworld_have_an_exact_metric_and_others_have_none():
-    task = scenes(fields=["text"], query="{text}", concepts=None, metrics=["polarity"])
+    task = scenes(fields=["text"], query="{text}", concepts=None, metrics=["rouge-l", "polarity"])
     rows = [
         Row(str(n), {"text": "the plot is"}, None, answers=["good"], derivation={} if n else None) for n in range(3)
     ]
