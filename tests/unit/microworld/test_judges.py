@@ -24,7 +24,7 @@ from rl4nlu.microworld.judges import (
 RESOURCES = Path(__file__).parents[3] / "resources" / "micro"
 
 
-@pytest.mark.parametrize("kind", FAULTS_OF_SUMMARIES)
+@pytest.mark.parametrize("kind", sorted(set(FAULTS_OF_SUMMARIES)))
 def test_a_spoilt_summary_reads_well_and_says_something_else(kind: str) -> None:
     for number, row in enumerate(rows("tldr", SPLIT, 200, 3, Knobs(facts=4))):
         made, text = spoil(random.Random(number), row["derivation"], kind)
