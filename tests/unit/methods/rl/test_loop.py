@@ -225,13 +225,19 @@ def test_a_sampled_text_has_the_tasks_room_and_no_tag_ends_it(tmp_path):
     task = scenes(least_tokens=3, most_tokens=9)
     spec = scenes_spec("ppo", task, path=save_tiny(tmp_path / "tiny"), ppo=SMALL | SIZES["ppo"])
     prompts, _ = plan_prompts(spec, write_scenes(tmp_path / "data"), TOKENIZER)
-    sampler = Sampler(spec, build_policy(spec, None), TOKENIZER)
+    policy = build_policy(spec, None)
+    sampler = Sampler(spec, policy, TOKENIZER)
     found = sampler(prompts)
     assert sampler.stop is None
-    assert {len(response) for response in found.responses} <= set(range(4, 10))
     assert max(map(len, found.responses)) == 9  # whatever max_new_tokens says
     assert [reading.label for reading in found.readings] == [text.strip() or None for text in found.texts]
     assert found.accuracy is None
+
+    def prefer_the_end(head, read, logits):
+        return logits.index_add(-1, torch.tensor([1]), torch.full((*logits.shape[:-1], 1), 50.0))
+
+    policy.model.get_base_model().lm_head.register_forward_hook(prefer_the_end)
+    assert {len(response) for response in sampler(prompts).responses} == {3 + 1}
 
 
 def test_the_gold_answer_of_a_text_is_one_reference_drawn_once(tmp_path):
