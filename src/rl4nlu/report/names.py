@@ -11,6 +11,9 @@ from .published import PAPER_1, PAPER_2
 METRIC_TITLES = {
     "accuracy": "acc.", "f1": "F1", "macro-f1": "F1", "matthews": "MCC", "spearman": "ρ", "pearson": "r",
     "multirc-f1a": "F1a", "multirc-em": "EM", "record-f1": "F1", "record-em": "EM", "gender-parity": "parity",
+    "judge": "judge", "perplexity": "ppl", "output-perplexity": "output ppl", "bleu-4": "BLEU-4", "rouge-1": "R-1",
+    "rouge-2": "R-2", "rouge-l": "R-L", "cider": "CIDEr", "coverage": "coverage", "meteor": "METEOR",
+    "bertscore": "BERTScore", "spice": "SPICE", "polarity": "polarity", "facts": "facts",
 }  # fmt: skip
 """Metrics as a second header line names them; ρ is Spearman's rank correlation."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-PAPER_1, PAPER_2 = "ppo_for_nlu", "rllr"
+PAPER_1, PAPER_2, PAPER_3 = "ppo_for_nlu", "rllr", "rlgf"
 """Stems of the papers' files."""
 
 COLUMNS = (

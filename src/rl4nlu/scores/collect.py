@@ -31,7 +31,7 @@ METRICS = (
 RUNS = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "start", "optimiser_steps", "prompts_seen",
     "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "wall_seconds", "learning_rate",
-    "learning_rate_from", "candidates", "threshold",
+    "learning_rate_from", "candidates", "threshold", "tokens_guided", "guide_validation",
     "evaluated_rows", "evaluation_tokens", "evaluation_seconds", "peak_cpu_mb", "peak_gpu_mb", "device", "processor",
     "cores", "kernels", "python", "torch", "transformers", "git_commit", "finished", "digest",
 )  # fmt: skip
@@ -43,7 +43,8 @@ DATA = ("scale", "task", "suite", "title", "source", "train", "validation", "tes
 HISTORY = (
     "scale", "model", "method", "mixture", "mixture_kind", "variant", "seed", "step", "examples", "loss", "reward", "kl",
     "entropy", "clip_fraction", "invalid_rate", "validation", "accuracy", "label_reward_right", "label_reward_wrong",
-    "rationale_reward_right", "rationale_reward_wrong", "encoder_reward_right", "encoder_reward_wrong",
+    "rationale_reward_right", "rationale_reward_wrong", "encoder_reward_right", "encoder_reward_wrong", "mode", "switch",
+    "tokens_guided",
 )  # fmt: skip
 """Columns of history.csv: one row a recorded step, at most `HISTORY_ROWS` a run and every step with a validation score."""
 
@@ -63,7 +64,7 @@ MAIN_VARIANT = "main"
 
 FACTS = (
     "optimiser_steps", "prompts_seen", "tokens_trained", "tokens_generated", "seconds", "samples_per_second", "learning_rate",
-    "threshold",
+    "threshold", "tokens_guided", "guide_validation",
 )  # fmt: skip
 
 LEARNT_FROM = ("pairs_at_hand", "pairs_kept", "rationale_sensitive", "pairs_seen", "distinct_pairs_seen", "passes")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..inputs import Inputs
 from .differences import effects_figure, gains_figure
 from .drawing import use_style
+from .rlgf import guided_figure, roll_in_figure
 from .rllr import over_optimisation_figure, thresholds_figure
 from .scores import invalid_figure, scores_figure
 from .training import curves_figure, learning_rates_figure
@@ -38,6 +39,8 @@ FIGURES: dict[str, Callable[[Inputs], Figure]] = {
     "invalid": invalid_figure,
     "over-optimisation": over_optimisation_figure,
     "thresholds": thresholds_figure,
+    "guided": guided_figure,
+    "roll-ins": roll_in_figure,
     "learning-rates": learning_rates_figure,
     "effects": effects_figure,
 }

@@ -11,6 +11,7 @@ from .comparisons import comparisons_sheet, effects_sheet, variants_sheet
 from .data import data_sheet, invalid_sheet
 from .ppo_rm import ppo_rm_sheet
 from .printed import averages_sheet, other_print_sheet, transfer_sheet
+from .rlgf import context_sheet, generation_sheet, rlgf_sheet
 from .rllr import differences_sheet, reward_models_sheet, reward_pairs_sheet, rllr_sheet
 from .suites import glue_sheet, other_models_sheet, other_tasks_sheet, superglue_sheet
 from .validation import validation_sheet
@@ -32,6 +33,9 @@ TABLES: dict[str, Callable[[Inputs], Sheet]] = {
     "reward-models": reward_models_sheet,
     "reward-pairs": reward_pairs_sheet,
     "ppo-rm": ppo_rm_sheet,
+    "rlgf": rlgf_sheet,
+    "generation": generation_sheet,
+    "context": context_sheet,
     "tuning": tuning_sheet,
     "data": data_sheet,
     "averages": averages_sheet,
