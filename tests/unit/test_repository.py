@@ -173,7 +173,6 @@ NO_NAMESAKE = {
     "report/figures/scores": "report/figures/test_figures",
     "report/figures/training": "report/figures/test_figures",
     "report/tables/printed": "report/tables/test_tables",
-    "report/tables/validation": "report/tables/test_tables",
     # parts that their one user shows
     "base/hub": "models/test_fetch",
     "jobs/start": "jobs/test_programs",

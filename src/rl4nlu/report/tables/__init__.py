@@ -13,8 +13,7 @@ from .ppo_rm import ppo_rm_sheet
 from .printed import averages_sheet, other_print_sheet, transfer_sheet
 from .rlgf import context_sheet, generation_sheet, rlgf_sheet
 from .rllr import differences_sheet, reward_models_sheet, reward_pairs_sheet, rllr_sheet
-from .suites import glue_sheet, other_models_sheet, other_tasks_sheet, superglue_sheet
-from .validation import validation_sheet
+from .suites import glue_sheet, other_models_sheet, other_tasks_sheet, superglue_sheet, validation_sheet
 
 TABLES: dict[str, Callable[[Inputs], Sheet]] = {
     "glue": glue_sheet,

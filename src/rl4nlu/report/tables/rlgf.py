@@ -7,7 +7,7 @@ import pandas as pd
 from ...config import METHODS
 from ...scores.collect import MAIN_VARIANT
 from ...tasks.task import Task
-from ..cells import MARK_NOTES, difference_cell, number, over_seeds, range_cell
+from ..cells import MARK_NOTES, difference_cell, over_seeds, range_cell
 from ..inputs import Inputs
 from ..names import METRIC_TITLES, SOURCE_TITLES, MethodRow, method_rows
 from ..published import PAPER_3
