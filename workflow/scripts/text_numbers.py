@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from rl4nlu.base.files import write_text
 from rl4nlu.report.inputs import inputs_from, report_arguments
-from rl4nlu.report.macros import build_macros, define_macros
-from rl4nlu.report.tables.comparisons import discrepancy_effects
+from rl4nlu.report.macros import build_macros, define_macros, find_switches
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -17,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     inputs = inputs_from(arguments)
     macros = build_macros(inputs)
-    write_text(arguments.out, define_macros(macros, not inputs.metrics.empty, not discrepancy_effects(inputs).empty))
+    write_text(arguments.out, define_macros(macros, find_switches(inputs)))
     print(f"{len(macros)} numbers in {arguments.out}")
 
 

@@ -1,4 +1,4 @@
-r"""Every number of the paper's text, as LaTeX macros: `\nPpoSftWins` and the like, and the switches `\ifreproduced`, `\ifaudited`.
+r"""Every number of the paper's text, as LaTeX macros: `\nPpoSftWins` and the like, and the switches of what was run (`\ifaudited`).
 
 The same macros are defined whatever was run; one whose number does not exist prints a dash.
 """
@@ -13,10 +13,11 @@ from ..scores.inference import LEVEL
 from .cells import FULL_SEEDS, bounds_text, number
 from .inputs import Inputs
 from .names import DISCREPANCIES, ENCODER_METHODS, MethodRow, method_rows
-from .published import AVERAGES, PAPER_1, PAPER_2, recompute_averages
+from .published import AVERAGES, PAPER_1, PAPER_2, PAPER_3, recompute_averages
 from .tables.board import own_average
 from .tables.budgets import seconds_per_batch
 from .tables.comparisons import discrepancy_effects, headline_gains
+from .tables.rlgf import GUIDED, SWEEP
 from .typeset import tex
 
 NOTHING = "–"
@@ -26,6 +27,11 @@ PAIRED = {
     "PpoZero": ("ppo vs zero-shot", ("st", "mt")),
     "SftZero": ("sft vs zero-shot", ("st", "mt")),
     "FewZero": ("few-shot vs zero-shot", ("",)),
+    "PlusPpo": ("ppo++ vs ppo", ("st", "text")),
+    "AggPpo": ("aggrevated vs ppo", ("st", "text")),
+    "LolsPpo": ("lols vs ppo", ("st", "text")),
+    "DlolsPpo": ("d2lols vs ppo", ("st", "text")),
+    "PpoSftOfTexts": ("ppo vs sft", ("text",)),
 }
 """Comparisons that the text names, by the stem of their macros."""
 
@@ -51,15 +57,22 @@ def build_macros(inputs: Inputs) -> dict[str, str]:
     }
 
 
-def define_macros(macros: dict[str, str], reproduced: bool, audited: bool) -> str:
-    """The file that main.tex reads; it says whether anything was reproduced, and whether discrepancies were."""
-    lines = [
-        "% Written by workflow/scripts/text_numbers.py",
-        r"\newif\ifreproduced",
-        rf"\reproduced{'true' if reproduced else 'false'}",
-        r"\newif\ifaudited",
-        rf"\audited{'true' if audited else 'false'}",
-    ]
+def find_switches(inputs: Inputs) -> dict[str, bool]:
+    """What was run: anything at all, discrepancies of the papers, training with a guide, its sweep over shares of roll-ins."""
+    guided = inputs.metrics[inputs.metrics["method"].isin(GUIDED)]["variant"].astype(str)
+    return {
+        "reproduced": not inputs.metrics.empty,
+        "audited": not discrepancy_effects(inputs).empty,
+        "guided": bool((guided == MAIN_VARIANT).any()),
+        "swept": bool(guided.str.startswith(SWEEP).any()),
+    }
+
+
+def define_macros(macros: dict[str, str], switches: dict[str, bool]) -> str:
+    """The file that main.tex reads: numbers, and as `\\if<switch>` what was run."""
+    lines = ["% Written by workflow/scripts/text_numbers.py"]
+    for name, on in switches.items():
+        lines += [rf"\newif\if{name}", rf"\{name}{'true' if on else 'false'}"]
     lines += [rf"\newcommand{{\n{name}}}{{{tex(text or NOTHING)}}}" for name, text in macros.items()]
     return "\n".join(lines) + "\n"
 
@@ -274,12 +287,17 @@ def printed_numbers(inputs: Inputs) -> dict[str, str]:
         fits = (averages["table"] == table) & (averages["method"] == method) & (averages["mixture_kind"] == kind)
         return float(averages.loc[fits & (averages["model"] == "llama2-7b-chat"), "recomputed"].iloc[0])
 
+    guided = inputs.published[(inputs.published["paper"] == PAPER_3) & (inputs.published["task"] == "tldr")]
+    guided = guided[guided["table"] == "main"].set_index("method")["value_printed"]
+
     # The SST-2 label bug: negative items that the model names rightly become coin tosses (balanced classes).
     right = float(printed_cell("1", "ppo", "st", "sst2")) / 100
     tossed = 0.5 * (right + (1 - right) / 2) + 0.5 * right / 2
     sft, ppo = recomputed("1", "sft", "st"), recomputed("1", "ppo", "st")
     mended = sft + (100 * right - float(printed_cell("1", "sft", "st", "sst2"))) / len(AVERAGES[PAPER_1, "1"])
     return out | {
+        "PaperTldrPpo": guided["ppo"],
+        "PaperTldrPlus": guided["ppo++"],
         "SstPpo": printed_cell("1", "ppo", "st", "sst2"),
         "SstSftSt": printed_cell("1", "sft", "st", "sst2"),
         "SstSftMt": printed_cell("1", "sft", "mt", "sst2"),

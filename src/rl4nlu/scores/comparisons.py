@@ -261,7 +261,8 @@ def find_pairs(runs_by_seed: Sequence[SeedRuns]) -> dict[str, list[tuple[SeedRun
     """Which runs are compared with which, by the comparison's name.
 
     A decoder meets itself under the other method, or each encoder. A trained run is compared on the
-    tasks that it was trained for (its own or its suite's), single-task with single-task, multi-task with multi-task.
+    tasks that it was trained for (its own or its suite's), single-task with single-task, multi-task with multi-task. Text
+    tasks, whose scores are of other kinds, are a comparison of their own.
     """
     found: dict[str, list[tuple[SeedRuns, SeedRuns]]] = defaultdict(list)
     main = [one for one in runs_by_seed if one.variant == MAIN_VARIANT and one.kind != "transfer" and one.known]
@@ -275,7 +276,8 @@ def find_pairs(runs_by_seed: Sequence[SeedRuns]) -> dict[str, list[tuple[SeedRun
                 if not a.is_on_the_rows_of(b):
                     continue
                 label = f"{method_a} vs {b.model if METHODS[method_b].loads == 'encoder' else method_b}"
-                found[f"{label} ({a.kind})" if a.kind != "none" else label].append((a, b))
+                kind = "text" if a.task.answer == "text" else a.kind
+                found[f"{label} ({kind})" if kind != "none" else label].append((a, b))
     return found
 
 

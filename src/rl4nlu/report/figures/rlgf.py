@@ -8,15 +8,13 @@ from ...config import METHODS
 from ...scores.collect import MAIN_VARIANT
 from ..inputs import Inputs
 from ..names import METRIC_TITLES
-from ..tables.rlgf import GUIDED
+from ..tables.rlgf import GUIDED, SWEEP
 from .drawing import MARKERS, finish_panel, open_figure, say_empty
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWN = ("ppo", *GUIDED)
-SWEEP = "roll-in-"
-"""How the names of the sweep's variants begin; the share in percent follows (`config/rlgf-sweeps.yaml`)."""
 
 
 def guided_figure(inputs: Inputs) -> Figure:

@@ -21,14 +21,16 @@ COMPARED = ("zero-shot", "few-shot", "sft", "sft-rationale", "ppo", *GUIDED)
 TEXT_METHODS = tuple(name for name in METHODS if name in {*COMPARED, "random", "grpo", "raft"})
 EXACT = ("polarity", "facts")
 """Metrics that no reward sees: what the text says, read off it by the generated language's own grammar."""
+SWEEP = "roll-in-"
+"""How the names of variants begin that sweep the share of roll-ins; it follows in percent (`config/rlgf-sweeps.yaml`)."""
 MEASURED = ["model", "method", "mixture", "variant", "seed"]
 
 
 def generation_sheet(inputs: Inputs) -> Sheet:
     """Methods by text tasks, with every metric that a task reports; printed cells where the paper's are known."""
     tasks = [task for task in inputs.of_suite(GENERATION_SUITE) if _is_scored(inputs, task)]
-    pairs = [(task, metric) for task in tasks for metric in task.columns]
-    columns = [(task.title if metric == task.columns[0] else "", METRIC_TITLES[metric]) for task, metric in pairs]
+    pairs = [(task, metric) for task in tasks for metric in task.metrics]
+    columns = [(task.title if metric == task.metrics[0] else "", METRIC_TITLES[metric]) for task, metric in pairs]
     title = "Text tasks: every method by every metric, beside the third paper's two known numbers."
     sheet = Sheet("generation", title, ("Model", "Method", "Source"), columns, size="scriptsize", quiet=True)
     if not tasks:
@@ -63,10 +65,10 @@ def _is_scored(inputs: Inputs, task: Task) -> bool:
 
 
 def _metric_cell(inputs: Inputs, model: str, row: MethodRow, task: Task, metric: str) -> Cell:
-    """Mean over seeds of one metric, the standard deviation below, bold where the method leads or isn't told from who leads."""
+    """Mean over seeds of one metric, the standard deviation below; the compared one bold where no method is surely better."""
     cell = over_seeds(inputs.values(model, row, task.name, metric)["value"], 1)
     mean = inputs.mean(model, row, task.name, metric)
-    return Cell(cell.text, cell.below, "", mean is not None and bool(mean["leads"]))
+    return Cell(cell.text, cell.below, "", metric in task.columns and mean is not None and bool(mean["leads"]))
 
 
 def rlgf_sheet(inputs: Inputs) -> Sheet:
