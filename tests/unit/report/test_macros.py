@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from synthetic import inputs
 
-from rl4nlu.report.macros import build_macros, define_macros, fair_mixtures
+from rl4nlu.report.macros import build_macros, define_macros, fair_mixtures, find_switches
 
 
 def test_the_same_macros_in_every_build_macros() -> None:
@@ -18,11 +18,11 @@ def test_the_same_macros_in_every_build_macros() -> None:
 
 
 def test_the_switch_and_missing_numbers() -> None:
-    text = define_macros(build_macros(inputs(False)), False, False)
+    text = define_macros(build_macros(inputs(False)), find_switches(inputs(False)))
     assert r"\reproducedfalse" in text
     assert r"\newcommand{\nPpoSftStGain}{--}" in text
     assert r"\newcommand{\nPaperGluePpoSt}{84.8}" in text
-    assert r"\reproducedtrue" in define_macros(build_macros(inputs(True)), True, False)
+    assert r"\reproducedtrue" in define_macros({}, find_switches(inputs(True)))
 
 
 def test_who_was_ahead_agrees_with_the_comparisons() -> None:

@@ -34,12 +34,12 @@ TABLES: dict[str, Callable[[Inputs], Sheet]] = {
     "ppo-rm": ppo_rm_sheet,
     "rlgf": rlgf_sheet,
     "generation": generation_sheet,
-    "context": context_sheet,
     "tuning": tuning_sheet,
     "data": data_sheet,
     "averages": averages_sheet,
     "published-transfer": transfer_sheet,
     "published-other": other_print_sheet,
+    "published-context": context_sheet,
 }
 """Every table in the paper's order; each is written as .tex, .csv and .md, and has a caption in workflow/report/tables."""
 

@@ -33,8 +33,6 @@ def generation_sheet(inputs: Inputs) -> Sheet:
     columns = [(task.title if metric == task.metrics[0] else "", METRIC_TITLES[metric]) for task, metric in pairs]
     title = "Text tasks: every method by every metric, beside the third paper's two known numbers."
     sheet = Sheet("generation", title, ("Model", "Method", "Source"), columns, size="scriptsize", quiet=True)
-    if not tasks:
-        return sheet
     printed = inputs.published[(inputs.published["paper"] == PAPER_3) & (inputs.published["table"] == "main")]
     known = printed.dropna(subset=["value"]).set_index(["task", "metric", "method"])["value_printed"]
     for model in [*inputs.decoders("main"), *inputs.decoders("other")]:
@@ -140,7 +138,12 @@ def context_sheet(inputs: Inputs) -> Sheet:
     """What other papers print on the third paper's tasks, for orientation: none of it is RLGF's."""
     title = "Other papers' numbers on the third paper's tasks, for orientation; none of them is from RLGF."
     sheet = Sheet(
-        "context", title, ("Task", "Model", "Method", "Metric"), [("Printed", "")], size="scriptsize", quiet=True
+        "published-context",
+        title,
+        ("Task", "Model", "Method", "Metric"),
+        [("Printed", "")],
+        size="scriptsize",
+        quiet=True,
     )
     p = inputs.published
     for _, row in p[(p["paper"] == PAPER_3) & (p["table"] == "context")].iterrows():

@@ -9,7 +9,7 @@ from synthetic import cells_of, inputs
 from rl4nlu.config import METHODS
 from rl4nlu.report.figures.differences import effects_figure
 from rl4nlu.report.inputs import Inputs
-from rl4nlu.report.macros import build_macros, define_macros
+from rl4nlu.report.macros import build_macros, define_macros, find_switches
 from rl4nlu.report.names import DISCREPANCIES
 from rl4nlu.report.published import PAPER_1, PAPER_2
 from rl4nlu.report.tables.comparisons import discrepancy_effects, effects_sheet, headline_gains, variants_sheet
@@ -107,5 +107,5 @@ def test_the_text_counts_effects(audited: Inputs) -> None:
     assert [macros[name] for name in names] == ["5", "4", "3", "1", "2", "2", "1"]
     assert (macros["EffectLowest"], macros["EffectHighest"]) == ("−47.0", "+2.0")
     assert macros["EffectHighestOf"].endswith(": PPO, STS-B")
-    assert r"\auditedtrue" in define_macros(macros, True, True)
-    assert r"\auditedfalse" in define_macros(build_macros(inputs(True)), True, False)
+    assert r"\auditedtrue" in define_macros(macros, find_switches(audited))
+    assert r"\auditedfalse" in define_macros({}, find_switches(inputs(True)))
