@@ -131,12 +131,12 @@ def scale_numbers(inputs: Inputs) -> dict[str, str]:
 def paired_numbers(inputs: Inputs) -> dict[str, str]:
     """Who was ahead, task by task and on average, on how many tasks the corrected test tells the methods apart, and what it could find.
 
-    A task that is scored with another task's runs is not counted: it would count the same training twice. Nor are tasks of
-    texts, whose points are others.
+    A task that is scored with another task's runs is not counted: it would count the same training twice. Tasks of texts
+    are comparisons of their own.
     """
     found = inputs.comparisons
     out: dict[str, str] = {}
-    own = [task.name for task in inputs.tasks.values() if task.trained_with is None and task.answer != "text"]
+    own = [task.name for task in inputs.tasks.values() if task.trained_with is None]
     found = found[found["model_a"].isin(inputs.decoders("main")) & found["task"].isin(own)]
     overall = inputs.overall[inputs.overall["model_a"].isin(inputs.decoders("main"))]
     for stem, (label, kinds) in PAIRED.items():
