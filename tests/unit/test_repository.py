@@ -169,6 +169,7 @@ NO_NAMESAKE = {
     # tables and figures of one kind are built and looked at together
     "report/figures/differences": "report/figures/test_figures",
     "report/figures/drawing": "report/figures/test_figures",
+    "report/figures/rlgf": "report/tables/test_rlgf",
     "report/figures/rllr": "report/tables/test_rllr",
     "report/figures/scores": "report/figures/test_figures",
     "report/figures/training": "report/figures/test_figures",

@@ -10,7 +10,10 @@ from rl4nlu.config import TRAINED_METHODS
 
 from .conftest import slurm_that_says
 
-CONFIGS = ["config", "smoke", "rllr-sweeps", "audit", "single-gpu", "paper", "local-files", "local-rllr"]
+CONFIGS = [
+    *("config", "smoke", "rllr-sweeps", "rlgf-sweeps", "audit", "single-gpu", "paper", "rlgf"),
+    *("local-files", "local-rllr", "local-rlgf"),
+]
 PROFILES = {
     "default": ["--workflow-profile", "default"],
     "slurm": ["--workflow-profile", "slurm"],

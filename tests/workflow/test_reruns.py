@@ -49,7 +49,8 @@ grid:
   - {method: ppo, models: [micro-llama], mixtures: [rain]}
 """
 
-PPO = {"train_ppo", "train_rlhf", "train_rllr", "train_rllr_mixed", "train_ppo_rationale", "train_ppo_rm"}
+GUIDED = {"train_ppo_pp", "train_aggrevated", "train_lols", "train_d2lols"}
+PPO = {"train_ppo", "train_rlhf", "train_rllr", "train_rllr_mixed", "train_ppo_rationale", "train_ppo_rm"} | GUIDED
 RL = PPO | {"train_grpo", "train_raft"}
 REPORT = {"make_tables", "make_figures", "make_numbers"}
 

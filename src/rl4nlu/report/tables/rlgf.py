@@ -66,7 +66,7 @@ def _metric_cell(inputs: Inputs, model: str, row: MethodRow, task: Task, metric:
     """Mean over seeds of one metric, the standard deviation below; the compared one bold where no method is surely better."""
     cell = over_seeds(inputs.values(model, row, task.name, metric)["value"], 1)
     mean = inputs.mean(model, row, task.name, metric)
-    return Cell(cell.text, cell.below, "", metric in task.columns and mean is not None and bool(mean["leads"]))
+    return Cell(cell.text, cell.below, "", metric in task.compared and mean is not None and bool(mean["leads"]))
 
 
 def rlgf_sheet(inputs: Inputs) -> Sheet:

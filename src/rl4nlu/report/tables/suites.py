@@ -129,7 +129,7 @@ def other_tasks_sheet(inputs: Inputs) -> Sheet:
     m = inputs.metrics
     m = m[
         (m["variant"] == MAIN_VARIANT)
-        & (~m["suite"].isin(["glue", "superglue", "rllr"]) | (m["mixture_kind"] == "transfer"))
+        & (~m["suite"].isin(["glue", "superglue", "rllr", "generation"]) | (m["mixture_kind"] == "transfer"))
     ]
     names = [t for t in inputs.tasks.values() if t.name in set(m["task"])]
     sheet = Sheet(
