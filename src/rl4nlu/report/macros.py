@@ -288,7 +288,7 @@ def printed_numbers(inputs: Inputs) -> dict[str, str]:
         return float(averages.loc[fits & (averages["model"] == "llama2-7b-chat"), "recomputed"].iloc[0])
 
     guided = inputs.published[(inputs.published["paper"] == PAPER_3) & (inputs.published["task"] == "tldr")]
-    guided = guided[guided["table"] == "main"].set_index("method")["value_printed"]
+    tldr = guided[guided["table"] == "main"].set_index("method")["value_printed"]
 
     # The SST-2 label bug: negative items that the model names rightly become coin tosses (balanced classes).
     right = float(printed_cell("1", "ppo", "st", "sst2")) / 100
@@ -296,8 +296,8 @@ def printed_numbers(inputs: Inputs) -> dict[str, str]:
     sft, ppo = recomputed("1", "sft", "st"), recomputed("1", "ppo", "st")
     mended = sft + (100 * right - float(printed_cell("1", "sft", "st", "sst2"))) / len(AVERAGES[PAPER_1, "1"])
     return out | {
-        "PaperTldrPpo": guided["ppo"],
-        "PaperTldrPlus": guided["ppo++"],
+        "PaperTldrPpo": str(tldr["ppo"]),
+        "PaperTldrPlus": str(tldr["ppo++"]),
         "SstPpo": printed_cell("1", "ppo", "st", "sst2"),
         "SstSftSt": printed_cell("1", "sft", "st", "sst2"),
         "SstSftMt": printed_cell("1", "sft", "mt", "sst2"),
