@@ -66,10 +66,11 @@ def task_notes(inputs: Inputs) -> str:
         r"\begin{description}\footnotesize\setlength{\itemsep}{0pt}",
     ]
     for task in inputs.tasks.values():
+        lengths = dict.fromkeys([task.least_tokens, task.most_tokens])
         answers = {
             "labels": ", ".join(task.words),
             "number": f"a number from {task.low:g} to {task.high:g}",
-            "text": f"a text of {task.least_tokens} to {task.most_tokens} tokens",
+            "text": f"a text of {' to '.join(map(str, lengths))} tokens",
         }
         facts = [f"{', '.join(task.columns)}; answers: {answers[task.answer]}."]
         if task.trained_with:

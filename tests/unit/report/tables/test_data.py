@@ -15,6 +15,7 @@ def test_task_notes_name_every_task() -> None:
 
 def test_task_notes_say_how_long_texts_are_and_what_is_generated_otherwise() -> None:
     notes = task_notes(inputs(False))
-    assert "answers: a text of 48 to 48 tokens" in notes
+    assert "answers: a text of 48 tokens" in notes
+    assert "answers: a text of 5 to 20 tokens" in notes
     assert r"Microworld: facts = 4." in notes
     assert "Microworld: least\\_tokens = 0, most\\_tokens = 30." in notes
