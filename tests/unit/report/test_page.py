@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from synthetic import collected_folder
 
 from rl4nlu.base.errors import ConfigError
-from rl4nlu.report.page import BLOCK, find_differences, headline, read_results, show, write_page
+from rl4nlu.report.page import BLOCK, find_differences, headline, read_results, show, third_paper, write_page
 
 
 def repository(tmp_path: Path) -> Path:
@@ -84,3 +85,16 @@ def test_faults_of_the_input_are_named(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("no block\n")
     with pytest.raises(ConfigError, match=r"README\.md: no lines"):
         show(tmp_path, read_results(collected_folder()))
+
+
+def test_texts_are_told_by_what_is_rewarded_and_what_is_not() -> None:
+    means = read_results(collected_folder())["means"]
+    assert third_paper(means) == []
+    address = {"model": "micro-llama", "mixture": "imdb", "mixture_kind": "st", "variant": "main", "task": "imdb"}
+    rows = [
+        address | {"method": method, "metric": metric, "value": value, "sd": 1.0, "leads": True}
+        for method, metric, value in (("sft", "judge", 70.0), ("ppo++", "judge", 80.0), ("ppo++", "polarity", 60.0))
+    ]
+    heads, _, *lines = third_paper(pd.DataFrame(rows, columns=means.columns))
+    assert heads == "| with a guide | IMDB, judge | IMDB, polarity |"
+    assert lines[:3] == ["| SFT | 70.0 ± 1.0 |  |", "| PPO++ | 80.0 ± 1.0 | 60.0 ± 1.0 |", ""]
