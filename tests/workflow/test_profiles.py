@@ -67,7 +67,7 @@ def test_every_submitted_rule_is_told_to_end_before_its_time_limit(root, rules, 
 
 
 def test_every_trained_method_has_its_rule(rules):
-    assert {f"train_{name.replace('-', '_')}" for name in TRAINED_METHODS} == {
+    assert {f"train_{name.replace('++', '-pp').replace('-', '_')}" for name in TRAINED_METHODS} == {
         name for name in rules if name.startswith("train_")
     }
 
@@ -108,7 +108,7 @@ def test_gpu_jobs_stop_on_a_machine_without_a_gpu(checkout, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     checkout.edit("config/models.yaml", "path: resources/micro/micro-llama", "path: resources/micro/micro-llama\n  dtype: bfloat16")  # fmt: skip
     output = checkout.snakemake("--cores", "1", "ppo", "--configfile", "config/smoke.yaml", fails=True)
-    assert "2 of rule train_ppo" in output
+    assert "3 of rule train_ppo" in output
     assert "none is visible here" in output
     assert "Traceback" not in output
     assert not (checkout.folder / "runs" / "smoke" / "data").exists()

@@ -105,7 +105,8 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
     "PPO's epochs": ("config/smoke.yaml", "minibatch_size: 32, epochs: 2}\ngrpo", "minibatch_size: 32, epochs: 3}\ngrpo",
                      {"train_ppo"}),
     "the candidate learning rates": ("config/smoke.yaml", "[1.0e-3, 3.0e-3]", "[1.0e-3, 2.0e-3]", {"train_sft"}),
-    "the seed whose run chooses among them": ("config/smoke.yaml", "tuning_seed: 0", "tuning_seed: 1", {"train_sft"}),
+    "the seed whose run chooses among them": ("config/smoke.yaml", "tuning_seed: 0", "tuning_seed: 1",
+                                          {"train_sft", "answer_run", "score_run"}),  # IMDB's SFT has no such seed yet
     "a task's question": (
         "config/tasks/glue/sst2.yaml",
         "query: 'Is this",

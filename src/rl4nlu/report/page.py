@@ -19,7 +19,7 @@ from ..scores.inference import LEVEL
 from ..tasks.task import load_tasks
 from .cells import number
 from .names import BASELINES, LABEL_ROWS, METRIC_TITLES, MethodRow
-from .tables.rlgf import COMPARED, EXACT, GUIDED
+from .tables.rlgf import COMPARED, GUIDED, UNREWARDED
 from .tables.rllr import PAIR_KINDS, RLLR_ROWS, RLLR_SUITE
 
 SHIPPED = {"means": MEANS, "comparisons": COMPARISONS, "overall": OVERALL, "rewards": REWARDS}
@@ -195,7 +195,7 @@ def third_paper(means: pd.DataFrame) -> list[str]:
         (task, metric)
         for task in tasks.values()
         if task.name in trained
-        for metric in (task.columns[0], *(name for name in task.metrics if name in EXACT))
+        for metric in (task.columns[0], *(name for name in task.metrics if name in UNREWARDED))
     ]
     if not shown:
         return []
@@ -211,7 +211,7 @@ def third_paper(means: pd.DataFrame) -> list[str]:
     return [
         *lines,
         "",
-        f"The third paper's methods from one start, on equal prompts. {', '.join(METRIC_TITLES[name] for name in EXACT)}: read off the "
+        f"The third paper's methods from one start, on equal prompts. {', '.join(METRIC_TITLES[name] for name in UNREWARDED)}: read off the "
         "text by the generated language's own grammar, and never rewarded; where the first metric rises and these fall, the reward is "
         "hacked. The tables `rlgf` and `generation` have KL, tokens of learner and guide, and all metrics.",
         "",

@@ -282,7 +282,7 @@ def compare_scenes(folder: Path, metrics: list[str]) -> dict[str, pd.DataFrame]:
 def test_texts_are_compared_by_their_first_metric_and_are_no_part_of_an_average(tmp_path: Path) -> None:
     tables = compare_scenes(tmp_path, ["rouge-l", "perplexity"])
     found = tables["comparisons"].set_index("comparison")
-    assert set(found.index) == {"ppo vs sft (st)", "sft vs zero-shot (st)", "ppo vs zero-shot (st)"}
+    assert set(found.index) == {"ppo vs sft (text)", "sft vs zero-shot (text)", "ppo vs zero-shot (text)"}
     assert set(found["metric"]) == {"rouge-l"}
     assert (found["difference"] > 0).all()
     assert found["p_holm"].notna().all()
@@ -299,5 +299,5 @@ def test_where_less_is_better_the_least_leads(tmp_path: Path) -> None:
     assert leads["ppo", "perplexity"]
     assert not leads["zero-shot", "perplexity"]
     found = tables["comparisons"].set_index("comparison")
-    assert found.loc["ppo vs sft (st)", "difference"] < 0
+    assert found.loc["ppo vs sft (text)", "difference"] < 0
     assert set(found["metric"]) == {"perplexity"}

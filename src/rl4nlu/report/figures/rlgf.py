@@ -14,13 +14,13 @@ from .drawing import MARKERS, finish_panel, open_figure, say_empty
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWN = ("ppo", *GUIDED)
+REINFORCED = ("ppo", *GUIDED)
 
 
 def guided_figure(inputs: Inputs) -> Figure:
     """A column a task: mean reward against prompts seen above, and against KL below; a colour a method, thin lines single seeds."""
     h = inputs.history
-    h = h[(h["variant"] == MAIN_VARIANT) & h["model"].isin(inputs.decoders("main")[:1]) & h["method"].isin(DRAWN)]
+    h = h[(h["variant"] == MAIN_VARIANT) & h["model"].isin(inputs.decoders("main")[:1]) & h["method"].isin(REINFORCED)]
     trained = set(h.loc[h["method"].isin(GUIDED), "mixture"])
     tasks = [task for task in inputs.tasks.values() if task.name in trained]
     if not tasks:
@@ -30,7 +30,7 @@ def guided_figure(inputs: Inputs) -> Figure:
     for place, task in enumerate(tasks):
         above = figure.add_subplot(2, len(tasks), place + 1)
         below = figure.add_subplot(2, len(tasks), len(tasks) + place + 1)
-        for method in DRAWN:
+        for method in REINFORCED:
             rows = h[(h["method"] == method) & (h["mixture"] == task.name)].dropna(subset=["reward"])
             if rows.empty:
                 continue

@@ -19,7 +19,7 @@ GUIDED = tuple(name for name, method in METHODS.items() if method.section == "rl
 """Methods that roll in or out with a guide."""
 COMPARED = ("zero-shot", "few-shot", "sft", "sft-rationale", "ppo", *GUIDED)
 TEXT_METHODS = tuple(name for name in METHODS if name in {*COMPARED, "random", "grpo", "raft"})
-EXACT = ("polarity", "facts")
+UNREWARDED = ("polarity", "facts")
 """Metrics that no reward sees: what the text says, read off it by the generated language's own grammar."""
 SWEEP = "roll-in-"
 """How the names of variants begin that sweep the share of roll-ins; it follows in percent (`config/rlgf-sweeps.yaml`)."""
@@ -89,7 +89,7 @@ def rlgf_sheet(inputs: Inputs) -> Sheet:
                     cells = _guided_cells(inputs, model, row, task, last)
                     sheet.lines.append(Line((task.title, inputs.title(model), row.label), tuple(cells)))
         sheet.lines.append(RULE)
-    exact = ", ".join(METRIC_TITLES[name] for name in EXACT)
+    exact = ", ".join(METRIC_TITLES[name] for name in UNREWARDED)
     sheet.notes = [
         inputs.provenance(),
         f"Exact: {exact}, where the task has it; where the reward rises and it falls, the reward is hacked. − PPO: with its 95 % "
@@ -120,7 +120,7 @@ def _guided_cells(inputs: Inputs, model: str, row: MethodRow, task: Task, last: 
         & (c["model_b"] == model)
         & (c["task"] == task.name)
     ]
-    exact = next((name for name in task.metrics if name in EXACT), "")
+    exact = next((name for name in task.metrics if name in UNREWARDED), "")
     guided, trained = row.method in GUIDED, bool(METHODS[row.method].module)
     return [
         _metric_cell(inputs, model, row, task, task.columns[0]),

@@ -112,5 +112,5 @@ def test_texts_are_not_drawn_on_the_scale_of_labels_and_a_gain_is_what_is_better
     assert "in this build" in texts(scores_figure(shown))
     assert "in this build" in texts(curves_figure(shown))
     (axes,) = gains_figure(shown).axes
-    assert (shown.comparisons.set_index("comparison").loc["ppo vs sft (st)", "difference"]) < 0
+    assert (shown.comparisons.set_index("comparison").loc["ppo vs sft (text)", "difference"]) < 0
     assert axes.lines[1].get_color() == METHODS["ppo"].colour  # PPO has the lower perplexity
