@@ -11,7 +11,7 @@ from rl4nlu.config import TRAINED_METHODS
 from .conftest import slurm_that_says
 
 CONFIGS = [
-    *("config", "smoke", "rllr-sweeps", "rlgf-sweeps", "audit", "single-gpu", "paper", "rlgf"),
+    *("config", "smoke", "rllr-sweeps", "rlgf-micro", "rlgf-sweeps", "audit", "single-gpu", "paper", "rlgf"),
     *("local-files", "local-rllr", "local-rlgf"),
 ]
 PROFILES = {

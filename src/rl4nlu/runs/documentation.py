@@ -25,6 +25,7 @@ A config says **what** is run; a profile (`profiles/`) says **how and where**. O
 | `config/local-files.yaml` | real GLUE and SuperGLUE rows from a folder, micro models |
 | `config/rllr-sweeps.yaml` | the second paper's wide grids: tau, remedies against over-optimisation, the release's faults |
 | `config/audit.yaml` | each known discrepancy of the papers with and without (`snakemake audit`) |
+| `config/rlgf-micro.yaml` | the third paper with micro models: PPO with a guide on generated texts |
 | `config/rlgf-sweeps.yaml` | the third paper: the share of roll-ins, other guides, one-step credit |
 | `config/local-rllr.yaml` | the second paper's chain on real rows from a folder, micro models |
 | `config/local-rlgf.yaml` | the third paper's methods on real IMDB and CommonGen rows from a folder, micro models |
